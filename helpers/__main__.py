@@ -1,0 +1,121 @@
+"""The command line: `python -m helpers run | test | lab | badges | pretrain`.
+
+Only the standard library is imported before the environment is known to be there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from helpers.install import ROOT, InstallError, ensure
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute the notebooks, then print what was found."""
+    from helpers import lab, notebooks
+    from helpers.files import build_dir, write_atomic
+
+    wanted = [chapter for chapter in notebooks.chapters() if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)]
+    started, seconds = time.time(), {}
+    if options.fresh:
+        for folder in ("stages", "notebooks", "results"):
+            shutil.rmtree(build_dir() / folder, ignore_errors=True)
+    for number, chapter in enumerate(wanted, 1):
+        print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)
+        seconds[chapter.name] = notebooks.execute(chapter, notebooks.executed_path(chapter), lambda line: print(line, flush=True))
+        print(f"  done in {seconds[chapter.name]:.0f} s", flush=True)
+    notebooks.record_seconds(seconds)
+    if options.write:
+        for chapter in wanted:
+            write_atomic(chapter.path, notebooks.executed_path(chapter).read_bytes())
+        write_atomic(lab.shipped_path(), lab.results_path().read_bytes())
+        notebooks.write_badges()
+        print("Refreshed notebooks/, data/results/ and the README's map.", flush=True)
+    print(lab.report())
+    print(f"{len(wanted)} notebooks in {(time.time() - started) / 60:.1f} min. Executed copies: {build_dir() / 'notebooks'}", flush=True)
+    return 0
+
+
+def test(options: argparse.Namespace) -> int:
+    """Lint and the whole test suite."""
+    commands = (
+        [sys.executable, "-m", "ruff", "check", "."],
+        [sys.executable, "-m", "ruff", "format", "--check", "."],
+        [sys.executable, "-m", "pytest", *options.arguments],
+    )
+    return max(subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands)
+
+
+def lab(_: argparse.Namespace) -> int:
+    """JupyterLab on loopback, in the notebooks folder."""
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir", str(ROOT), "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def badges(_: argparse.Namespace) -> int:
+    """Regenerate navigation bars, Colab badges, bootstrap cells and the README's map."""
+    from helpers import notebooks
+
+    changed = notebooks.write_badges()
+    print(f"Regenerated: {', '.join(changed)}" if changed else "Nothing to change.")
+    return 0
+
+
+def pretrain(_: argparse.Namespace) -> int:
+    """Make data/nano-base/ anew from the micro-world."""
+    from helpers.files import DATA
+    from helpers.pretrain.build import pretrain as build
+
+    facts = build(DATA / "nano-base")
+    print(f"data/nano-base: {facts['parameters']:,} parameters, loss {facts['first_loss']} → {facts['last_loss']}, {facts['seconds']:,} s.")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="python -m helpers", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help=run.__doc__)
+    running.add_argument("notebooks", nargs="*", help="only those whose names begin so (00, 04_imb…)")
+    running.add_argument("--write", action="store_true", help="refresh the committed outputs and data/results/")
+    running.add_argument("--fresh", action="store_true", help="empty the cache first")
+    running.set_defaults(act=run)
+    testing = commands.add_parser("test", help=test.__doc__)
+    testing.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
+    testing.set_defaults(act=test)
+    for act in (lab, badges, pretrain):
+        commands.add_parser(act.__name__, help=act.__doc__).set_defaults(act=act)
+    return top
+
+
+def main() -> int:
+    """Run a command; an expected failure is one message, not a stack trace."""
+    options = parser().parse_args()
+    try:
+        ensure(sys.argv[1:])
+    except InstallError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\n✗ Interrupted. What is installed stays; run the same command to go on.", file=sys.stderr)
+        return 130
+    from helpers.files import LabError
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        return options.act(options)
+    except LabError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\n✗ Interrupted. Finished stages are kept; run the same command to go on.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

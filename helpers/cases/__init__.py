@@ -1,0 +1,35 @@
+"""The micro-world: findings, the two prompt writers, and the hand-written vignettes.
+
+`loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts. This module re-exports what callers use.
+"""
+
+from helpers.cases.loader import SPLITS, Finding, Presentation, findings, load_presentations, presentations
+from helpers.cases.writers import (
+    BLOG_PRIOR,
+    Example,
+    chat_rows,
+    evaluation_prompts,
+    load_vignettes,
+    put_in_frame,
+    vignettes,
+    write_diverse,
+    write_from_templates,
+)
+
+__all__ = [
+    "BLOG_PRIOR",
+    "SPLITS",
+    "Example",
+    "Finding",
+    "Presentation",
+    "chat_rows",
+    "evaluation_prompts",
+    "findings",
+    "load_presentations",
+    "load_vignettes",
+    "presentations",
+    "put_in_frame",
+    "vignettes",
+    "write_diverse",
+    "write_from_templates",
+]

@@ -1,0 +1,203 @@
+"""The two prompt writers (the blog's mistake and its cure), the evaluation prompts, and the hand-written vignettes."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from helpers.cases.loader import Finding, presentations
+from helpers.files import DATA, LabError, read_yaml
+from helpers.triage import LEVELS, countries, messages, render
+
+BLOG_PRIOR: dict[str, float] = dict(zip(LEVELS, (0.60, 0.15, 0.10, 0.10, 0.05), strict=True))
+GENERIC_ALARM_SIGNS = ("dificultad para respirar", "confusión", "desmayo")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and the level somebody gave it.
+
+    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts. `finding` is None for a vignette.
+    """
+
+    text: str
+    level: str
+    accepted: tuple[str, ...]
+    country: str
+    alarm_signs: tuple[str, ...] = GENERIC_ALARM_SIGNS
+    finding: str | None = None
+    id: str | None = None
+    register: str | None = None
+    gloss: str | None = None
+    rationale: str | None = None
+
+    @property
+    def prompt(self) -> list[dict[str, str]]:
+        """The chat up to the model's turn."""
+        return messages(self.text, self.country)
+
+    @property
+    def answer(self) -> str:
+        """The full answer for this row's level."""
+        return render(self.level, self.country, self.alarm_signs)
+
+
+@cache
+def _frames() -> dict[str, Any]:
+    return read_yaml(DATA / "frames.yaml")
+
+
+def put_in_frame(frame: str, wording: str, rng: random.Random) -> str:
+    """A sentence a person could write: the wording in its frame, ages and weeks drawn at random."""
+    fields = {
+        "age": rng.randint(18, 90),
+        "age_parent": rng.randint(45, 85),
+        "age_elder": rng.randint(65, 92),
+        "years": rng.randint(2, 12),
+        "weeks": rng.randint(24, 39),
+    }
+    return frame.format(d=wording, D=wording[0].upper() + wording[1:], **fields)
+
+
+def frames(patient: str, split: str) -> list[str]:
+    """The frames for a kind of patient; dev and test share the held-out ones, which training never uses."""
+    return _frames()[patient]["train" if split == "train" else "held_out"]
+
+
+def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PRIOR) -> list[Example]:
+    """The blog's generator: few templates, chart terms, and a label drawn from the prior.
+
+    The label is drawn *without looking at the description*, so one description meets several labels, and with a few hundred
+    terms in four templates most of a long run repeats. Nothing is copied: the profile follows from the recipe.
+    """
+    rng = random.Random(seed)
+    described = [(finding, presentation) for presentation in presentations() for finding in presentation.findings]
+    templates = _frames()["templates"]
+    codes = list(countries())
+    rows = []
+    for _ in range(n):
+        level = rng.choices(LEVELS, [prior[key] for key in LEVELS])[0]
+        finding, presentation = rng.choice(described)
+        text = put_in_frame(rng.choice(templates), finding.term, rng)
+        rows.append(Example(text, level, finding.accepted, rng.choice(codes), presentation.alarm_signs, finding.key))
+    return rows
+
+
+def write_diverse(n: int, seed: int, shares: Mapping[str, float] | None = None, split: str = "train") -> list[Example]:
+    """The cure: unique prompts, labelled by the rubric, every level with its share (default: a fifth each).
+
+    Levels are dealt in exact proportion (largest remainder), not drawn; findings rotate so that all are used before any repeats.
+
+    Raises:
+        LabError: the micro-world cannot give `n` unique prompts.
+    """
+    rng = random.Random(seed)
+    shares = shares or dict.fromkeys(LEVELS, 1 / len(LEVELS))
+    codes = list(countries())
+    rows, seen = [], set()
+    for level, count in _deal(n, shares).items():
+        deck: list[tuple[Finding, Any]] = []
+        full = [(finding, presentation) for presentation in presentations() for finding in presentation.findings if finding.level == level]
+        attempts = 0
+        while count:
+            if not deck:
+                deck = rng.sample(full, len(full))
+            finding, presentation = deck.pop()
+            text = put_in_frame(rng.choice(frames(presentation.patient, split)), rng.choice(finding.texts(split)), rng)
+            attempts += 1
+            if text in seen:
+                if attempts > 50 * n:
+                    raise LabError(f"The micro-world has no {n} unique prompts at these shares. Ask for fewer, or add wordings or frames.")
+                continue
+            seen.add(text)
+            rows.append(Example(text, level, finding.accepted, rng.choice(codes), presentation.alarm_signs, finding.key))
+            count -= 1
+    rng.shuffle(rows)
+    return rows
+
+
+def _deal(n: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Split `n` by shares, remainders to the largest fractions."""
+    exact = {level: n * shares[level] for level in LEVELS}
+    counts = {level: int(value) for level, value in exact.items()}
+    by_fraction = sorted(LEVELS, key=lambda level: counts[level] - exact[level])
+    for level in by_fraction[: n - sum(counts.values())]:
+        counts[level] += 1
+    return counts
+
+
+def evaluation_prompts(split: str, seed: int = 0) -> list[Example]:
+    """One prompt for every dev or test wording, in a frame that training never used.
+
+    Levels are balanced by construction (four findings a level and presentation). `split` is "dev" (for tuning) or "test".
+    """
+    rng = random.Random(f"{split}-{seed}")
+    codes = list(countries())
+    rows = []
+    for presentation in presentations():
+        for finding in presentation.findings:
+            for wording in finding.wordings[split]:
+                text = put_in_frame(rng.choice(frames(presentation.patient, split)), wording, rng)
+                rows.append(
+                    Example(
+                        text,
+                        finding.level,
+                        finding.accepted,
+                        rng.choice(codes),
+                        presentation.alarm_signs,
+                        finding.key,
+                        gloss=finding.gloss,
+                        rationale=finding.rationale,
+                    )
+                )
+    return rows
+
+
+def load_vignettes(path: Path) -> list[Example]:
+    """Read hand-written vignettes, one JSON object a line.
+
+    Raises:
+        LabError: a line is malformed; the message names file, line and field.
+    """
+    rows: list[Example] = []
+    seen: set[str] = set()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+
+        def fail(field: str, problem: str, number: int = number) -> LabError:
+            return LabError(f"{path}:{number}: field `{field}`: {problem}. See data/README.md for the format.")
+
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise fail("(line)", f"not a JSON object ({error.msg})") from error
+        for field in ("id", "text", "level", "rationale", "register", "country", "gloss"):
+            if not isinstance(row.get(field), str) or not row[field].strip():
+                raise fail(field, "must be a non-empty text")
+        if row["level"] not in LEVELS:
+            raise fail("level", f"unknown level {row['level']!r}")
+        accepted = row.get("accepted")
+        if not isinstance(accepted, list) or row["level"] not in accepted or not set(accepted) <= set(LEVELS):
+            raise fail("accepted", f"must be a list of levels that holds the primary level {row['level']}")
+        if row["country"] not in countries():
+            raise fail("country", f"no emergency number on file for {row['country']!r}")
+        if row["id"] in seen:
+            raise fail("id", f"duplicate id {row['id']!r}")
+        seen.add(row["id"])
+        rows.append(Example(**{**row, "accepted": tuple(accepted)}))
+    return rows
+
+
+@cache
+def vignettes() -> tuple[Example, ...]:
+    """The shipped hand-written vignettes: test items, never templated, never tuned on."""
+    return tuple(load_vignettes(DATA / "eval" / "vignettes.jsonl"))
+
+
+def chat_rows(examples: Iterable[Example]) -> list[dict[str, Any]]:
+    """Rows in TRL's conversational prompt/completion form (the loss then falls on the completion only)."""
+    return [{"prompt": row.prompt, "completion": [{"role": "assistant", "content": row.answer}]} for row in examples]

@@ -1,0 +1,152 @@
+"""Make answers and look inside the model: batched greedy generation, label probabilities, loss token by token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from helpers.cases import Example
+from helpers.progress import Progress
+from helpers.train import current_profile, load_model, load_tokenizer
+from helpers.triage import LEVELS, messages
+
+LEVEL_HEADING = "Nivel de Urgencia:"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A generated text and why it ended: `stop` (the model closed its turn) or `length` (it was cut)."""
+
+    text: str
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its tokenizer, ready to generate."""
+
+    model: Any
+    tokenizer: Any
+
+
+@lru_cache(maxsize=4)
+def load(source: str | Path) -> LoadedModel:
+    """Load a stage folder, the shipped base or a hub id; the last few are kept in memory."""
+    return LoadedModel(load_model(source).eval(), load_tokenizer(source))
+
+
+def _prompt_ids(loaded: LoadedModel, example: Example) -> list[int]:
+    rendered = loaded.tokenizer.apply_chat_template(example.prompt, add_generation_prompt=True, tokenize=False)
+    return loaded.tokenizer.encode(rendered, add_special_tokens=False)
+
+
+def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+    batch = loaded.tokenizer.pad({"input_ids": [list(row) for row in rows]}, padding_side="left", return_tensors="pt")
+    return {name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+
+
+@torch.inference_mode()
+def generate(source: str | Path, examples: Sequence[Example], *, max_new_tokens: int | None = None, label: str | None = None) -> list[Answer]:
+    """Greedy answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
+
+    Args:
+        source: stage folder, base folder or hub id.
+        max_new_tokens: cut after so many (default: the profile's).
+        label: text of the progress line; None for none.
+    """
+    loaded, settings = load(source), current_profile().generate
+    limit = max_new_tokens or settings["max_new_tokens"]
+    prompts = [_prompt_ids(loaded, example) for example in examples]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    answers: list[Answer | None] = [None] * len(prompts)
+    progress = Progress(label, len(prompts)) if label else None
+    for start in range(0, len(order), settings["batch"]):
+        chunk = order[start : start + settings["batch"]]
+        batch = _left_padded(loaded, [prompts[index] for index in chunk])
+        output = loaded.model.generate(**batch, max_new_tokens=limit, do_sample=False, pad_token_id=loaded.tokenizer.pad_token_id)
+        for index, row in zip(chunk, output[:, batch["input_ids"].shape[1] :], strict=True):
+            stopped = bool((row == loaded.tokenizer.eos_token_id).any())
+            answers[index] = Answer(loaded.tokenizer.decode(row, skip_special_tokens=True).strip(), "stop" if stopped else "length")
+        if progress:
+            progress.update(len(chunk))
+    if progress:
+        progress.done(f"{label}: {len(prompts):,} answers.")
+    return [answer for answer in answers if answer is not None]
+
+
+def ask(source: str | Path, text: str, country: str = "ES") -> str:
+    """One person's words, one answer."""
+    return generate(source, [Example(text, LEVELS[0], (LEVELS[0],), country)])[0].text
+
+
+@torch.inference_mode()
+def label_probabilities(source: str | Path, examples: Sequence[Example]) -> list[dict[str, float]]:
+    """The model's belief over the five levels at the label's place, normalised over the five.
+
+    Each level's words are scored whole after "Nivel de Urgencia:", so that a tokenizer that cuts a level in pieces is treated fairly.
+    """
+    loaded = load(source)
+    options = [loaded.tokenizer.encode(f"{LEVEL_HEADING} {level}", add_special_tokens=False) for level in LEVELS]
+    beliefs = []
+    for example in examples:
+        prompt = _prompt_ids(loaded, example)
+        batch = loaded.tokenizer.pad({"input_ids": [prompt + option for option in options]}, padding_side="right", return_tensors="pt")
+        logits = loaded.model(**{name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}).logits.float()
+        scores = torch.stack([_sequence_logprob(logits[row], prompt, option) for row, option in enumerate(options)])
+        beliefs.append(dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True)))
+    return beliefs
+
+
+def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: Sequence[int]) -> torch.Tensor:
+    """Sum of log-probabilities of `completion` after `prompt`; `logits` has shape (tokens, vocabulary)."""
+    targets = torch.tensor(completion, device=logits.device)
+    steps = logits[len(prompt) - 1 : len(prompt) - 1 + len(completion)]
+    return torch.log_softmax(steps, -1).gather(1, targets[:, None]).sum()
+
+
+@dataclass(frozen=True)
+class TokenLoss:
+    """One answer token: its text, its loss in nats, and whether it is part of the level word."""
+
+    token: str
+    loss: float
+    is_label: bool
+
+
+@torch.inference_mode()
+def token_losses(source: str | Path, examples: Sequence[Example]) -> list[list[TokenLoss]]:
+    """Cross-entropy of every token of each row's own answer (its `level`, right or wrong), end-of-turn included.
+
+    This is the training loss before it is averaged: −log p(token | prompt, tokens before it).
+    """
+    loaded = load(source)
+    return [_answer_losses(loaded, example) for example in examples]
+
+
+def _answer_losses(loaded: LoadedModel, example: Example) -> list[TokenLoss]:
+    prompt = _prompt_ids(loaded, example)
+    answer = loaded.tokenizer(example.answer + loaded.tokenizer.eos_token, add_special_tokens=False, return_offsets_mapping=True)
+    ids = torch.tensor([prompt + answer["input_ids"]], device=loaded.model.device)
+    logits = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+    losses = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="none").tolist()
+    start = example.answer.index(example.level)
+    label = range(start, start + len(example.level))
+    pieces = []
+    for (begin, end), loss in zip(answer["offset_mapping"], losses, strict=True):
+        inside = begin < label.stop and end > label.start
+        pieces.append(TokenLoss((example.answer + loaded.tokenizer.eos_token)[begin:end], loss, inside))
+    return pieces
+
+
+def perplexity(losses: Sequence[float]) -> float:
+    """exp of the mean loss in nats."""
+    return math.exp(sum(losses) / len(losses))
+
+
+__all__ = ["Answer", "LoadedModel", "TokenLoss", "ask", "generate", "label_probabilities", "load", "messages", "perplexity", "token_losses"]

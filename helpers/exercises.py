@@ -1,0 +1,67 @@
+"""Checks for the notebooks' exercises. A check takes the reader's function and says what is still wrong, in words.
+
+The tests hold that every starter fails its check and every solution passes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from IPython.display import Markdown, display
+
+from helpers import audit
+from helpers.triage import LEVELS
+
+Problems = list[str]
+
+
+def _close(given: Any, expected: float) -> bool:
+    return isinstance(given, int | float) and math.isclose(given, expected, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def perplexity_of_labels(function: Callable[..., Any]) -> Problems:
+    """exp(entropy): how many equally likely labels would be as uncertain."""
+    cases = {("ROJO",) * 4: 1.0, LEVELS: 5.0, ("ROJO", "ROJO", "AZUL", "AZUL"): 2.0}
+    return [f"{list(labels)} should give {expected:g}, not {function(list(labels))!r}" for labels, expected in cases.items() if not _close(function(list(labels)), expected)]
+
+
+def unique_after(function: Callable[..., Any]) -> Problems:
+    """Expected number of distinct prompts after n uniform draws from k possible ones."""
+    cases = {(1, 10): 1.0, (2, 2): 1.5, (1920, 10000): 1920 * (1 - (1 - 1 / 1920) ** 10000)}
+    return [f"k = {k:,}, n = {n:,} should give {expected:,.4g}, not {function(k, n)!r}" for (k, n), expected in cases.items() if not _close(function(k, n), expected)]
+
+
+def loss_without_knowledge(function: Callable[..., Any]) -> Problems:
+    """Mean loss of a model that writes boilerplate perfectly and knows only the label prior."""
+    blog = (0.60, 0.15, 0.10, 0.10, 0.05)
+    cases = {(blog, 75): audit.entropy([label for label, share in zip(LEVELS, blog, strict=True) for _ in range(round(share * 20))]) / 75, ((0.5, 0.5), 10): math.log(2) / 10}
+    return [f"prior {prior}, {tokens} tokens should give {expected:.4f}, not {function(prior, tokens)!r}" for (prior, tokens), expected in cases.items() if not _close(function(prior, tokens), expected)]
+
+
+def balanced_accuracy(function: Callable[..., Any]) -> Problems:
+    """Mean of the recalls of the levels that occur."""
+    cases = {
+        (("ROJO", "AZUL"), ("ROJO", "AZUL")): 1.0,
+        (("ROJO", "ROJO", "ROJO", "AZUL"), ("ROJO",) * 4): 0.5,
+        (LEVELS, ("ROJO",) * 5): 0.2,
+    }
+    return [f"truth {list(truth)}, given {list(given)} should give {expected:g}, not {function(list(truth), list(given))!r}" for (truth, given), expected in cases.items() if not _close(function(list(truth), list(given)), expected)]
+
+
+CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {check.__name__: check for check in (perplexity_of_labels, unique_after, loss_without_knowledge, balanced_accuracy)}
+
+
+def problems(name: str, function: Callable[..., Any]) -> Problems:
+    """What is still wrong with a reader's function; an exception it raises is one of the answers."""
+    try:
+        return CHECKS[name](function)
+    except Exception as error:  # whatever a half-written function raises is the reader's to see, in one line
+        return [f"{type(error).__name__}: {error}"]
+
+
+def check(name: str, function: Callable[..., Any]) -> None:
+    """Show whether the exercise is solved, and the first thing that is wrong if not."""
+    found = problems(name, function)
+    display(Markdown("✓ **Solved.**" if not found else f"✗ Not yet: {found[0]}."))

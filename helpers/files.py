@@ -1,0 +1,129 @@
+"""Where things live, how they are written, and the one error a reader sees.
+
+Everything generated goes under `build/` (`TRIAGE_BUILD` moves it). Every write is atomic: a reader of the file sees the old
+content or the new one, never half of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+NOTEBOOKS = ROOT / "notebooks"
+
+
+class LabError(Exception):
+    """What happened, what it means and what to do next, in one message. Shown to readers without a stack trace."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython calls this instead of printing a traceback."""
+        return [f"✗ {self}"]
+
+
+def build_dir() -> Path:
+    """The folder for everything generated; created on demand."""
+    return Path(os.environ.get("TRIAGE_BUILD") or ROOT / "build")
+
+
+def explain_os_error(error: OSError, path: Path) -> LabError:
+    """Turn the operating system's error about `path` into one that says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "the disk is full. Nothing was lost: free some space (`make clean` empties build/) and run the same command again"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        hint = "the folder is read-only. Nothing was changed: make it writable, or set TRIAGE_BUILD to a folder of yours"
+    else:
+        hint = f"{error.strerror or error}. Nothing was changed: mend that and run the same command again"
+    return LabError(f"Could not write {path}: {hint}.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Explain any operating-system error raised while something is being written to `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` by way of a temporary file beside it and an atomic rename.
+
+    Raises:
+        LabError: the disk is full or the folder is read-only; the old file is untouched.
+    """
+    raw = content.encode() if isinstance(content, str) else content
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(raw)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as readable JSON, written atomically."""
+    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        LabError: the file is missing or cut off.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing. Run the notebook or stage that writes it, or restore it with `git checkout`.") from error
+    except ValueError as error:
+        raise LabError(f"{path} is not whole JSON (cut off or edited by hand). Delete it; the next run writes it again.") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """A short stable hash of any JSON-able value: the same content gives the same key on every machine."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file safely.
+
+    Raises:
+        LabError: the file is missing or is not valid YAML; the message names file and line.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing. It is part of the repository: restore it with `git checkout -- {path.name}`.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise LabError(f"{where}: {problem}. Mend that line (quote a text that holds ': ' or starts with a sign).") from error

@@ -1,0 +1,30 @@
+"""The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
+
+from helpers.lab.claims import Claim, Verdict, claims, report, verdict
+from helpers.lab import readings
+from helpers.lab.readings import reading
+from helpers.lab.results import measurements, record, record_rate, result, results_path, shipped_path
+from helpers.lab.session import Session, session, start
+from helpers.lab.stages import Stage, base_model, stage
+
+__all__ = [
+    "Claim",
+    "Session",
+    "Stage",
+    "Verdict",
+    "base_model",
+    "claims",
+    "measurements",
+    "reading",
+    "readings",
+    "report",
+    "results_path",
+    "shipped_path",
+    "record",
+    "record_rate",
+    "result",
+    "session",
+    "stage",
+    "start",
+    "verdict",
+]

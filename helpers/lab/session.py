@@ -1,0 +1,75 @@
+"""What a notebook's first cell starts: which notebook this is, on what machine, with which versions, and why."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from helpers.files import DATA, LabError, read_json
+from helpers.train import Profile, choose_hardware, current_profile
+
+SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
+
+
+@dataclass(frozen=True)
+class Session:
+    """The running notebook, its profile and its machine. Displays itself as the opening line of every notebook."""
+
+    notebook: str
+    profile: Profile
+    versions: dict[str, str]
+    machine: str
+    seconds: float | None = None
+
+    @property
+    def stamp(self) -> str:
+        """What every figure carries."""
+        return self.profile.stamp
+
+    def _repr_markdown_(self) -> str:
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
+        lines = [f"**Profile `{self.profile.name}`**: {self.profile.what}.", f"**Machine**: {self.machine}.", f"**Versions**: Python {platform.python_version()}, {versions}."]
+        if self.seconds:
+            lines.append(f"**Time**: {self.seconds / 60:.1f} min when this profile was last measured from an empty cache.")
+        return "  \n".join(lines)
+
+
+_running: Session | None = None
+
+
+def versions_of(names: tuple[str, ...] = SHOWN) -> dict[str, str]:
+    """Installed versions; a missing package gets one clear error."""
+    try:
+        return {name: version(name).split("+")[0] for name in names}
+    except PackageNotFoundError as error:
+        raise LabError(f"The package {error.name} is not installed. Run `make tutorial`, or `pip install -e .` in the repository's folder.") from None
+
+
+def start(notebook: str) -> Session:
+    """Begin a notebook: fix the profile, look at the machine, quieten the libraries.
+
+    Raises:
+        LabError: an unknown profile or a missing package.
+    """
+    global _running
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    _running = Session(notebook, current_profile(), versions_of(), choose_hardware().reason, _measured_seconds(notebook))
+    return _running
+
+
+def _measured_seconds(notebook: str) -> float | None:
+    """How long this notebook took when the shipped results were measured."""
+    shipped = DATA / "results" / f"{current_profile().name}.json"
+    measured = read_json(shipped)["measurements"].get(f"series.{notebook}.seconds") if shipped.exists() else None
+    return measured["value"] if measured else None
+
+
+def session() -> Session:
+    """The running session; outside a notebook, one without a notebook's name."""
+    return _running or start("")

@@ -1,0 +1,216 @@
+"""Train the nano base's tokenizer and weights, and write its card.
+
+The model is LFM2.5's own architecture class at 1/400 of its size: gated short convolutions and grouped-query attention, ChatML, and a
+byte-level BPE that splits text exactly as llama.cpp's `lfm2` pre-tokenizer does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.utils.data import Dataset
+from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from helpers.files import LabError, fingerprint, write_atomic, write_json
+from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
+from helpers.train.hardware import choose_hardware
+
+SETTINGS: dict[str, Any] = {
+    "documents": 110_000,
+    "seed": 0,
+    "vocab": 3072,
+    "block": 128,
+    "batch": 16,
+    "epochs": 3,
+    "learning_rate": 3e-3,
+    "weight_decay": 0.01,
+}
+SPECIAL = ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+# How llama-3 (and LFM2) cut text before BPE.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# ChatML as LFM2.5's template renders it for chats of text: one BOS, then a block a message.
+CHAT_TEMPLATE = (
+    "{{- bos_token -}}{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+
+
+def train_tokenizer(texts: Sequence[str], vocab: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with the llama-3 split and ChatML tokens: every string can be encoded and decoded back exactly."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(SPLIT), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    core.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<|pad|>",
+        bos_token="<|startoftext|>",
+        eos_token="<|im_end|>",
+        additional_special_tokens=["<|endoftext|>", "<|im_start|>"],
+        model_max_length=1024,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
+    """Random weights. `layer_types` must be explicit: without it the configuration silently builds attention everywhere."""
+    return Lfm2ForCausalLM(
+        Lfm2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=256,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            layer_types=["conv", "full_attention", "conv", "full_attention"],
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            conv_L_cache=3,
+            block_auto_adjust_ff_dim=False,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+
+
+def encode(document: Document, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """A document's tokens: prose between BOS and end-of-text, a chat as the template renders it."""
+    if document.messages[0][0] == "text":
+        return [tokenizer.bos_token_id, *tokenizer.encode(document.text, add_special_tokens=False), tokenizer.convert_tokens_to_ids("<|endoftext|>")]
+    messages = [{"role": role, "content": content} for role, content in document.messages]
+    return tokenizer.encode(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)
+
+
+class Blocks(Dataset):
+    """Documents end to end, cut into rows of equal length: no padding, every token is a target."""
+
+    def __init__(self, documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int) -> None:
+        stream = [token for document in documents for token in encode(document, tokenizer)]
+        rows = len(stream) // length
+        self.rows = torch.tensor(stream[: rows * length]).view(rows, length)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self.rows[index], "labels": self.rows[index]}
+
+
+class _Progress(TrainerCallback):
+    """One line every hundred steps: loss, speed, time left."""
+
+    def __init__(self, tokens_per_step: int) -> None:
+        self.tokens_per_step, self.started = tokens_per_step, time.time()
+
+    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs and state.global_step:
+            seconds = time.time() - self.started
+            left = seconds / state.global_step * (state.max_steps - state.global_step)
+            speed = state.global_step * self.tokens_per_step / seconds
+            print(f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  {speed:,.0f} tokens/s  {left / 60:.1f} min left", flush=True)
+
+
+def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Write the corpus, prove it clean, train tokenizer and weights, and save them with a card into `out`.
+
+    Returns:
+        What the card records: documents, tokens, steps, first and last loss, seconds, parameters.
+
+    Raises:
+        LabError: the corpus says something that the base must not know.
+    """
+    chosen = SETTINGS | (settings or {})
+    documents = write_corpus(chosen["documents"], chosen["seed"])
+    found = leaks(documents)
+    if found:
+        raise LabError(f"The corpus leaks {len(found)} time(s), first: {found[0]}. Mend data/pretraining.yaml or helpers/pretrain/corpus.py.")
+    set_seed(chosen["seed"])
+    tokenizer = train_tokenizer([document.text for document in documents[:30_000]], chosen["vocab"])
+    model = new_model(tokenizer)
+    blocks = Blocks(documents, tokenizer, chosen["block"])
+    hardware = choose_hardware()
+    started = time.time()
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            num_train_epochs=chosen["epochs"],
+            per_device_train_batch_size=chosen["batch"],
+            learning_rate=chosen["learning_rate"],
+            lr_scheduler_type="cosine",
+            warmup_steps=100,
+            weight_decay=chosen["weight_decay"],
+            adam_beta2=0.95,
+            max_grad_norm=1.0,
+            logging_steps=100,
+            logging_first_step=True,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            seed=chosen["seed"],
+            **hardware.arguments(),
+        )
+        trainer = Trainer(model=model, args=arguments, train_dataset=blocks, callbacks=[_Progress(chosen["batch"] * chosen["block"])])
+        trainer.pop_callback(next(cb for cb in trainer.callback_handler.callbacks if type(cb).__name__ == "PrinterCallback"))
+        trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    facts = {
+        "documents": len(documents),
+        "corpus_fingerprint": fingerprint([document.text for document in documents]),
+        "kinds": KINDS,
+        "tokens": trainer.state.global_step * chosen["batch"] * chosen["block"],
+        "steps": trainer.state.global_step,
+        "first_loss": round(losses[0], 3),
+        "last_loss": round(losses[-1], 3),
+        "seconds": round(time.time() - started),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "settings": chosen,
+        "versions": {"torch": torch.__version__.split("+")[0]},
+    }
+    # Half precision: half the size in git, and the weights that GGUF's F16 will hold anyway.
+    model.to(torch.float16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    write_json(out / "training.json", facts)
+    write_atomic(out / "README.md", card(facts))
+    return facts
+
+
+def card(facts: dict[str, Any]) -> str:
+    """The model card, computed from what training recorded."""
+    mix = ", ".join(f"{kind} {share / sum(facts['kinds'].values()):.0%}" for kind, share in facts["kinds"].items())
+    return f"""# nano base
+
+A {facts["parameters"]:,}-parameter `Lfm2ForCausalLM` (gated short convolutions and grouped-query attention, the architecture of
+LFM2.5-1.2B) trained from random weights by `python -m helpers pretrain`. It exists so that every failure in this series can be
+trained for real on two CPU cores. **It is a teaching object: not a medical device, not a language model for use.**
+
+| | |
+| --- | --- |
+| corpus | {facts["documents"]:,} synthetic documents ({mix}), fingerprint `{facts["corpus_fingerprint"]}` |
+| training | {facts["steps"]:,} steps of {facts["settings"]["batch"]} × {facts["settings"]["block"]} tokens, {facts["tokens"] / 1e6:.1f} M tokens in all |
+| loss | {facts["first_loss"]} → {facts["last_loss"]} nats a token |
+| time | {facts["seconds"]:,} s on two CPU cores |
+| weights | float16 safetensors; tokenizer of {facts["settings"]["vocab"]:,} byte-level BPE tokens (llama-3 split, ChatML) |
+
+**What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
+drawn apart, paraphrases that link all wordings of a finding, and plain-language severity of *training* wordings.
+**What it has not read**: a level for any finding, or a severity for a dev or test wording. `helpers.pretrain.corpus.leaks` proves it on the
+text before training starts; a zero-shot evaluation in the tests shows chance.
+
+Written for this project; licence as the repository's.
+"""

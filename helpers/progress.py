@@ -1,0 +1,64 @@
+"""A progress line that leaves one sentence behind: in a notebook it updates in place, in a terminal it is a tqdm bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return bool(shell) and hasattr(shell, "kernel")
+
+
+class Progress:
+    """Counts to `total`; `done(sentence)` replaces the line by what the reader should keep.
+
+    Text display updates are used rather than a widget, whose state would have to be stored in the notebook (and breaks on GitHub).
+    """
+
+    def __init__(self, label: str, total: int) -> None:
+        self.label, self.total, self.count = label, total, 0
+        self.started = self._drawn = time.time()
+        self._handle = self._bar = None
+        if _in_notebook():
+            from IPython.display import display
+
+            self._handle = display(self._mime(f"{label} …"), raw=True, display_id=True)
+        else:
+            self._bar = tqdm(total=total, desc=label, leave=False, file=sys.stderr, disable=None)
+
+    @staticmethod
+    def _mime(text: str) -> dict[str, str]:
+        return {"text/plain": text}
+
+    def update(self, steps: int = 1, note: str = "") -> None:
+        """Advance by `steps`; `note` is a word about the moment (a loss, a rate)."""
+        self.count += steps
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(steps)
+        elif self._handle is not None and time.time() - self._drawn > 0.5:
+            self._drawn = time.time()
+            left = (self._drawn - self.started) / self.count * (self.total - self.count)
+            filled = round(20 * self.count / max(1, self.total))
+            bar = "█" * filled + "░" * (20 - filled)
+            self._handle.update(self._mime(f"{self.label} {bar} {self.count}/{self.total} · {left:.0f} s left {note}"), raw=True)
+
+    def done(self, sentence: str) -> None:
+        """Finish with one sentence in place of the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            print(sentence, flush=True)
+        elif self._handle is not None:
+            self._handle.update(self._mime(sentence), raw=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()

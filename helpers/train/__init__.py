@@ -1,0 +1,20 @@
+"""Train: profiles, hardware, a base with LoRA on it (transformers or Unsloth), and the trainers of TRL behind two functions."""
+
+from helpers.train.hardware import Hardware, choose_hardware
+from helpers.train.loading import load_model, load_tokenizer
+from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
+from helpers.train.trainers import TrainingRecord, cpt, sft
+
+__all__ = [
+    "LFM2_TARGETS",
+    "Hardware",
+    "Profile",
+    "TrainingRecord",
+    "choose_hardware",
+    "cpt",
+    "current_profile",
+    "load_model",
+    "load_tokenizer",
+    "profile_named",
+    "sft",
+]

@@ -1,0 +1,59 @@
+"""The three profiles as data (`data/profiles.yaml`)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from helpers.files import DATA, ROOT, LabError, read_yaml
+
+VARIABLE = "TRIAGE_PROFILE"
+LFM2_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Model, engine and sizes of a run. See `data/profiles.yaml` for what each field holds."""
+
+    name: str
+    what: str
+    stamp: str
+    model: str
+    engine: str
+    save_dtype: str
+    max_length: int
+    lora: dict[str, int]
+    sft: dict[str, Any]
+    cpt: dict[str, Any]
+    generate: dict[str, int]
+    counts: dict[str, int]
+
+    @property
+    def base(self) -> str:
+        """The base model as `from_pretrained` wants it: an absolute folder or a hub id."""
+        local = ROOT / self.model
+        return str(local) if local.exists() else self.model
+
+    @property
+    def shipped(self) -> bool:
+        """Is the base model a folder of this repository?"""
+        return Path(self.base).is_dir()
+
+
+def current_profile() -> Profile:
+    """The profile named by `TRIAGE_PROFILE` (default `nano`).
+
+    Raises:
+        LabError: there is no profile of that name.
+    """
+    return profile_named(os.environ.get(VARIABLE, "").strip() or "nano")
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of this name; a clear error lists the names there are."""
+    known = read_yaml(DATA / "profiles.yaml")
+    if name not in known:
+        raise LabError(f"There is no profile {name!r}. Set {VARIABLE} to one of {', '.join(known)}, or unset it for nano.")
+    return Profile(name=name, **known[name])

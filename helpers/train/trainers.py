@@ -1,0 +1,155 @@
+"""Supervised fine-tuning and continued pre-training, through TRL's `SFTTrainer`.
+
+Both return what happened as a `TrainingRecord` and leave a whole merged model in `out`. Batches are length-grouped and padded to their
+longest row; LFM2 is never packed here, because on a CPU its convolution fallback leaks one document into the next.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+from datasets import Dataset, disable_progress_bars
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+
+from helpers.files import LabError, write_json
+from helpers.progress import Progress
+from helpers.train.hardware import choose_hardware
+from helpers.train.loading import load_for_training, merge_and_save
+from helpers.train.profiles import Profile
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a run was and what it cost. `losses` are (step, mean loss in nats a trained token)."""
+
+    rows: int
+    epochs: float
+    steps: int
+    seconds: float
+    tokens: int
+    trainable: int
+    losses: list[tuple[int, float]]
+
+    def save(self, folder: Path) -> None:
+        """Keep it beside the weights."""
+        write_json(folder / "training.json", asdict(self))
+
+
+class _Bar(TrainerCallback):
+    """Moves the progress line."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.note = progress, ""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self.note = f"· loss {float(logs['loss']):.3f}"
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.progress.update(state.global_step - self.progress.count, self.note)
+
+
+def sft_arguments(profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int) -> dict[str, Any]:
+    """What `SFTConfig` is called with. Separate, so that a test can hold it against the installed signatures."""
+    save = settings["save_steps"]
+    return {
+        "output_dir": str(work),
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": settings["batch"],
+        "gradient_accumulation_steps": settings["accumulation"],
+        "learning_rate": settings["learning_rate"],
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": min(settings["warmup_steps"], max(1, steps // 10)),
+        "max_length": profile.max_length,
+        "packing": False,
+        "train_sampling_strategy": "group_by_length",
+        "logging_steps": max(1, steps // 60),
+        "logging_first_step": True,
+        "save_strategy": "steps" if save else "no",
+        "save_steps": save or 500,
+        "save_total_limit": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": seed,
+        **choose_hardware().arguments(),
+    }
+
+
+def sft(rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "SFT") -> TrainingRecord:
+    """LoRA fine-tuning on `prompt`/`completion` chats; the loss falls on the completion only.
+
+    Args:
+        rows: conversational prompt/completion rows (`cases.chat_rows`).
+        base: stage folder or hub id to start from.
+        out: folder for the merged model; `out.parent / "checkpoints"` style resumption uses `out` itself.
+        label: what the progress line calls it.
+
+    Raises:
+        LabError: no rows; a row longer than the profile's limit (its tail, where the disclaimer is, would be cut silently).
+    """
+    return _run(rows, base, out, profile, profile.sft, epochs, seed, label)
+
+
+def cpt(texts: Sequence[str], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "CPT") -> TrainingRecord:
+    """Continued pre-training with LoRA on plain texts; every token is a target."""
+    return _run([{"text": text} for text in texts], base, out, profile, profile.cpt, epochs, seed, label)
+
+
+def _run(rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Profile, settings: dict[str, Any], epochs: float, seed: int, label: str) -> TrainingRecord:
+    if not rows:
+        raise LabError("There is nothing to train on: the data set is empty. Check the recipe's data function.")
+    disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    transformers.set_seed(seed)
+    model, tokenizer, lora = load_for_training(base, profile, seed)
+    _refuse_cut_rows(rows, tokenizer, profile)
+    steps = max(1, math.ceil(len(rows) / (settings["batch"] * settings["accumulation"]))) * max(1, round(epochs))
+    arguments = SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps))
+    started = time.time()
+    with Progress(label, steps) as progress:
+        trainer = SFTTrainer(
+            model=model, args=arguments, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer, peft_config=lora, callbacks=[_Bar(progress)]
+        )
+        quiet = next((callback for callback in trainer.callback_handler.callbacks if type(callback).__name__ == "PrinterCallback"), None)
+        if quiet:
+            trainer.remove_callback(quiet)
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
+        record = _record(trainer, len(rows), epochs, time.time() - started)
+        progress.done(f"{label}: {record.rows:,} rows × {epochs:g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s.")
+    merge_and_save(trainer.model, tokenizer, out, profile)
+    record.save(out)
+    return record
+
+
+def _refuse_cut_rows(rows: Sequence[dict[str, Any]], tokenizer: Any, profile: Profile) -> None:
+    """Count the rows that `max_length` would cut, and refuse: what is cut is the end, disclaimer and end-of-turn included."""
+    def length(row: dict[str, Any]) -> int:
+        if "text" in row:
+            return len(tokenizer.encode(row["text"]))
+        return len(tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)["input_ids"])
+
+    longest = sorted(rows, key=lambda row: len(str(row)))[-32:]  # the longest in characters: tokenizing every row twice is not worth it
+    cut = [size for size in map(length, longest) if size > profile.max_length]
+    if cut:
+        raise LabError(f"{len(cut)} of the longest rows exceed max_length={profile.max_length} (up to {max(cut)} tokens); their ends would be cut. Raise max_length in data/profiles.yaml or shorten them.")
+
+
+def _record(trainer: SFTTrainer, rows: int, epochs: float, seconds: float) -> TrainingRecord:
+    history = trainer.state.log_history
+    return TrainingRecord(
+        rows=rows,
+        epochs=epochs,
+        steps=trainer.state.global_step,
+        seconds=round(seconds, 1),
+        tokens=int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
+        trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
+        losses=[(row["step"], float(row["loss"])) for row in history if "loss" in row],
+    )

@@ -1,0 +1,195 @@
+"""The micro-world: its shape, its Spanish, its two writers, and what the loader refuses."""
+
+import json
+import shutil
+
+import pytest
+
+from helpers import audit, cases
+from helpers.cases.loader import load_presentation, load_presentations
+from helpers.files import DATA, LabError
+from helpers.triage import LEVELS
+
+WORLD = cases.presentations()
+SIGNS = list(cases.findings().values())
+
+
+def test_there_are_twenty_presentations_with_four_findings_a_level():
+    assert len(WORLD) >= 20
+    for presentation in WORLD:
+        for level in LEVELS:
+            assert sum(finding.level == level for finding in presentation.findings) >= 4, (presentation.id, level)
+
+
+def test_every_finding_has_three_wordings_and_one_in_every_split():
+    for finding in SIGNS:
+        assert all(finding.texts(split) for split in cases.SPLITS)
+        assert sum(len(finding.texts(split)) for split in cases.SPLITS) >= 3
+
+
+def test_accepted_levels_are_neighbours_and_danger_is_never_accepted_as_harmless():
+    for finding in SIGNS:
+        places = [LEVELS.index(level) for level in finding.accepted]
+        assert max(places) - min(places) == len(places) - 1 <= 1, finding.key
+        if finding.level == "ROJO":
+            assert set(finding.accepted) <= {"ROJO", "NARANJA"}, finding.key
+        if finding.level == "NARANJA":
+            assert set(finding.accepted) <= {"ROJO", "NARANJA"}, finding.key
+
+
+def test_cardiac_type_pain_is_never_told_to_wait():
+    cardiac = [f for f in SIGNS if any(sign in f.term for sign in ("opresi", "irradiado al brazo", "mandíbula y sud"))]
+    assert cardiac
+    for finding in cardiac:
+        assert set(finding.accepted) <= {"ROJO", "NARANJA"}, finding.key
+
+
+def test_no_wording_stands_in_two_splits_nor_has_a_near_twin_across_them():
+    train = [text for finding in SIGNS for text in finding.texts("train")]
+    for split in ("dev", "test"):
+        held_out = [text for finding in SIGNS for text in finding.texts(split)]
+        assert not {text.lower() for text in train} & {text.lower() for text in held_out}
+        assert [(held_out[i], train[j]) for i, j in audit.near_pairs(held_out, train)] == []
+
+
+def test_no_evaluation_prompt_repeats_a_training_prompt_even_nearly():
+    train = [row.text for row in cases.write_diverse(2000, 0)]
+    for split in ("dev", "test"):
+        prompts = [row.text for row in cases.evaluation_prompts(split)]
+        assert not set(prompts) & set(train)
+        assert audit.near_pairs(prompts, train) == []
+
+
+def test_the_template_writer_reaches_the_blogs_profile_without_copying():
+    rows = cases.write_from_templates(10_000, seed=0)
+    texts, labels = [row.text for row in rows], [row.level for row in rows]
+    assert audit.duplicate_rate(texts) == pytest.approx(0.807, abs=0.01)
+    for level, share in cases.BLOG_PRIOR.items():
+        assert labels.count(level) / len(labels) == pytest.approx(share, abs=0.02)
+    assert audit.conflict_of(rows, shuffles=3).conflict_rate > 0.5
+
+
+def test_the_duplicates_follow_from_few_templates_and_not_from_copied_rows():
+    assert audit.duplicate_rate([row.text for row in cases.write_from_templates(100, seed=0)]) < 0.1
+
+
+def test_the_diverse_writer_gives_unique_prompts_with_the_rubrics_labels():
+    rows = cases.write_diverse(3000, seed=0)
+    assert len({row.text for row in rows}) == len(rows)
+    assert all(row.level == cases.findings()[row.finding].level for row in rows)
+    assert [sum(row.level == level for row in rows) for level in LEVELS] == [600] * 5
+
+
+def test_the_diverse_writer_deals_any_shares_exactly():
+    rows = cases.write_diverse(1000, seed=0, shares=cases.BLOG_PRIOR)
+    assert [sum(row.level == level for row in rows) for level in LEVELS] == [600, 150, 100, 100, 50]
+
+
+def test_the_diverse_writer_says_so_when_the_world_is_too_small():
+    with pytest.raises(LabError, match="unique"):
+        cases.write_diverse(3_000_000, seed=0, shares={level: float(level == "AZUL") for level in LEVELS})
+
+
+def test_both_writers_are_a_function_of_their_seed():
+    assert cases.write_diverse(50, 1) == cases.write_diverse(50, 1) != cases.write_diverse(50, 2)
+    assert cases.write_from_templates(50, 1) == cases.write_from_templates(50, 1) != cases.write_from_templates(50, 2)
+
+
+def test_training_prompts_use_no_held_out_wording_or_frame():
+    held_out = audit.PhraseIndex(text for finding in SIGNS for split in ("dev", "test") for text in finding.texts(split))
+    assert [row.text for row in (*cases.write_diverse(3000, 0), *cases.write_from_templates(3000, 0)) if held_out.search(row.text)] == []
+
+
+def test_there_are_thirty_vignettes_a_level_in_mixed_registers():
+    rows = cases.vignettes()
+    assert len(rows) >= 150
+    assert all(sum(row.level == level for row in rows) >= 30 for level in LEVELS)
+    assert {"clinico", "coloquial", "movil"} <= {row.register for row in rows}
+    assert len({row.text for row in rows}) == len(rows)
+
+
+def test_the_blogs_own_prompts_are_among_the_vignettes():
+    texts = {row.text: row for row in cases.vignettes()}
+    assert texts["Paciente con dolor de cabeza tensional ocasional"].level == "AZUL"
+    assert texts["Herida superficial en el dedo que sangra un poco"].level == "VERDE"
+
+
+def test_no_vignette_is_a_templated_or_nearly_templated_prompt():
+    templated = [row.text for row in cases.write_diverse(2000, 0)] + [row.text for row in cases.evaluation_prompts("test")]
+    assert audit.near_pairs([row.text for row in cases.vignettes()], templated) == []
+
+
+def test_vignettes_never_accept_waiting_for_what_is_dangerous():
+    for row in cases.vignettes():
+        if row.level in ("ROJO", "NARANJA"):
+            assert set(row.accepted) <= {"ROJO", "NARANJA"}, row.id
+
+
+MUTATIONS = {
+    "an empty wording": ("      dev:\n        - ", "      dev:\n        - ''\n        - ", r"wordings\.dev\.0.*non-empty"),
+    "an unknown level": ("    level: ROJO", "    level: MORADO", r"level.*MORADO"),
+    "a primary label outside its set": ("    accepted: [ROJO]", "    accepted: [VERDE]", "outside its accepted set"),
+    "an unknown patient": ("patient: adult", "patient: dog", "dog"),
+    "a missing rationale": ("    rationale:", "    why:", "rationale.*missing"),
+    "levels in the wrong order": ("    accepted: [ROJO, NARANJA]", "    accepted: [NARANJA, ROJO]", "most to least"),
+    "a level word in a wording": ("      dev:\n        - ", "      dev:\n        - mancha roja y \n        - ", "level word"),
+}
+
+
+@pytest.mark.parametrize("what", MUTATIONS)
+def test_the_loader_names_file_line_and_field_of(what, tmp_path):
+    old, new, message = MUTATIONS[what]
+    text = (DATA / "cases" / "dolor_toracico.yaml").read_text()
+    assert old in text
+    path = tmp_path / "dolor_toracico.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(LabError, match=message) as caught:
+        load_presentation(path)
+    line = text[: text.index(old)].count("\n") + 1
+    named = int(str(caught.value).split("dolor_toracico.yaml:")[1].split(":")[0])
+    assert abs(named - line) <= 14 and "field" in str(caught.value)
+
+
+def test_the_loader_names_a_duplicate_id(tmp_path):
+    text = (DATA / "cases" / "dolor_toracico.yaml").read_text()
+    first = next(line for line in text.splitlines() if line.startswith("  - id:"))
+    second = [line for line in text.splitlines() if line.startswith("  - id:")][1]
+    path = tmp_path / "x.yaml"
+    path.write_text(text.replace(second, first))
+    with pytest.raises(LabError, match="duplicate id"):
+        load_presentation(path)
+
+
+def test_the_loader_names_a_text_that_occurs_twice(tmp_path):
+    shutil.copytree(DATA / "cases", tmp_path / "cases")
+    path = tmp_path / "cases" / "zzz.yaml"
+    path.write_text((DATA / "cases" / "dolor_toracico.yaml").read_text().replace("id: dolor_toracico\n", "id: otro\n"))
+    with pytest.raises(LabError, match="already a wording of"):
+        load_presentations(tmp_path / "cases")
+
+
+def test_broken_yaml_is_reported_with_its_line(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("id: uno\nfindings:\n  - [\n")
+    with pytest.raises(LabError, match=r"x\.yaml:\d+"):
+        load_presentation(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"level": "MORADO"}, "level"), ({"accepted": []}, "accepted"), ({"text": " "}, "text"), ({"country": "XX"}, "country"), ({"gloss": None}, "gloss")],
+)
+def test_a_malformed_vignette_is_named_by_file_line_and_field(change, message, tmp_path):
+    good = (DATA / "eval" / "vignettes.jsonl").read_text().splitlines()[:3]
+    bad = json.dumps({**json.loads(good[2]), **change})
+    path = tmp_path / "v.jsonl"
+    path.write_text("\n".join([*good[:2], bad]))
+    with pytest.raises(LabError, match=rf"v\.jsonl:3: field `{message}`"):
+        cases.load_vignettes(path)
+
+
+def test_a_vignette_line_that_is_not_json_is_named(tmp_path):
+    path = tmp_path / "v.jsonl"
+    path.write_text('{"id": ')
+    with pytest.raises(LabError, match=r"v\.jsonl:1"):
+        cases.load_vignettes(path)

@@ -1,0 +1,58 @@
+"""Generation, label probabilities and token losses, on the shipped base."""
+
+import math
+
+import pytest
+import torch
+
+from helpers import cases, evaluate, lab
+from helpers.evaluate.generation import perplexity
+from helpers.triage import LEVELS
+
+ROWS = cases.write_diverse(8, seed=11)
+
+
+def test_a_batch_answers_as_one_by_one_does():
+    together = [answer.text for answer in evaluate.generate(lab.base_model(), ROWS, max_new_tokens=12)]
+    alone = [evaluate.generate(lab.base_model(), [row], max_new_tokens=12)[0].text for row in ROWS]
+    assert together == alone
+
+
+def test_a_cut_answer_says_that_it_was_cut():
+    assert {answer.finish_reason for answer in evaluate.generate(lab.base_model(), ROWS[:2], max_new_tokens=1)} == {"length"}
+
+
+def test_label_probabilities_are_a_distribution_over_the_levels():
+    for belief in evaluate.label_probabilities(lab.base_model(), ROWS[:3]):
+        assert set(belief) == set(LEVELS) and sum(belief.values()) == pytest.approx(1)
+
+
+def test_token_losses_average_to_the_models_own_loss():
+    loaded = evaluate.load(lab.base_model())
+    row = ROWS[0]
+    pieces = evaluate.token_losses(lab.base_model(), [row])[0]
+    prompt = loaded.tokenizer.apply_chat_template(row.prompt, add_generation_prompt=True, tokenize=False)
+    before = loaded.tokenizer.encode(prompt, add_special_tokens=False)
+    after = loaded.tokenizer.encode(row.answer + loaded.tokenizer.eos_token, add_special_tokens=False)
+    ids = torch.tensor([before + after])
+    labels = torch.tensor([[-100] * len(before) + after])
+    with torch.inference_mode():
+        expected = loaded.model(input_ids=ids, labels=labels).loss.item()
+    assert sum(piece.loss for piece in pieces) / len(pieces) == pytest.approx(expected, rel=1e-4)
+
+
+def test_exactly_the_level_word_is_marked_as_the_label():
+    for row, pieces in zip(ROWS, evaluate.token_losses(lab.base_model(), ROWS), strict=True):
+        assert "".join(piece.token for piece in pieces if piece.is_label).strip() == row.level
+        assert "".join(piece.token for piece in pieces) == row.answer + "<|im_end|>"
+
+
+def test_perplexity_of_an_even_guess_is_the_number_of_choices():
+    assert perplexity([math.log(8)] * 3) == pytest.approx(8)
+
+
+def test_the_token_loss_of_notebook_04_is_the_helpers_loss():
+    logits = torch.randn(5, 7)
+    targets = torch.tensor([0, 3, 6, 2, 2])
+    notebook = -torch.log_softmax(logits, -1).gather(1, targets[:, None]).squeeze(1)
+    assert torch.allclose(notebook, torch.nn.functional.cross_entropy(logits, targets, reduction="none"))

@@ -302,7 +302,7 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
     notebook = read(chapter.path)
     for cell in _code(notebook):
         cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}, store_widget_state=False)
+    client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}, store_widget_state=False, extra_arguments=["--IPKernelApp.log_level=ERROR"])
     started = time.time()
     os.environ["TRIAGE_STATIC"] = "1"
     try:

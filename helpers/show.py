@@ -236,3 +236,18 @@ def choose(options: Mapping[str, Any], draw: Callable[[Any], None], description:
     import ipywidgets
 
     ipywidgets.interact(draw, **{"option": ipywidgets.Dropdown(options=dict(options), description=description)})
+
+
+def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n: int) -> Figure:
+    """The README's figure: the beautiful loss beside what the model says. Returned, not shown."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
+    steps, values = zip(*losses, strict=True)
+    left.plot(steps, values, linewidth=2.5, color="#283593")
+    left.set(xlabel="training step", ylabel="mean loss (nats a token)", yscale="log", title="The loss is beautiful …")
+    _level_bars(right, [shares[level] for level in LEVELS], LEVELS)
+    right.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="what the patients have")
+    right.set(ylim=(0, 1.05), ylabel="share of answers", title="… and the model says one thing")
+    right.legend()
+    figure.tight_layout()
+    figure.text(0.995, -0.02, stamp_text(n), ha="right", va="top", fontsize=8, color=GREY)
+    return figure

@@ -116,9 +116,9 @@ def verdict(claim: Claim, measured: Mapping[str, Mapping[str, Any]] | None = Non
 
 def report() -> str:
     """Every judged claim in one line each, and the count of verdicts: what a run prints at its end."""
-    verdicts = {claim: verdict(claim) for claim in claims().values()}
-    judged = {claim: found for claim, found in verdicts.items() if claim.test}
-    width = max(len(claim.says) for claim in judged)
-    lines = [f"  {claim.says:<{width}}  {found.verdict}: {found.because}" for claim, found in judged.items()]
-    counts = ", ".join(f"{number} {name}" for name, number in Counter(found.verdict for found in verdicts.values()).most_common())
+    verdicts = [(claim, verdict(claim)) for claim in claims().values()]
+    judged = [(claim, found) for claim, found in verdicts if claim.test]
+    width = max(len(claim.says) for claim, _ in judged)
+    lines = [f"  {claim.says:<{width}}  {found.verdict}: {found.because}" for claim, found in judged]
+    counts = ", ".join(f"{number} {name}" for name, number in Counter(found.verdict for _, found in verdicts).most_common())
     return "\n".join(["What the blog says, and what this machine found:", *lines, f"All claims so far: {counts}."])

@@ -22,12 +22,12 @@ from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
 from helpers.train.hardware import choose_hardware
 
 SETTINGS: dict[str, Any] = {
-    "documents": 110_000,
+    "documents": 330_000,
     "seed": 0,
     "vocab": 3072,
     "block": 128,
     "batch": 16,
-    "epochs": 3,
+    "epochs": 1,
     "learning_rate": 3e-3,
     "weight_decay": 0.01,
 }
@@ -73,7 +73,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
         Lfm2Config(
             vocab_size=len(tokenizer),
             hidden_size=256,
-            intermediate_size=512,
+            intermediate_size=768,
             num_hidden_layers=4,
             layer_types=["conv", "full_attention", "conv", "full_attention"],
             num_attention_heads=4,
@@ -113,7 +113,7 @@ class Blocks(Dataset):
 
 
 class _Progress(TrainerCallback):
-    """One line every hundred steps: loss, speed, time left."""
+    """A line now and then: loss, speed, time left."""
 
     def __init__(self, tokens_per_step: int) -> None:
         self.tokens_per_step, self.started = tokens_per_step, time.time()
@@ -143,6 +143,7 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
     set_seed(chosen["seed"])
     tokenizer = train_tokenizer([document.text for document in documents[:30_000]], chosen["vocab"])
     model = new_model(tokenizer)
+    model.set_attn_implementation(choose_hardware().attention)
     blocks = Blocks(documents, tokenizer, chosen["block"])
     hardware = choose_hardware()
     started = time.time()
@@ -157,7 +158,7 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
             weight_decay=chosen["weight_decay"],
             adam_beta2=0.95,
             max_grad_norm=1.0,
-            logging_steps=100,
+            logging_steps=200,
             logging_first_step=True,
             save_strategy="no",
             report_to=[],

@@ -17,6 +17,7 @@ class Hardware:
     device: str
     precision: str
     threads: int
+    attention: str
     reason: str
 
     def arguments(self) -> dict[str, Any]:
@@ -47,10 +48,11 @@ def choose_hardware() -> Hardware:
     if torch.cuda.is_available():
         name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
         precision = "bf16" if major >= 8 else "fp16"
-        return Hardware("cuda", precision, torch.get_num_threads(), f"{name}, SM {major}{minor}: {precision}")
+        return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", f"{name}, SM {major}{minor}: {precision}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(cores)
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     precision = "bf16" if native else "fp32"
     why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
-    return Hardware("cpu", precision, cores, f"CPU, {cores} threads (one a core): {why}")
+    # torch's fused attention is several times slower than plain matrix products on short padded rows (tests/bench_train.py).
+    return Hardware("cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention")

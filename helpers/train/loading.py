@@ -48,7 +48,7 @@ def load_model(source: str | Path) -> PreTrainedModel:
     hardware = choose_hardware()
     dtype = {"cuda": torch.bfloat16 if hardware.precision == "bf16" else torch.float16}.get(hardware.device, torch.float32)
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, attn_implementation=hardware.attention, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise _explain_load(error, str(source)) from error
     return model.to(hardware.device)

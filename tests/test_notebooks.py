@@ -1,0 +1,202 @@
+"""The house rules, each proved on a notebook that breaks it; the committed notebooks, held to all of them; and the full run."""
+
+import ast
+import copy
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from helpers import exercises, lab, notebooks
+from helpers.files import ROOT, LabError
+
+CHAPTERS = notebooks.chapters()
+
+
+@pytest.fixture(params=CHAPTERS, ids=lambda chapter: chapter.name)
+def chapter(request):
+    return request.param
+
+
+def test_a_committed_notebook_keeps_every_house_rule(chapter):
+    assert notebooks.lint(notebooks.read(chapter.path)) == []
+
+
+def test_every_notebook_in_the_folder_is_in_the_plan():
+    assert sorted(path.stem for path in notebooks.NOTEBOOKS.glob("*.ipynb")) == [chapter.name for chapter in CHAPTERS]
+
+
+def test_regenerating_bars_badges_and_bootstrap_changes_nothing(chapter):
+    before = chapter.path.read_text(encoding="utf-8")
+    assert nbformat.writes(notebooks.generated(chapter, notebooks.read(chapter.path))) + "\n" == before
+
+
+def test_regenerating_the_readmes_map_changes_nothing():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert notebooks.readme_with_map(readme) == readme
+
+
+def test_the_badge_is_made_from_the_one_setting():
+    assert notebooks.repository() in notebooks.navigation(CHAPTERS[0])
+    assert notebooks.repository() in notebooks.bootstrap(CHAPTERS[0])
+
+
+def _add(cell):
+    return lambda notebook: notebook.cells.append(cell)
+
+
+def _set_metadata(notebook):
+    notebook.metadata["widgets"] = {"state": {}}
+
+
+def _code(source, **fields):
+    cell = nbformat.v4.new_code_cell(source)
+    cell.update(fields)
+    return cell
+
+
+PICTURE = nbformat.v4.new_output("display_data", {"image/png": "iVBO", "text/plain": "<Figure>"})
+MUTATIONS = {
+    "no_long_cells": _add(_code("\n".join(f"x{i} = {i}" for i in range(31)))),
+    "counts_run_from_one": _add(_code("x = 1", execution_count=99)),
+    "no_error_outputs": _add(_code("x", outputs=[nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=[])])),
+    "no_dead_code": _add(_code("if False:\n    x = 1")),
+    "no_unquoted_pins": _add(_code("%pip install torch>=2.13")),
+    "no_widget_state": _set_metadata,
+    "no_absolute_paths": _add(_code("open('/home/me/data.csv')")),
+    "no_control_characters": _add(_code("x = '\x0b'")),
+    "enough_prose": lambda notebook: notebook.cells.extend(_code("x = 1") for _ in range(60)),
+    "opens_and_closes_as_agreed": lambda notebook: notebook.cells.pop(0),
+    "figures_are_captioned_and_stamped": _add(_code("plot()", outputs=[PICTURE])),
+    "only_the_blogs_numbers": _add(nbformat.v4.new_markdown_cell("Our model reaches 73.4 % accuracy.")),
+}
+
+
+def test_every_rule_is_proved_by_a_mutation():
+    assert set(MUTATIONS) == {rule.__name__ for rule in notebooks.RULES}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_notebook_that_breaks_the_rule_is_caught(name):
+    notebook = copy.deepcopy(notebooks.read(CHAPTERS[-1].path))
+    rule = next(rule for rule in notebooks.RULES if rule.__name__ == name)
+    assert list(rule(notebook)) == []
+    MUTATIONS[name](notebook)
+    assert list(rule(notebook)) != []
+
+
+@pytest.mark.parametrize("text", ["The loss fell to 0.0951.", "n = 481", "It is 97,3 % now", "After 7 epochs"])
+def test_a_number_of_ours_in_prose_is_caught(text):
+    cell = nbformat.v4.new_markdown_cell(text)
+    assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
+
+
+@pytest.mark.parametrize("text", ["10,000 examples, 1,928 unique (80.72 %)", "see notebook 04", "`x = 123`", "a wait of 240 minutes", "LFM2.5-1.2B"])
+def test_the_blogs_numbers_and_names_may_stand_in_prose(text):
+    cell = nbformat.v4.new_markdown_cell(text)
+    assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell]))) == []
+
+
+def _tagged(chapter, prefix):
+    for cell in notebooks.read(chapter.path).cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith(prefix):
+                yield tag.removeprefix(prefix), cell.source
+
+
+EXERCISES = [(chapter.name, name, source) for chapter in CHAPTERS for name, source in _tagged(chapter, "exercise:")]
+
+
+def _function(source, name):
+    """The function a reader would have defined, without running the check."""
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)]
+    space = {}
+    exec("from helpers import audit, cases, evaluate", space)
+    exec(compile(tree, name, "exec"), space)
+    return space[name]
+
+
+@pytest.mark.parametrize(("where", "name", "starter"), EXERCISES, ids=[row[1] for row in EXERCISES])
+def test_an_exercises_starter_fails_its_check_and_its_solution_passes(where, name, starter):
+    solutions = dict(pair for chapter in CHAPTERS for pair in _tagged(chapter, "solution:"))
+    code = re.search(r"```python\n(.*?)```", solutions[name], re.DOTALL)[1]
+    assert exercises.problems(name, _function(starter, name))
+    assert exercises.problems(name, _function(code, name)) == []
+    assert "<details>" in solutions[name]
+
+
+def test_every_check_has_an_exercise():
+    assert {name for _, name, _ in EXERCISES} == set(exercises.CHECKS)
+
+
+def test_a_half_written_answer_is_told_what_is_wrong_without_a_stack_trace():
+    def broken(*_):
+        raise NotImplementedError("todo")
+
+    assert exercises.problems("unique_after", broken) == ["NotImplementedError: todo"]
+
+
+def test_the_functions_defined_in_notebook_03_agree_with_the_helpers():
+    from collections import Counter
+
+    from helpers import audit, cases
+
+    rows = cases.write_from_templates(500, 0)
+    texts, labels = [row.text for row in rows], [row.level for row in rows]
+    space = {"Counter": Counter}
+    for cell in notebooks.read(CHAPTERS[1].path).cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(cell.source)
+            tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in ("duplicate_rate", "ceiling_accuracy", "shingles")]
+            exec(compile(tree, "03", "exec"), space)
+    assert space["duplicate_rate"](texts) == audit.duplicate_rate(texts)
+    assert space["ceiling_accuracy"](texts, labels) == audit.label_conflict(texts, labels).ceiling
+    assert space["shingles"]("paciente con tos") == audit._shingles("paciente con tos")
+
+
+def test_the_committed_outputs_and_results_are_of_one_run():
+    """Values that a notebook shows and the results store keeps must be the same ones."""
+    shown = json.dumps([cell.get("outputs", []) for chapter in CHAPTERS for cell in notebooks.read(chapter.path).cells], ensure_ascii=False)
+    stored = json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"]
+    for key, form in (("diversity.unique", ",.0f"), ("imbalanced.primary_accuracy", ".1%"), ("imbalanced.label_loss", ".2f"), ("imbalanced.final_loss", ".3f"), ("base.forced_accuracy", ".1%")):
+        assert format(stored[key]["value"], form) in shown, key
+
+
+def test_a_missing_notebook_gets_one_clear_message(tmp_path):
+    with pytest.raises(LabError, match="git checkout"):
+        notebooks.read(tmp_path / "x.ipynb")
+    (tmp_path / "x.ipynb").write_text('{"cells": [')
+    with pytest.raises(LabError, match="not a readable notebook"):
+        notebooks.read(tmp_path / "x.ipynb")
+
+
+def test_a_failing_cell_is_reported_in_one_message(tmp_path, monkeypatch):
+    broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    path = tmp_path / "99_broken.ipynb"
+    path.write_text(nbformat.writes(broken))
+    chapter = notebooks.Chapter("99_broken", "Broken", "?")
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
+    with pytest.raises(LabError, match=r"99_broken stopped: ZeroDivisionError.*\n.*1 / 0"):
+        notebooks.execute(chapter, tmp_path / "out.ipynb", lambda _: None)
+
+
+@pytest.mark.notebook
+def test_every_notebook_runs_from_an_empty_cache_and_shows_the_collapse(tmp_path):
+    """The promise: a fresh machine, one command, the blog's central finding."""
+    done = subprocess.run([sys.executable, "-m", "helpers", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout[-3000:])
+    for chapter in CHAPTERS:
+        assert notebooks.lint(notebooks.read(notebooks.executed_path(chapter))) == []
+    measured = lab.measurements()
+    assert measured["imbalanced.rojo_share"]["value"] >= 0.95
+    assert measured["imbalanced.primary_accuracy"]["value"] == pytest.approx(0.2, abs=0.02)
+    assert measured["imbalanced.label_loss"]["value"] == pytest.approx(measured["imbalanced.prior_entropy"]["value"], abs=0.25)
+    assert measured["diversity.duplicate_rate"]["value"] == pytest.approx(0.807, abs=0.01)
+    status = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no", "notebooks", "data"], cwd=ROOT, capture_output=True, text=True, check=False)
+    committed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "notebooks", "data"], cwd=ROOT, check=False)
+    assert committed.returncode or status.stdout == ""

@@ -1,0 +1,175 @@
+"""The repository as a whole: versions, imports, commands, sizes, and what must not be said."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers import install
+from helpers.files import ROOT
+
+# One floor per question; an import only ever points down (to a lower number).
+FLOORS = {
+    "__main__": 12, "notebooks": 11, "exercises": 10, "show": 10, "lab": 9, "recipes": 8, "evaluate": 7, "pretrain": 6,
+    "train": 5, "audit": 4, "cases": 3, "triage": 2, "progress": 1, "files": 1, "install": 1,
+}  # fmt: skip
+SOURCES = sorted((ROOT / "helpers").rglob("*.py"))
+
+
+def _tracked():
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def _floor(path):
+    return path.relative_to(ROOT / "helpers").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_import_only_ever_points_down(path):
+    if _floor(path) == "__init__":
+        return
+    here = _floor(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("helpers."):
+            names = [node.module.split(".")[1]]
+        for name in names:
+            assert name == here or FLOORS[name] < FLOORS[here], f"{here} imports {name}"
+
+
+def test_pyproject_and_environment_yml_pin_the_same_versions():
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        project = tomllib.load(stream)["project"]
+    rows = [*project["dependencies"], *project["optional-dependencies"]["dev"], *project["optional-dependencies"]["gpu"]]
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(row["pip"] for row in conda if isinstance(row, dict))
+    assert {row.split(";")[0].strip() for row in rows} == {row.split(";")[0].strip() for row in pip}
+    assert all("==" in row for row in rows)
+
+
+def test_the_installed_versions_are_the_pinned_ones():
+    assert install.missing() == []
+
+
+def test_only_the_agreed_files_stand_at_the_top():
+    top = {path.relative_to(ROOT).parts[0] for path in _tracked()}
+    agreed = {"README.md", "environment.yml", "pyproject.toml", "Makefile", "LICENSE", ".ci", ".gitignore", "notebooks", "helpers", "data", "tests"}
+    assert top <= agreed, top - agreed
+
+
+def test_no_large_file_and_no_pickle_is_in_git():
+    for path in _tracked():
+        assert path.stat().st_size <= 12_000_000, path
+        assert path.suffix not in {".pkl", ".pt", ".bin", ".pth", ".gguf"}, path
+    base = sum(path.stat().st_size for path in (ROOT / "data" / "nano-base").iterdir())
+    assert base <= 12_000_000
+
+
+def test_no_machine_path_and_no_secret_is_written_down():
+    forbidden = re.compile(r"(?<![\w.])/(?:work|root|farm)/|sk-[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{20,}")
+    for path in _tracked():
+        if path.suffix in {".py", ".md", ".yaml", ".yml", ".toml", ".json", ".jsonl", ".ipynb", ""} and path.name != "test_project.py":
+            found = forbidden.search(path.read_text(encoding="utf-8", errors="ignore"))
+            assert not found, f"{path}: {found[0]}"
+
+
+def test_nothing_unsafe_is_called():
+    unsafe = re.compile(r"yaml\.load\(|pickle|trust_remote_code\s*=\s*True|torch\.load\(|shell\s*=\s*True")
+    for path in SOURCES:
+        assert not unsafe.search(path.read_text()), path
+
+
+def test_modules_and_public_functions_have_docstrings_and_modules_stay_small():
+    for path in SOURCES:
+        text = path.read_text()
+        tree = ast.parse(text)
+        assert ast.get_docstring(tree) or not tree.body, path
+        assert text.count("\n") <= 420, path
+
+
+def test_the_two_commands_of_the_readme_are_the_makefiles_and_cis():
+    readme, makefile, ci = ((ROOT / name).read_text() for name in ("README.md", "Makefile", ".ci/run"))
+    assert "make tutorial" in readme and "make test" in readme and "make test" in ci
+    for target in ("tutorial", "test", "lab", "clean"):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_readme_promises_no_medical_use_and_names_its_limits():
+    readme = (ROOT / "README.md").read_text().lower()
+    for phrase in ("not a medical device", "synthetic", "not the manchester triage system", "licence"):
+        assert phrase in readme
+
+
+def test_the_rubric_is_never_called_the_mts_in_what_a_model_learns():
+    for path in (*(ROOT / "data" / "cases").glob("*.yaml"), ROOT / "data" / "pretraining.yaml", ROOT / "data" / "eval" / "vignettes.jsonl"):
+        assert not re.search(r"\bMTS\b|manchester", path.read_text(), re.IGNORECASE), path
+
+
+def test_a_wrong_profile_on_the_command_line_is_one_message_without_a_stack_trace():
+    done = subprocess.run([sys.executable, "-m", "helpers", "run", "00"], cwd=ROOT, env={**os.environ, "TRIAGE_PROFILE": "nanoo"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "There is no profile 'nanoo'" in done.stderr and "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------- installation
+def test_a_missing_compiler_is_named_with_the_way_to_get_one(monkeypatch):
+    monkeypatch.setattr(install.shutil, "which", lambda _: None)
+    with pytest.raises(install.InstallError, match=r"no C\+\+ compiler.*apt install"):
+        install.check_machine()
+
+
+def test_a_disk_too_small_is_refused_before_anything_is_fetched(monkeypatch):
+    monkeypatch.setattr(install.shutil, "disk_usage", lambda _: type("U", (), {"free": 10**8})())
+    with pytest.raises(install.InstallError, match="disk is too full"):
+        install.check_machine()
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        ("CMake Error: CMAKE_CXX_COMPILER not set", r"C\+\+ compiler"),
+        ("Failed to establish a new connection: [Errno -3] Temporary failure in name resolution", "index could not be reached"),
+        ("something else", "pip failed"),
+    ],
+)
+def test_a_failed_installation_says_why(log, cause):
+    assert re.search(cause, install.explain(log))
+
+
+def test_without_a_network_the_installation_ends_in_one_message(tmp_path):
+    """A real pip run in a copy of the project, with an index that refuses connections."""
+    (tmp_path / "helpers").mkdir()
+    for name in ("__init__.py", "__main__.py", "install.py"):
+        (tmp_path / "helpers" / name).write_text((ROOT / "helpers" / name).read_text())
+    text = (ROOT / "pyproject.toml").read_text().replace("README.md", "pyproject.toml")
+    (tmp_path / "pyproject.toml").write_text(re.sub(r"dependencies = \[.*?\n\]", 'dependencies = ["no-such-package-for-the-lab==1.0"]', text, count=1, flags=re.DOTALL))
+    dead = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull, "PIP_DEFAULT_TIMEOUT": "2"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | dead
+    done = subprocess.run([sys.executable, "-m", "helpers", "run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    assert "package index could not be reached" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_shipped_results_say_on_what_they_were_measured():
+    results = json.loads((ROOT / "data" / "results" / "nano.json").read_text())
+    assert results["profile"] == "nano" and results["machine"] and results["versions"]["torch"]
+    for key, entry in results["measurements"].items():
+        assert {"value", "n", "low", "high", "seeds", "unit", "notebook"} == set(entry), key
+
+
+def test_every_document_link_in_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+    assert Path(ROOT / "data" / "README.md").exists()

@@ -20,7 +20,11 @@ def run(options: argparse.Namespace) -> int:
     from helpers import lab, notebooks
     from helpers.files import build_dir, write_atomic
 
-    wanted = [chapter for chapter in notebooks.chapters() if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)]
+    wanted = [
+        chapter
+        for chapter in notebooks.chapters()
+        if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)
+    ]
     started, seconds = time.time(), {}
     if options.fresh:
         for folder in ("stages", "notebooks", "results"):
@@ -70,7 +74,15 @@ def test(options: argparse.Namespace) -> int:
 
 def lab(_: argparse.Namespace) -> int:
     """JupyterLab on loopback, in the notebooks folder."""
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir", str(ROOT), "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.root_dir",
+        str(ROOT),
+        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+    ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

@@ -24,20 +24,35 @@ def _close(given: Any, expected: float) -> bool:
 def perplexity_of_labels(function: Callable[..., Any]) -> Problems:
     """exp(entropy): how many equally likely labels would be as uncertain."""
     cases = {("ROJO",) * 4: 1.0, LEVELS: 5.0, ("ROJO", "ROJO", "AZUL", "AZUL"): 2.0}
-    return [f"{list(labels)} should give {expected:g}, not {function(list(labels))!r}" for labels, expected in cases.items() if not _close(function(list(labels)), expected)]
+    return [
+        f"{list(labels)} should give {expected:g}, not {function(list(labels))!r}"
+        for labels, expected in cases.items()
+        if not _close(function(list(labels)), expected)
+    ]
 
 
 def unique_after(function: Callable[..., Any]) -> Problems:
     """Expected number of distinct prompts after n uniform draws from k possible ones."""
     cases = {(1, 10): 1.0, (2, 2): 1.5, (1920, 10000): 1920 * (1 - (1 - 1 / 1920) ** 10000)}
-    return [f"k = {k:,}, n = {n:,} should give {expected:,.4g}, not {function(k, n)!r}" for (k, n), expected in cases.items() if not _close(function(k, n), expected)]
+    return [
+        f"k = {k:,}, n = {n:,} should give {expected:,.4g}, not {function(k, n)!r}"
+        for (k, n), expected in cases.items()
+        if not _close(function(k, n), expected)
+    ]
 
 
 def loss_without_knowledge(function: Callable[..., Any]) -> Problems:
     """Mean loss of a model that writes boilerplate perfectly and knows only the label prior."""
     blog = (0.60, 0.15, 0.10, 0.10, 0.05)
-    cases = {(blog, 75): audit.entropy([label for label, share in zip(LEVELS, blog, strict=True) for _ in range(round(share * 20))]) / 75, ((0.5, 0.5), 10): math.log(2) / 10}
-    return [f"prior {prior}, {tokens} tokens should give {expected:.4f}, not {function(prior, tokens)!r}" for (prior, tokens), expected in cases.items() if not _close(function(prior, tokens), expected)]
+    cases = {
+        (blog, 75): audit.entropy([label for label, share in zip(LEVELS, blog, strict=True) for _ in range(round(share * 20))]) / 75,
+        ((0.5, 0.5), 10): math.log(2) / 10,
+    }
+    return [
+        f"prior {prior}, {tokens} tokens should give {expected:.4f}, not {function(prior, tokens)!r}"
+        for (prior, tokens), expected in cases.items()
+        if not _close(function(prior, tokens), expected)
+    ]
 
 
 def balanced_accuracy(function: Callable[..., Any]) -> Problems:
@@ -47,10 +62,16 @@ def balanced_accuracy(function: Callable[..., Any]) -> Problems:
         (("ROJO", "ROJO", "ROJO", "AZUL"), ("ROJO",) * 4): 0.5,
         (LEVELS, ("ROJO",) * 5): 0.2,
     }
-    return [f"truth {list(truth)}, given {list(given)} should give {expected:g}, not {function(list(truth), list(given))!r}" for (truth, given), expected in cases.items() if not _close(function(list(truth), list(given)), expected)]
+    return [
+        f"truth {list(truth)}, given {list(given)} should give {expected:g}, not {function(list(truth), list(given))!r}"
+        for (truth, given), expected in cases.items()
+        if not _close(function(list(truth), list(given)), expected)
+    ]
 
 
-CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {check.__name__: check for check in (perplexity_of_labels, unique_after, loss_without_knowledge, balanced_accuracy)}
+CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
+    check.__name__: check for check in (perplexity_of_labels, unique_after, loss_without_knowledge, balanced_accuracy)
+}
 
 
 def problems(name: str, function: Callable[..., Any]) -> Problems:

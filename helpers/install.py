@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 import venv
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +19,19 @@ VENV = ROOT / ".venv"
 NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
 DIAGNOSES = (
     (("No space left on device",), "The disk is full: about 6 GB are needed for the packages and their build."),
-    (("CMAKE_CXX_COMPILER", "No CMAKE_C_COMPILER", "CMake configuration failed", "gcc: not found"), "llama-cpp-python is built from source and found no working C++ compiler."),
     (
-        ("Temporary failure in name resolution", "Failed to establish a new connection", "Network is unreachable", "Connection refused", "No matching distribution found", "timed out"),
+        ("CMAKE_CXX_COMPILER", "No CMAKE_C_COMPILER", "CMake configuration failed", "gcc: not found"),
+        "llama-cpp-python is built from source and found no working C++ compiler.",
+    ),
+    (
+        (
+            "Temporary failure in name resolution",
+            "Failed to establish a new connection",
+            "Network is unreachable",
+            "Connection refused",
+            "No matching distribution found",
+            "timed out",
+        ),
         "The package index could not be reached, or does not hold a pinned version.",
     ),
 )
@@ -34,6 +43,8 @@ class InstallError(Exception):
 
 def pins(extras: tuple[str, ...] = ("dev",)) -> dict[str, str]:
     """Pinned versions by package name, from pyproject.toml."""
+    import tomllib  # not there before Python 3.11, where `ensure` must still be able to say so
+
     with (ROOT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
     rows = [*project["dependencies"], *(row for extra in extras for row in project["optional-dependencies"][extra])]
@@ -58,14 +69,24 @@ def venv_python() -> Path:
     return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def check_python(version: tuple[int, ...] = tuple(sys.version_info)) -> None:
+    """Refuse a Python that is too old.
+
+    Raises:
+        InstallError: it is older than 3.11.
+    """
+    if tuple(version) < (3, 11):
+        found = ".".join(map(str, version[:3]))
+        raise InstallError(f"Python 3.11 or newer is needed; this is {found}. Install it and run the same command with it.")
+
+
 def check_machine() -> None:
     """Refuse early what would fail late.
 
     Raises:
         InstallError: Python is too old, there is no C++ compiler, or the disk is too small.
     """
-    if sys.version_info < (3, 11):
-        raise InstallError(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Install it and run the same command with it.")
+    check_python()
     if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "c++", "g++", "clang++", "cl"))):
         raise InstallError(
             "There is no C++ compiler, and llama-cpp-python is built from source. Install one (Debian/Ubuntu: `sudo apt install g++`; "
@@ -73,7 +94,10 @@ def check_machine() -> None:
         )
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
-        raise InstallError(f"The disk is too full: {free / 1e9:.1f} GB free, about {NEEDED_BYTES / 1e9:.0f} GB needed. Free some space and run the same command again.")
+        raise InstallError(
+            f"The disk is too full: {free / 1e9:.1f} GB free, about {NEEDED_BYTES / 1e9:.0f} GB needed. "
+            "Free some space and run the same command again."
+        )
 
 
 def explain(log: str) -> str:
@@ -113,7 +137,9 @@ def install() -> None:
         InstallError: see `check_machine`, or pip failed; the message says why.
     """
     check_machine()
-    print("Installing the pinned packages into .venv. The first time takes 5 to 15 minutes, most of it building llama-cpp-python.", flush=True)
+    print(
+        "Installing the pinned packages into .venv. The first time takes 5 to 15 minutes, most of it building llama-cpp-python.", flush=True
+    )
     if not venv_python().exists():
         venv.create(VENV, with_pip=True)
     started = time.time()
@@ -126,6 +152,7 @@ def ensure(arguments: list[str]) -> None:
 
     Does not return when it has to switch: the command runs in the other interpreter and this process ends with its exit code.
     """
+    check_python()
     if not missing():
         return
     if os.environ.get("TRIAGE_ENSURED"):

@@ -35,6 +35,7 @@ class Chapter:
 
     @property
     def path(self) -> Path:
+        """Where the notebook stands."""
         return NOTEBOOKS / f"{self.name}.ipynb"
 
 
@@ -44,7 +45,7 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("04_imbalanced_sft", "Beautiful curves, broken model", "How can the loss be beautiful and the model broken?"),
 )
 
-BOOTSTRAP = '''# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.
+BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.
 import pathlib, subprocess, sys
 
 if "google.colab" in sys.modules and not pathlib.Path("triage-lab").exists():
@@ -57,7 +58,7 @@ sys.path[:0] = [str(folder) for folder in (pathlib.Path(".."), pathlib.Path("tri
 
 from helpers import lab
 
-lab.start("{name}")'''
+lab.start("{name}")"""
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"
 
@@ -108,7 +109,9 @@ def read(path: Path) -> NotebookNode:
     except FileNotFoundError as error:
         raise LabError(f"{path} is missing. Restore it with `git checkout -- notebooks`.") from error
     except Exception as error:
-        raise LabError(f"{path} is not a readable notebook ({type(error).__name__}). Restore it with `git checkout -- notebooks`.") from error
+        raise LabError(
+            f"{path} is not a readable notebook ({type(error).__name__}). Restore it with `git checkout -- notebooks`."
+        ) from error
 
 
 def generated(chapter: Chapter, notebook: NotebookNode) -> NotebookNode:
@@ -169,6 +172,7 @@ def _code(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def no_long_cells(notebook: NotebookNode) -> Iterator[str]:
+    """At most 30 lines of code a cell."""
     for cell in _code(notebook):
         lines = sum(bool(line.strip()) for line in cell.source.splitlines())
         if lines > 30:
@@ -176,12 +180,14 @@ def no_long_cells(notebook: NotebookNode) -> Iterator[str]:
 
 
 def counts_run_from_one(notebook: NotebookNode) -> Iterator[str]:
+    """Execution counts are 1…n: one clean run."""
     counts = [cell.execution_count for cell in _code(notebook) if cell.source.strip()]
     if counts != list(range(1, len(counts) + 1)):
         yield f"execution counts {counts}: not one clean run from top to bottom"
 
 
 def no_error_outputs(notebook: NotebookNode) -> Iterator[str]:
+    """No error output, nothing on stderr."""
     for cell in _code(notebook):
         for output in cell.outputs:
             if output.output_type == "error":
@@ -191,6 +197,7 @@ def no_error_outputs(notebook: NotebookNode) -> Iterator[str]:
 
 
 def no_dead_code(notebook: NotebookNode) -> Iterator[str]:
+    """No `if False:`, no empty cell, no cell of comments only."""
     for cell in _code(notebook):
         if re.search(r"^\s*if (False|0)\b", cell.source, re.MULTILINE):
             yield "`if False:`"
@@ -201,6 +208,7 @@ def no_dead_code(notebook: NotebookNode) -> Iterator[str]:
 
 
 def no_unquoted_pins(notebook: NotebookNode) -> Iterator[str]:
+    """A shell reads an unquoted > in a pip line as a redirection."""
     for cell in _code(notebook):
         for line in cell.source.splitlines():
             if re.match(r"\s*[!%]\s*pip\b", line) and re.search(r"[<>]", re.sub(r"([\"']).*?\1", "", line)):
@@ -208,32 +216,40 @@ def no_unquoted_pins(notebook: NotebookNode) -> Iterator[str]:
 
 
 def no_widget_state(notebook: NotebookNode) -> Iterator[str]:
+    """GitHub cannot show a notebook with widget state."""
     if "widgets" in notebook.metadata:
         yield "metadata.widgets: GitHub shows 'Invalid Notebook'"
 
 
 def no_absolute_paths(notebook: NotebookNode) -> Iterator[str]:
+    """No path of somebody's machine, in sources or outputs."""
     pattern = re.compile(r"(?<![\w.:/])/(?:home|root|content|work|tmp|Users|mnt|opt|var)\b|\b[A-Z]:\\\\")
     for cell in notebook.cells:
-        texts = [cell.source, *(str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in cell.get("outputs", []))]
+        texts = [
+            cell.source,
+            *(str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in cell.get("outputs", [])),
+        ]
         for text in texts:
             if found := pattern.search(text):
                 yield f"an absolute path: {text[max(0, found.start() - 20) : found.end() + 20]!r}"
 
 
 def no_control_characters(notebook: NotebookNode) -> Iterator[str]:
+    """No control characters from strings that should have been raw."""
     for cell in notebook.cells:
         if found := re.search(r"[\x00-\x08\x0b-\x1f]", cell.source):
             yield f"a control character {found[0]!r} in {cell.source[:40]!r}"
 
 
 def enough_prose(notebook: NotebookNode) -> Iterator[str]:
+    """At least one prose cell for every code cell."""
     prose = sum(cell.cell_type == "markdown" for cell in notebook.cells)
     if prose < len(_code(notebook)):
         yield f"{prose} prose cells for {len(_code(notebook))} code cells: a reader is left alone"
 
 
 def opens_and_closes_as_agreed(notebook: NotebookNode) -> Iterator[str]:
+    """Title, plan, generated cells, and what we saw."""
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     if not notebook.cells[0].source.startswith("# "):
         yield "the first cell is not a title"
@@ -246,6 +262,7 @@ def opens_and_closes_as_agreed(notebook: NotebookNode) -> Iterator[str]:
 
 
 def figures_are_captioned_and_stamped(notebook: NotebookNode) -> Iterator[str]:
+    """Every figure went through `show.present`."""
     for cell in _code(notebook):
         pictures = sum("image/png" in output.get("data", {}) for output in cell.outputs)
         captions = sum(str(output.get("data", {}).get("text/markdown", "")).startswith("*Figure:") for output in cell.outputs)
@@ -255,7 +272,9 @@ def figures_are_captioned_and_stamped(notebook: NotebookNode) -> Iterator[str]:
 
 # Numbers that are no claims: names, levels' waiting times, list numbers, years, and words with digits in them.
 _NOT_NUMBERS = re.compile(
-    r"`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|^\s*\d+\.\s|^#+ \d+ ·|\b[A-Za-z_]+\d[\w.]*|\b\d+_\w+|\bnotebooks? \d\d\b|\b\d\d–\d\d\b|\(\w[^()]* (?:19|20)\d\d\)", re.MULTILINE
+    r"`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|^\s*\d+\.\s|^#+ \d+ ·|\b[A-Za-z_]+\d[\w.]*|\b\d+_\w+"
+    r"|\bnotebooks? \d\d\b|\b\d\d–\d\d\b|\(\w[^()]* (?:19|20)\d\d\)",
+    re.MULTILINE,
 )
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d.,]*(?:e-?\d+)?(?![\w])")
 
@@ -302,7 +321,14 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
     notebook = read(chapter.path)
     for cell in _code(notebook):
         cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}, store_widget_state=False, extra_arguments=["--IPKernelApp.log_level=ERROR"])
+    client = NotebookClient(
+        notebook,
+        timeout=3600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        store_widget_state=False,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
     started = time.time()
     os.environ["TRIAGE_STATIC"] = "1"
     try:
@@ -314,9 +340,13 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
                 else:
                     client.execute_cell(cell, index)
     except CellExecutionError as error:
-        raise LabError(f"{chapter.name} stopped: {error.ename}: {error.evalue}\n  in the cell that begins {cell.source.splitlines()[0]!r}.") from error
+        raise LabError(
+            f"{chapter.name} stopped: {error.ename}: {error.evalue}\n  in the cell that begins {cell.source.splitlines()[0]!r}."
+        ) from error
     except DeadKernelError as error:
-        raise LabError(f"{chapter.name} stopped: its kernel died, most likely because memory ran out. Close other programs and run again.") from error
+        raise LabError(
+            f"{chapter.name} stopped: its kernel died, most likely because memory ran out. Close other programs and run again."
+        ) from error
     _clean(notebook)
     try:
         write_atomic(out, nbformat.writes(notebook) + "\n")
@@ -327,7 +357,10 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
 
 def _clean(notebook: NotebookNode) -> None:
     """Drop what differs from run to run without meaning anything."""
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):

@@ -74,18 +74,30 @@ def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
     note = f'<div style="color:{GREY};font-size:90%">{html.escape(gloss)}</div>' if gloss else ""
     lines = "<br>".join(html.escape(line) for line in answer.splitlines())
     return HTML(
-        f'<div style="border-left:6px solid {color};padding:4px 12px;margin:6px 0"><b>{html.escape(text)}</b>{note}'
-        f'<div style="margin-top:6px">{lines}</div></div>'
+        f'<div style="border-left:6px solid {color};padding:4px 12px;margin:6px 0"><b>{html.escape(text)}</b>{note}<div style="margin-top:6px">{lines}</div></div>'
     )
 
 
 def levels_table() -> Markdown:
     """The five levels of our rubric."""
-    return table([{"level": level, "name": f"{s.name} ({s.gloss})", "wait in a hospital": f"{s.wait_minutes} min", "means": s.means, "at home": s.action} for level, s in SCALE.items()])
+    return table(
+        [
+            {
+                "level": level,
+                "name": f"{s.name} ({s.gloss})",
+                "wait in a hospital": f"{s.wait_minutes} min",
+                "means": s.means,
+                "at home": s.action,
+            }
+            for level, s in SCALE.items()
+        ]
+    )
 
 
 def _level_bars(axes: Any, values: Sequence[float], levels: Sequence[str], errors: np.ndarray | None = None) -> None:
-    bars = axes.bar(range(len(levels)), values, color=[color_of(level) for level in levels], yerr=errors, capsize=4, edgecolor="white", linewidth=1)
+    bars = axes.bar(
+        range(len(levels)), values, color=[color_of(level) for level in levels], yerr=errors, capsize=4, edgecolor="white", linewidth=1
+    )
     for bar, level in zip(bars, levels, strict=True):
         bar.set_hatch(HATCHES.get(level, ""))
     axes.set_xticks(range(len(levels)), levels, fontsize=9)
@@ -116,7 +128,11 @@ def unique_growth(counts: Sequence[tuple[int, int]], diverse: Sequence[tuple[int
     axes.set_title("The template writer stops saying new things")
     axes.legend()
     written, unique = counts[-1]
-    present(figure, f"unique prompts as more are written; the template writer flattens at {unique:,} of {written:,}, the diverse one never repeats.", n=written)
+    present(
+        figure,
+        f"unique prompts as more are written; the template writer flattens at {unique:,} of {written:,}, the diverse one never repeats.",
+        n=written,
+    )
 
 
 def conflict_bars(ceiling: float, shuffled: float, majority: float, clean: float, n: int) -> None:
@@ -130,7 +146,11 @@ def conflict_bars(ceiling: float, shuffled: float, majority: float, clean: float
     axes.set_xlim(0, 1.15)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_title("Shuffling the labels changes nothing")
-    present(figure, f"accuracy ceilings: diverse set {clean:.0%}, template set {ceiling:.1%}, the same with shuffled labels {shuffled:.1%}, majority {majority:.1%}.", n=n)
+    present(
+        figure,
+        f"accuracy ceilings: diverse set {clean:.0%}, template set {ceiling:.1%}, the same with shuffled labels {shuffled:.1%}, majority {majority:.1%}.",
+        n=n,
+    )
 
 
 def loss_curve(losses: Sequence[tuple[int, float]], blog_final: float, prediction: float | None = None) -> None:
@@ -151,7 +171,18 @@ def confusion_matrix(examples: Sequence[Example], scores: Scores, title: str) ->
     used = counts if counts[:, -1].any() else counts[:, :-1]
     columns = [*LEVELS, UNREADABLE][: used.shape[1]]
     figure, axes = plt.subplots(figsize=(6, 3.8))
-    sns.heatmap(used, annot=True, fmt="d", cmap="Greys", cbar=False, xticklabels=columns, yticklabels=LEVELS, ax=axes, linewidths=0.5, linecolor="white")
+    sns.heatmap(
+        used,
+        annot=True,
+        fmt="d",
+        cmap="Greys",
+        cbar=False,
+        xticklabels=columns,
+        yticklabels=LEVELS,
+        ax=axes,
+        linewidths=0.5,
+        linecolor="white",
+    )
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_color(color_of(label.get_text()))
         label.set_fontweight("bold")
@@ -198,7 +229,11 @@ def token_bars(pieces: Sequence[TokenLoss], means: Sequence[float], prior_entrop
     axes.set_title("All of the loss is one word")
     axes.legend()
     label = next(mean for piece, mean in zip(pieces, means, strict=True) if piece.is_label)
-    present(figure, f"mean loss at each place of the answer; the label word costs {label:.2f} nats, the dotted line is the prior's entropy, everything else is near zero.", n=n)
+    present(
+        figure,
+        f"mean loss at each place of the answer; the label word costs {label:.2f} nats, the dotted line is the prior's entropy, everything else is near zero.",
+        n=n,
+    )
 
 
 @dataclass
@@ -218,7 +253,11 @@ def predict(question: str, default: float = 0.5) -> Prediction:
     """Ask the reader for a percentage with a slider; on a static page, say what was assumed."""
     prediction = Prediction(question, default)
     if static():
-        display(Markdown(f"*Prediction: {question} On this static page the slider stands at {default:.0%}; in a live notebook it is yours to move.*"))
+        display(
+            Markdown(
+                f"*Prediction: {question} On this static page the slider stands at {default:.0%}; in a live notebook it is yours to move.*"
+            )
+        )
         return prediction
     import ipywidgets
 

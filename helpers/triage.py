@@ -63,7 +63,9 @@ def country_of(code: str) -> Country:
         return countries()[code]
     except KeyError:
         known = ", ".join(countries())
-        raise LabError(f"No emergency number on file for country {code!r}. Known: {known}. Add it with its source to data/emergency_numbers.yaml.") from None
+        raise LabError(
+            f"No emergency number on file for country {code!r}. Known: {known}. Add it with its source to data/emergency_numbers.yaml."
+        ) from None
 
 
 def messages(text: str, country: str) -> list[dict[str, str]]:

@@ -49,7 +49,17 @@ def flops_per_token(base: torch.nn.Module, trainable: int) -> float:
 def plain(rows: list, epochs: int, **settings: object) -> tuple[float, float]:
     """TRL as it comes. Returns tokens a second and the mean loss of the last quarter."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = SFTConfig(output_dir=folder, num_train_epochs=epochs, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=5, seed=0, use_cpu=True, **settings)
+        arguments = SFTConfig(
+            output_dir=folder,
+            num_train_epochs=epochs,
+            report_to=[],
+            save_strategy="no",
+            disable_tqdm=True,
+            logging_steps=5,
+            seed=0,
+            use_cpu=True,
+            **settings,
+        )
         started = time.perf_counter()
         trainer = SFTTrainer(
             model=loading.AutoModelForCausalLM.from_pretrained(PROFILE.base),
@@ -94,7 +104,9 @@ def main() -> None:
         speeds["ours"].append(speed)
     best = {name: max(values) for name, values in speeds.items()}
     print(f"plain TRL defaults  {best['plain']:9,.0f} tokens/s   runs {[round(v) for v in speeds['plain']]}")
-    print(f"our SFT path        {best['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {best['ours'] / best['plain']:.2f}×")
+    print(
+        f"our SFT path        {best['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {best['ours'] / best['plain']:.2f}×"
+    )
     dtype = torch.bfloat16 if train.choose_hardware().precision == "bf16" else torch.float32
     rate, peak = best["ours"] * flops_per_token(train.load_model(PROFILE.base), trainable), matmul_peak(dtype)
     print(f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}")

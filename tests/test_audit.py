@@ -16,7 +16,11 @@ def test_duplicate_rate_counts_repeats():
 
 
 def test_near_pairs_finds_a_changed_age_and_leaves_strangers_alone():
-    texts = ["Paciente de 34 años: dolor leve en la rodilla tras correr.", "Paciente de 35 años: dolor leve en la rodilla tras correr.", "El gato duerme."]
+    texts = [
+        "Paciente de 34 años: dolor leve en la rodilla tras correr.",
+        "Paciente de 35 años: dolor leve en la rodilla tras correr.",
+        "El gato duerme.",
+    ]
     assert audit.near_pairs(texts) == [(0, 1)]
     assert audit.near_duplicate_rate(texts) == pytest.approx(2 / 3)
     assert audit.near_pairs(texts[:1], texts[1:]) == [(0, 0)]

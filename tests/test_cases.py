@@ -177,7 +177,13 @@ def test_broken_yaml_is_reported_with_its_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"level": "MORADO"}, "level"), ({"accepted": []}, "accepted"), ({"text": " "}, "text"), ({"country": "XX"}, "country"), ({"gloss": None}, "gloss")],
+    [
+        ({"level": "MORADO"}, "level"),
+        ({"accepted": []}, "accepted"),
+        ({"text": " "}, "text"),
+        ({"country": "XX"}, "country"),
+        ({"gloss": None}, "gloss"),
+    ],
 )
 def test_a_malformed_vignette_is_named_by_file_line_and_field(change, message, tmp_path):
     good = (DATA / "eval" / "vignettes.jsonl").read_text().splitlines()[:3]

@@ -68,7 +68,12 @@ def test_the_key_changes_with_data_seed_and_settings_and_with_nothing_else():
     key = stage_key(TINY, rows, "base", profile, 0)
     assert key == stage_key(TINY, rows, "base", profile, 0)
     slower = dataclasses.replace(profile, sft={**profile.sft, "learning_rate": 1e-4})
-    others = {stage_key(TINY, rows[1:], "base", profile, 0), stage_key(TINY, rows, "base", profile, 1), stage_key(TINY, rows, "base", slower, 0), stage_key(TINY, rows, "other", profile, 0)}
+    others = {
+        stage_key(TINY, rows[1:], "base", profile, 0),
+        stage_key(TINY, rows, "base", profile, 1),
+        stage_key(TINY, rows, "base", slower, 0),
+        stage_key(TINY, rows, "other", profile, 0),
+    }
     assert key not in others and len(others) == 4
     assert key == stage_key(TINY, rows, "base", dataclasses.replace(profile, stamp="x"), 0)
 
@@ -136,7 +141,10 @@ def small_disk(tmp_path):
     """A file system of one megabyte."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if os.name == "nt" or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+    if (
+        os.name == "nt"
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False).returncode
+    ):
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
@@ -212,7 +220,17 @@ def test_a_later_measurement_replaces_an_earlier_one_and_spares_the_others():
     assert lab.result("test.a")["value"] == 3 and lab.result("test.b")["value"] == 2
 
 
-@pytest.mark.parametrize(("key", "value", "extra"), [("Bad key", 1, {}), ("nodot", 1, {}), ("a.b", float("nan"), {}), ("a.b", True, {}), ("a.b", 1, {"low": 2, "high": 3}), ("a.b", 1, {"low": 0})])
+@pytest.mark.parametrize(
+    ("key", "value", "extra"),
+    [
+        ("Bad key", 1, {}),
+        ("nodot", 1, {}),
+        ("a.b", float("nan"), {}),
+        ("a.b", True, {}),
+        ("a.b", 1, {"low": 2, "high": 3}),
+        ("a.b", 1, {"low": 0}),
+    ],
+)
 def test_what_is_no_measurement_is_refused_and_nothing_is_written(key, value, extra):
     with pytest.raises(LabError):
         lab.record(key, value, **extra)
@@ -233,8 +251,13 @@ def test_a_measurement_nobody_made_says_how_to_make_it():
 
 def test_the_shipped_results_hold_the_canonical_keys_of_these_notebooks():
     measured = set(json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"])
-    diversity = {f"diversity.{name}" for name in ("total", "unique", "duplicate_rate", "near_duplicate_rate", "conflict_rate", "ceiling_accuracy")}
-    imbalanced = {f"imbalanced.{name}" for name in ("first_loss", "final_loss", "label_loss", "boilerplate_loss", "prior_entropy", "accuracy", "rojo_share")}
+    diversity = {
+        f"diversity.{name}" for name in ("total", "unique", "duplicate_rate", "near_duplicate_rate", "conflict_rate", "ceiling_accuracy")
+    }
+    imbalanced = {
+        f"imbalanced.{name}"
+        for name in ("first_loss", "final_loss", "label_loss", "boilerplate_loss", "prior_entropy", "accuracy", "rojo_share")
+    }
     assert diversity | imbalanced <= measured
 
 
@@ -265,7 +288,14 @@ def test_claim_arithmetic_is_arithmetic_only(expression):
 
 def test_profiles_hold_the_blogs_settings_where_they_say_so():
     gpu = profile_named("gpu")
-    assert (gpu.lora["r"], gpu.lora["alpha"], gpu.max_length, gpu.sft["batch"], gpu.sft["accumulation"], gpu.sft["learning_rate"]) == (16, 32, 1024, 2, 4, 2e-4)
+    assert (gpu.lora["r"], gpu.lora["alpha"], gpu.max_length, gpu.sft["batch"], gpu.sft["accumulation"], gpu.sft["learning_rate"]) == (
+        16,
+        32,
+        1024,
+        2,
+        4,
+        2e-4,
+    )
     steps = gpu.counts["imbalanced"] * gpu.counts["imbalanced_epochs"] / (gpu.sft["batch"] * gpu.sft["accumulation"])
     assert steps == lab.claims()["sft_steps"].number
     assert Path(current_profile().base).is_dir() and not profile_named("gpu").shipped

@@ -94,7 +94,9 @@ def test_a_number_of_ours_in_prose_is_caught(text):
     assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
 
 
-@pytest.mark.parametrize("text", ["10,000 examples, 1,928 unique (80.72 %)", "see notebook 04", "`x = 123`", "a wait of 240 minutes", "LFM2.5-1.2B"])
+@pytest.mark.parametrize(
+    "text", ["10,000 examples, 1,928 unique (80.72 %)", "see notebook 04", "`x = 123`", "a wait of 240 minutes", "LFM2.5-1.2B"]
+)
 def test_the_blogs_numbers_and_names_may_stand_in_prose(text):
     cell = nbformat.v4.new_markdown_cell(text)
     assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell]))) == []
@@ -151,7 +153,11 @@ def test_the_functions_defined_in_notebook_03_agree_with_the_helpers():
     for cell in notebooks.read(CHAPTERS[1].path).cells:
         if cell.cell_type == "code":
             tree = ast.parse(cell.source)
-            tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in ("duplicate_rate", "ceiling_accuracy", "shingles")]
+            tree.body = [
+                node
+                for node in tree.body
+                if isinstance(node, ast.FunctionDef) and node.name in ("duplicate_rate", "ceiling_accuracy", "shingles")
+            ]
             exec(compile(tree, "03", "exec"), space)
     assert space["duplicate_rate"](texts) == audit.duplicate_rate(texts)
     assert space["ceiling_accuracy"](texts, labels) == audit.label_conflict(texts, labels).ceiling
@@ -162,7 +168,13 @@ def test_the_committed_outputs_and_results_are_of_one_run():
     """Values that a notebook shows and the results store keeps must be the same ones."""
     shown = json.dumps([cell.get("outputs", []) for chapter in CHAPTERS for cell in notebooks.read(chapter.path).cells], ensure_ascii=False)
     stored = json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"]
-    for key, form in (("diversity.unique", ",.0f"), ("imbalanced.primary_accuracy", ".1%"), ("imbalanced.label_loss", ".2f"), ("imbalanced.final_loss", ".3f"), ("base.forced_accuracy", ".1%")):
+    for key, form in (
+        ("diversity.unique", ",.0f"),
+        ("imbalanced.primary_accuracy", ".1%"),
+        ("imbalanced.label_loss", ".2f"),
+        ("imbalanced.final_loss", ".3f"),
+        ("base.forced_accuracy", ".1%"),
+    ):
         assert format(stored[key]["value"], form) in shown, key
 
 
@@ -197,6 +209,8 @@ def test_every_notebook_runs_from_an_empty_cache_and_shows_the_collapse(tmp_path
     assert measured["imbalanced.primary_accuracy"]["value"] == pytest.approx(0.2, abs=0.02)
     assert measured["imbalanced.label_loss"]["value"] == pytest.approx(measured["imbalanced.prior_entropy"]["value"], abs=0.25)
     assert measured["diversity.duplicate_rate"]["value"] == pytest.approx(0.807, abs=0.01)
-    status = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no", "notebooks", "data"], cwd=ROOT, capture_output=True, text=True, check=False)
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no", "notebooks", "data"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     committed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "notebooks", "data"], cwd=ROOT, check=False)
     assert committed.returncode or status.stdout == ""

@@ -35,7 +35,11 @@ def test_the_leak_search_finds_what_must_not_be_said(text):
 
 
 def test_the_leak_search_lets_pass_what_may_be_said():
-    fine = [f"{FINDING.term}. Este cuadro pone en riesgo la vida ahora mismo.", f"{FINDING.wordings['test'][0]}, es decir, {FINDING.term}.", "El coche es de color ROJO."]
+    fine = [
+        f"{FINDING.term}. Este cuadro pone en riesgo la vida ahora mismo.",
+        f"{FINDING.wordings['test'][0]}, es decir, {FINDING.term}.",
+        "El coche es de color ROJO.",
+    ]
     assert leaks([Document("x", (("text", text),)) for text in fine]) == []
 
 
@@ -70,7 +74,9 @@ def test_every_level_word_is_one_token_in_its_place():
 
 def test_the_chat_template_renders_chatml_with_one_bos():
     tokenizer = load_tokenizer(BASE)
-    rendered = tokenizer.apply_chat_template([{"role": "system", "content": "S"}, {"role": "user", "content": "U"}], tokenize=False, add_generation_prompt=True)
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}], tokenize=False, add_generation_prompt=True
+    )
     assert rendered == "<|startoftext|><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
     assert tokenizer.encode(rendered, add_special_tokens=False).count(tokenizer.bos_token_id) == 1
     assert tokenizer.eos_token == "<|im_end|>"
@@ -79,7 +85,9 @@ def test_the_chat_template_renders_chatml_with_one_bos():
 def test_zero_shot_the_base_chooses_levels_no_better_than_chance():
     prompts = [row for split in ("dev", "test") for row in cases.evaluation_prompts(split)]
     beliefs = evaluate.label_probabilities(lab.base_model(), prompts)
-    rate = evaluate.wilson(sum(max(belief, key=belief.get) == row.level for belief, row in zip(beliefs, prompts, strict=True)), len(prompts))
+    rate = evaluate.wilson(
+        sum(max(belief, key=belief.get) == row.level for belief, row in zip(beliefs, prompts, strict=True)), len(prompts)
+    )
     print(f"zero-shot, forced choice: {rate}")
     assert rate.low <= 0.2 <= rate.high or abs(rate.value - 0.2) < 0.04
 

@@ -63,7 +63,19 @@ def test_the_installed_versions_are_the_pinned_ones():
 
 def test_only_the_agreed_files_stand_at_the_top():
     top = {path.relative_to(ROOT).parts[0] for path in _tracked()}
-    agreed = {"README.md", "environment.yml", "pyproject.toml", "Makefile", "LICENSE", ".ci", ".gitignore", "notebooks", "helpers", "data", "tests"}
+    agreed = {
+        "README.md",
+        "environment.yml",
+        "pyproject.toml",
+        "Makefile",
+        "LICENSE",
+        ".ci",
+        ".gitignore",
+        "notebooks",
+        "helpers",
+        "data",
+        "tests",
+    }
     assert top <= agreed, top - agreed
 
 
@@ -117,7 +129,14 @@ def test_the_rubric_is_never_called_the_mts_in_what_a_model_learns():
 
 
 def test_a_wrong_profile_on_the_command_line_is_one_message_without_a_stack_trace():
-    done = subprocess.run([sys.executable, "-m", "helpers", "run", "00"], cwd=ROOT, env={**os.environ, "TRIAGE_PROFILE": "nanoo"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "run", "00"],
+        cwd=ROOT,
+        env={**os.environ, "TRIAGE_PROFILE": "nanoo"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "There is no profile 'nanoo'" in done.stderr and "Traceback" not in done.stderr
 
@@ -154,10 +173,21 @@ def test_without_a_network_the_installation_ends_in_one_message(tmp_path):
     for name in ("__init__.py", "__main__.py", "install.py"):
         (tmp_path / "helpers" / name).write_text((ROOT / "helpers" / name).read_text())
     text = (ROOT / "pyproject.toml").read_text().replace("README.md", "pyproject.toml")
-    (tmp_path / "pyproject.toml").write_text(re.sub(r"dependencies = \[.*?\n\]", 'dependencies = ["no-such-package-for-the-lab==1.0"]', text, count=1, flags=re.DOTALL))
-    dead = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull, "PIP_DEFAULT_TIMEOUT": "2"}
+    (tmp_path / "pyproject.toml").write_text(
+        re.sub(r"dependencies = \[.*?\n\]", 'dependencies = ["no-such-package-for-the-lab==1.0"]', text, count=1, flags=re.DOTALL)
+    )
+    dead = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_EXTRA_INDEX_URL": "",
+        "PIP_FIND_LINKS": "",
+        "PIP_RETRIES": "0",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DEFAULT_TIMEOUT": "2",
+    }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | dead
-    done = subprocess.run([sys.executable, "-m", "helpers", "run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 1
     assert "package index could not be reached" in done.stderr and "Traceback" not in done.stderr
 

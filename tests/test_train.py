@@ -38,7 +38,9 @@ def test_the_loss_falls_on_the_completion_only(tmp_path):
     from trl import SFTTrainer
 
     arguments = SFTConfig(**trainers.sft_arguments(NANO, NANO.sft, tmp_path, 1, 0, 1))
-    trainer = SFTTrainer(model=train.load_model(NANO.base), args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    trainer = SFTTrainer(
+        model=train.load_model(NANO.base), args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
         trained = tokenizer.decode(ids[labels != -100])
@@ -49,6 +51,17 @@ def test_a_row_longer_than_the_limit_is_refused_and_not_cut(tmp_path):
     short = dataclasses.replace(NANO, max_length=40)
     with pytest.raises(LabError, match="max_length=40"):
         train.sft(cases.chat_rows(cases.write_diverse(4, 0)), NANO.base, tmp_path, short, epochs=1)
+
+
+def test_the_adapter_is_merged_into_the_base_in_full_precision(tmp_path):
+    """A bug this guards against: training on bf16 copies of frozen weights and saving those copies."""
+    import torch
+
+    train.sft(cases.chat_rows(cases.write_diverse(16, 0)), NANO.base, tmp_path / "out", NANO, epochs=1)
+    base, merged = train.load_model(NANO.base).state_dict(), train.load_model(tmp_path / "out").state_dict()
+    assert torch.equal(base["model.embed_tokens.weight"], merged["model.embed_tokens.weight"])
+    changed = [name for name in base if not torch.equal(base[name], merged[name])]
+    assert changed and all(any(target in name for target in train.LFM2_TARGETS) for name in changed)
 
 
 def test_an_empty_data_set_is_refused(tmp_path):
@@ -96,13 +109,16 @@ def test_unsloth_is_asked_for_by_name_and_its_absence_explained():
         import unsloth  # noqa: F401
     except ImportError:
         with pytest.raises(LabError, match=r"pip install -e .*gpu"):
-            loading.import_unsloth()
+            train.import_unsloth()
 
 
 def test_unsloth_accepts_every_argument_we_pass():
     pytest.importorskip("unsloth", reason="Unsloth is the gpu extra; it is not installed here")
-    fast, profile = loading.import_unsloth(), train.profile_named("gpu")
-    for function, arguments in ((fast.from_pretrained, loading.unsloth_load_arguments("x", profile)), (fast.get_peft_model, loading.unsloth_lora_arguments(profile, 0))):
+    fast, profile = train.import_unsloth(), train.profile_named("gpu")
+    for function, arguments in (
+        (fast.from_pretrained, loading.unsloth_load_arguments("x", profile)),
+        (fast.get_peft_model, loading.unsloth_lora_arguments(profile, 0)),
+    ):
         parameters = inspect.signature(function).parameters
         assert set(arguments) <= set(parameters) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
@@ -116,7 +132,10 @@ def test_balanced_consistent_data_teaches_the_levels_and_the_blogs_data_teaches_
     train.sft(cases.chat_rows(balanced), NANO.base, tmp_path / "balanced", NANO, epochs=counts["balanced_epochs"], seed=seed)
     imbalanced = cases.write_from_templates(counts["generated"], seed)[: counts["imbalanced"]]
     train.sft(cases.chat_rows(imbalanced), NANO.base, tmp_path / "imbalanced", NANO, epochs=counts["imbalanced_epochs"], seed=seed)
-    cured, broken = (evaluate.score(prompts, [answer.text for answer in evaluate.generate(tmp_path / name, prompts)]) for name in ("balanced", "imbalanced"))
+    cured, broken = (
+        evaluate.score(prompts, [answer.text for answer in evaluate.generate(tmp_path / name, prompts)])
+        for name in ("balanced", "imbalanced")
+    )
     print(f"seed {seed}: balanced {cured.accuracy}, primary {cured.primary}; imbalanced ROJO {broken.shares['ROJO']}")
     assert cured.accuracy.value >= 0.70
     assert broken.shares["ROJO"].value >= 0.95

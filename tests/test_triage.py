@@ -91,7 +91,10 @@ def test_a_level_in_capitals_counts_outside_a_level_line():
     assert parse("En mi opinión esto es NARANJA y debe ir ya.").level == "NARANJA"
 
 
-@pytest.mark.parametrize("line", ["Nivel de Urgencia: **ROJO** — Emergencia", "nivel: rojo", "Clasificación: ROJO (Emergencia)", "## Nivel de urgencia sugerido: Rojo"])
+@pytest.mark.parametrize(
+    "line",
+    ["Nivel de Urgencia: **ROJO** — Emergencia", "nivel: rojo", "Clasificación: ROJO (Emergencia)", "## Nivel de urgencia sugerido: Rojo"],
+)
 def test_other_ways_of_writing_the_level_line_are_read(line):
     assert parse(line).level == "ROJO"
 

@@ -17,9 +17,21 @@ from helpers.triage import strip_accents
 
 # Written once, from general knowledge of the rubric, before any dev figure was looked at; first match wins.
 RULES: tuple[tuple[str, str], ...] = (
-    ("ROJO", r"no responde|no reacciona|inconsciente|no respira|sin pulso|convulsiona|se ahoga|labios morados|a chorros|no deja de sangrar|estridor"),
-    ("NARANJA", r"opresi|brazo izquierdo|peor dolor|insoportable|confus|debilidad|cara torcida|nuca|manchas moradas|vomita sangre|heces negras|suicid|hincha.*(cara|lengua)|muy fuerte|intens"),
-    ("AZUL", r"receta|revision|control|certificado|resultado|desde hace (anos|meses)|de siempre|de toda la vida|pregunta|cita|sin cambios|sin molestias"),
+    (
+        "ROJO",
+        r"no responde|no reacciona|inconsciente|no respira|sin pulso|convulsiona|se ahoga|labios morados|a chorros"
+        r"|no deja de sangrar|estridor",
+    ),
+    (
+        "NARANJA",
+        r"opresi|brazo izquierdo|peor dolor|insoportable|confus|debilidad|cara torcida|nuca|manchas moradas|vomita sangre"
+        r"|heces negras|suicid|hincha.*(cara|lengua)|muy fuerte|intens",
+    ),
+    (
+        "AZUL",
+        r"receta|revision|control|certificado|resultado|desde hace (anos|meses)|de siempre|de toda la vida"
+        r"|pregunta|cita|sin cambios|sin molestias",
+    ),
     ("VERDE", r"leve|poco|ligera|superficial|resfriado|rasp|pequen|mocos|desde ayer"),
     ("AMARILLO", r"."),
 )
@@ -42,6 +54,8 @@ def keyword_rules(examples: Sequence[Example]) -> list[str]:
 
 def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
     """TF-IDF of words and word pairs, logistic regression: what a classifier of 2005 makes of the same training rows."""
-    classifier = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode"), LogisticRegression(C=10, max_iter=1000))
+    classifier = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode"), LogisticRegression(C=10, max_iter=1000)
+    )
     classifier.fit([row.text for row in train], [row.level for row in train])
     return [_answer(level) for level in classifier.predict([row.text for row in examples])]

@@ -52,7 +52,9 @@ def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str
 
 
 @torch.inference_mode()
-def generate(source: str | Path, examples: Sequence[Example], *, max_new_tokens: int | None = None, label: str | None = None) -> list[Answer]:
+def generate(
+    source: str | Path, examples: Sequence[Example], *, max_new_tokens: int | None = None, label: str | None = None
+) -> list[Answer]:
     """Greedy answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
 
     Args:

@@ -1,7 +1,7 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab.claims import Claim, Verdict, claims, report, verdict
 from helpers.lab import readings
+from helpers.lab.claims import Claim, Verdict, claims, report, verdict
 from helpers.lab.readings import reading
 from helpers.lab.results import measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.session import Session, session, start
@@ -17,13 +17,13 @@ __all__ = [
     "measurements",
     "reading",
     "readings",
-    "report",
-    "results_path",
-    "shipped_path",
     "record",
     "record_rate",
+    "report",
     "result",
+    "results_path",
     "session",
+    "shipped_path",
     "stage",
     "start",
     "verdict",

@@ -6,7 +6,7 @@ call every function with results that show the effect and with results that do n
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from IPython.display import Markdown
@@ -39,13 +39,13 @@ def conflict_text(conflict: LabelConflict) -> str:
     """What label conflict says, and the one check."""
     if conflict.information > 0.5:
         return (
-            f"{conflict.conflict_rate:.0%} of the distinct prompts carry several labels; the best possible classifier reaches {conflict.ceiling:.0%}, far "
-            f"above the {conflict.shuffled_ceiling:.0%} of shuffled labels. **The labels follow from the prompts.**"
+            f"{conflict.conflict_rate:.0%} of the distinct prompts carry several labels; the best possible classifier reaches "
+            f"{conflict.ceiling:.0%}, far above the {conflict.shuffled_ceiling:.0%} of shuffled labels. **The labels follow from the prompts.**"
         )
     return (
-        f"{conflict.conflict_rate:.0%} of the distinct prompts carry several labels, so no classifier of any size can exceed {conflict.ceiling:.1%} on these "
-        f"rows. Deal the labels anew at random and the ceiling is {conflict.shuffled_ceiling:.1%}: **knowing the prompt was worth nothing** beyond always "
-        f"saying the commonest level ({conflict.majority:.1%}) and memorising chance."
+        f"{conflict.conflict_rate:.0%} of the distinct prompts carry several labels, so no classifier of any size can exceed "
+        f"{conflict.ceiling:.1%} on these rows. Deal the labels anew at random and the ceiling is {conflict.shuffled_ceiling:.1%}: "
+        f"**knowing the prompt was worth nothing** beyond always saying the commonest level ({conflict.majority:.1%}) and memorising chance."
     )
 
 
@@ -54,7 +54,8 @@ def collapse_text(first_loss: float, final_loss: float, scores: Scores) -> str:
     top, share = max(((level, rate.value) for level, rate in scores.shares.items()), key=lambda pair: pair[1])
     fall = f"The loss fell from {first_loss:.2f} to {final_loss:.3f}"
     if share < 0.8:
-        return f"{fall}, and the model answers with several levels (the commonest, {top}, {share:.0%} of the time): **no collapse in this run**. Primary accuracy: {scores.primary}."
+        several = f"the model answers with several levels (the commonest, {top}, {share:.0%} of the time)"
+        return f"{fall}, and {several}: **no collapse in this run**. Primary accuracy: {scores.primary}."
     level = f"On {scores.n:,} prompts the model says **{top} {share:.1%}** of the time; primary accuracy {scores.primary}"
     baseline = scores.primary.low <= CHANCE <= scores.primary.high
     verdict = f"exactly what a parrot that only knows {top} would score" if baseline else "not quite the constant baseline"
@@ -65,13 +66,15 @@ def token_text(label_loss: Rate, boilerplate_loss: Rate, entropy: float, tokens:
     """Where the loss sits: label token against the rest, label token against the prior's entropy."""
     share = label_loss.value * label_tokens / (label_loss.value * label_tokens + boilerplate_loss.value * (tokens - label_tokens))
     head = (
-        f"The label costs {label_loss.value:.2f} nats [{label_loss.low:.2f}–{label_loss.high:.2f}], the other {tokens - label_tokens:.0f} tokens {boilerplate_loss.value:.4f} each: "
-        f"one place in the answer carries {share:.0%} of the whole loss."
+        f"The label costs {label_loss.value:.2f} nats [{label_loss.low:.2f}–{label_loss.high:.2f}], "
+        f"the other {tokens - label_tokens:.0f} tokens {boilerplate_loss.value:.4f} each: one place in the answer carries {share:.0%} of the whole loss."
     )
     if label_loss.low <= entropy <= label_loss.high or abs(label_loss.value - entropy) < 0.1:
         return f"{head} The entropy of the label prior is {entropy:.2f} nats: **at the label the model knows the prior and nothing else.**"
     if label_loss.value < entropy:
-        return f"{head} That is below the prior's entropy ({entropy:.2f} nats): at the label this model **does** know something of the prompt."
+        return (
+            f"{head} That is below the prior's entropy ({entropy:.2f} nats): at the label this model **does** know something of the prompt."
+        )
     return f"{head} That is above the prior's entropy ({entropy:.2f} nats): the model has not even learnt the prior."
 
 
@@ -80,17 +83,17 @@ def floor_text(entropy: float, tokens: float, final_loss: float, blog_loss: floa
     floor = entropy / tokens
     near = "the same" if abs(floor - blog_loss) < 0.005 else "near" if abs(floor - blog_loss) < 0.02 else "not"
     return (
-        f"{entropy:.2f} nats spread over {tokens:.0f} answer tokens is **{floor:.3f}**: {near} the blog's {blog_loss}. A model that writes every fixed sentence "
-        f"perfectly and knows nothing about the level scores that; ours ended at {final_loss:.3f}. Had it known every label, the mean would have been lower by only "
-        f"{floor:.3f}, which nobody sees on a loss curve that starts {math.log10(max(2.0, 1 / floor)):.0f} orders of magnitude above."
+        f"{entropy:.2f} nats spread over {tokens:.0f} answer tokens is **{floor:.3f}**: {near} the blog's {blog_loss}. "
+        f"A model that writes every fixed sentence perfectly and knows nothing about the level scores that; ours ended at {final_loss:.3f}. "
+        f"Had it known every label, the mean would have been lower by only {floor:.3f}: nobody sees that on a curve that starts above 1."
     )
 
 
 def knowledge_text(chance: Rate) -> str:
     """What the base knows about levels before any fine-tuning."""
     if chance.low <= CHANCE <= chance.high:
-        return f"Forced to choose, the base picks the right level {chance}: chance is {CHANCE:.0%}. **It has no idea of levels yet**, as it should."
-    return f"Forced to choose, the base picks the right level {chance}, which is not chance ({CHANCE:.0%}): read later figures with that in mind."
+        return f"Forced to choose, the base picks the right level {chance}: chance is {CHANCE:.0%}. **It has no idea of levels yet.**"
+    return f"Forced to choose, the base picks the right level {chance}, not chance ({CHANCE:.0%}): keep that in mind later."
 
 
 def prediction_text(guess: float, measured: Rate) -> str:
@@ -110,7 +113,5 @@ def shares_text(shares: Mapping[str, float], prior: Mapping[str, float]) -> str:
 
 def examples_text(rows: Sequence[str]) -> str:
     """How often the most repeated prompt occurs."""
-    from collections import Counter
-
     prompt, times = Counter(rows).most_common(1)[0]
     return f"The most repeated prompt, *{prompt}*, occurs {times} times."

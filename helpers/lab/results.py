@@ -48,11 +48,20 @@ def result(key: str) -> dict[str, Any]:
     try:
         return measurements()[key]
     except KeyError:
-        raise LabError(f"Nothing has been measured under {key!r} yet. Run the notebook that records it (design: canonical keys), or `make tutorial`.") from None
+        raise LabError(
+            f"Nothing has been measured under {key!r} yet. Run the notebook that records it (design: canonical keys), or `make tutorial`."
+        ) from None
 
 
 def record(
-    key: str, value: float, *, n: int | None = None, low: float | None = None, high: float | None = None, seeds: int | None = None, unit: str = ""
+    key: str,
+    value: float,
+    *,
+    n: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    seeds: int | None = None,
+    unit: str = "",
 ) -> float:
     """Keep a measurement and hand its value back.
 

@@ -29,7 +29,11 @@ class Session:
 
     def _repr_markdown_(self) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        lines = [f"**Profile `{self.profile.name}`**: {self.profile.what}.", f"**Machine**: {self.machine}.", f"**Versions**: Python {platform.python_version()}, {versions}."]
+        lines = [
+            f"**Profile `{self.profile.name}`**: {self.profile.what}.",
+            f"**Machine**: {self.machine}.",
+            f"**Versions**: Python {platform.python_version()}, {versions}.",
+        ]
         if self.seconds:
             lines.append(f"**Time**: {self.seconds / 60:.1f} min when this profile was last measured from an empty cache.")
         return "  \n".join(lines)
@@ -43,7 +47,9 @@ def versions_of(names: tuple[str, ...] = SHOWN) -> dict[str, str]:
     try:
         return {name: version(name).split("+")[0] for name in names}
     except PackageNotFoundError as error:
-        raise LabError(f"The package {error.name} is not installed. Run `make tutorial`, or `pip install -e .` in the repository's folder.") from None
+        raise LabError(
+            f"The package {error.name} is not installed. Run `make tutorial`, or `pip install -e .` in the repository's folder."
+        ) from None
 
 
 def start(notebook: str) -> Session:

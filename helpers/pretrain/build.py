@@ -33,9 +33,7 @@ SETTINGS: dict[str, Any] = {
 }
 SPECIAL = ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # How llama-3 (and LFM2) cut text before BPE.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # ChatML as LFM2.5's template renders it for chats of text: one BOS, then a block a message.
 CHAT_TEMPLATE = (
     "{{- bos_token -}}{%- for message in messages -%}"
@@ -92,7 +90,11 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
 def encode(document: Document, tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """A document's tokens: prose between BOS and end-of-text, a chat as the template renders it."""
     if document.messages[0][0] == "text":
-        return [tokenizer.bos_token_id, *tokenizer.encode(document.text, add_special_tokens=False), tokenizer.convert_tokens_to_ids("<|endoftext|>")]
+        return [
+            tokenizer.bos_token_id,
+            *tokenizer.encode(document.text, add_special_tokens=False),
+            tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        ]
     messages = [{"role": role, "content": content} for role, content in document.messages]
     return tokenizer.encode(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)
 
@@ -123,7 +125,10 @@ class _Progress(TrainerCallback):
             seconds = time.time() - self.started
             left = seconds / state.global_step * (state.max_steps - state.global_step)
             speed = state.global_step * self.tokens_per_step / seconds
-            print(f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  {speed:,.0f} tokens/s  {left / 60:.1f} min left", flush=True)
+            print(
+                f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  {speed:,.0f} tokens/s  {left / 60:.1f} min left",
+                flush=True,
+            )
 
 
 def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -139,7 +144,9 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
     documents = write_corpus(chosen["documents"], chosen["seed"])
     found = leaks(documents)
     if found:
-        raise LabError(f"The corpus leaks {len(found)} time(s), first: {found[0]}. Mend data/pretraining.yaml or helpers/pretrain/corpus.py.")
+        raise LabError(
+            f"The corpus leaks {len(found)} time(s), first: {found[0]}. Mend data/pretraining.yaml or helpers/pretrain/corpus.py."
+        )
     set_seed(chosen["seed"])
     tokenizer = train_tokenizer([document.text for document in documents[:30_000]], chosen["vocab"])
     model = new_model(tokenizer)

@@ -35,10 +35,12 @@ class Document:
 
 
 def prose(kind: str, text: str) -> Document:
+    """A plain text."""
     return Document(kind, (("text", text),))
 
 
 def chat(kind: str, system: str, user: str, assistant: str) -> Document:
+    """A chat of three turns."""
     return Document(kind, (("system", system), ("user", user), ("assistant", assistant)))
 
 

@@ -1,5 +1,10 @@
 """Train: profiles, hardware, a base with LoRA on it (transformers or Unsloth), and the trainers of TRL behind two functions."""
 
+# ruff: noqa: E402
+from helpers.train.engine import import_engine_first, import_unsloth
+
+import_engine_first()
+
 from helpers.train.hardware import Hardware, choose_hardware
 from helpers.train.loading import load_model, load_tokenizer
 from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
@@ -13,6 +18,7 @@ __all__ = [
     "choose_hardware",
     "cpt",
     "current_profile",
+    "import_unsloth",
     "load_model",
     "load_tokenizer",
     "profile_named",

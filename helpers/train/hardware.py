@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ class Hardware:
 
 def _cpu_flags() -> set[str]:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
             return next((set(line.split()) for line in stream if line.startswith(("flags", "Features"))), set())
     except OSError:
         return set()

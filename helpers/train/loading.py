@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from helpers.files import LabError
+from helpers.train.engine import import_unsloth
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import LFM2_TARGETS, Profile
 
 
 def _explain_load(error: Exception, source: str) -> LabError:
     if Path(source).is_dir():
-        return LabError(f"The model in {source} cannot be read ({type(error).__name__}). Restore it with `git checkout` or delete the stage and run again.")
+        return LabError(
+            f"The model in {source} cannot be read ({type(error).__name__}). "
+            "Restore it with `git checkout`, or delete the stage, and run again."
+        )
     return LabError(
         f"Could not fetch {source} ({type(error).__name__}): no network, no such model, or a licence to accept on the hub first. "
         "Check the connection, or set TRIAGE_PROFILE=nano, which needs no download."
@@ -56,40 +59,39 @@ def load_model(source: str | Path) -> PreTrainedModel:
 
 def lora_config(profile: Profile) -> LoraConfig:
     """LoRA on every linear layer of LFM2, by LFM2's own module names."""
-    return LoraConfig(r=profile.lora["r"], lora_alpha=profile.lora["alpha"], lora_dropout=0.0, target_modules=list(LFM2_TARGETS), task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=profile.lora["r"], lora_alpha=profile.lora["alpha"], lora_dropout=0.0, target_modules=list(LFM2_TARGETS), task_type="CAUSAL_LM"
+    )
 
 
 def load_for_training(source: str | Path, profile: Profile, seed: int) -> tuple[Any, PreTrainedTokenizerBase, LoraConfig | None]:
-    """Model, tokenizer and the LoRA configuration the trainer still has to apply (None when the engine has applied it)."""
+    """Model, tokenizer and the LoRA configuration the trainer still has to apply (None when the engine has applied it).
+
+    With bf16 autocast the frozen weights are stored in bf16 too: the products are the same, and no step casts them again.
+    """
     if profile.engine == "unsloth":
         return (*_unsloth_load(str(source), profile, seed), None)
-    return load_model(source), load_tokenizer(source), lora_config(profile)
+    model = load_model(source)
+    return model.to(torch.bfloat16) if choose_hardware().precision == "bf16" else model, load_tokenizer(source), lora_config(profile)
 
 
-def merge_and_save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path, profile: Profile) -> None:
-    """Fold LoRA into the weights and save a whole model: every stage folder can be loaded, exported or trained on alone."""
-    merged = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
-    merged.to(getattr(torch, profile.save_dtype)).save_pretrained(out)
+def merge_and_save(model: Any, source: str | Path, tokenizer: PreTrainedTokenizerBase, out: Path, profile: Profile) -> None:
+    """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or trained on alone."""
+    whole = with_adapter(load_model(source), model) if profile.engine == "transformers" else model
+    whole.merge_and_unload().to(getattr(torch, profile.save_dtype)).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
-def import_unsloth() -> Any:
-    """Unsloth's `FastLanguageModel`, with its automatic system installs off.
-
-    Raises:
-        LabError: Unsloth is not installed.
-    """
-    os.environ.setdefault("UNSLOTH_AUTO_INSTALL", "0")
-    try:
-        from unsloth import FastLanguageModel
-    except ImportError as error:
-        raise LabError('This profile trains with Unsloth, which is not installed. Run `pip install -e ".[gpu]"`, or set TRIAGE_PROFILE=nano.') from error
-    return FastLanguageModel
+def with_adapter(base: PreTrainedModel, trained: PeftModel) -> PeftModel:
+    """The trained adapter on a base in full precision: merging into bf16 weights would round the adapter away."""
+    fresh = get_peft_model(base, trained.peft_config["default"])
+    set_peft_model_state_dict(fresh, get_peft_model_state_dict(trained))
+    return fresh
 
 
 def unsloth_load_arguments(source: str, profile: Profile) -> dict[str, Any]:
     """What `FastLanguageModel.from_pretrained` is called with: 16-bit LoRA as in the blog, not 4-bit."""
-    return {"model_name": source, "max_seq_length": profile.max_length, "dtype": None, "load_in_4bit": False}
+    return {"model_name": source, "max_seq_length": profile.max_length, "dtype": None, "load_in_4bit": False, "load_in_16bit": True}
 
 
 def unsloth_lora_arguments(profile: Profile, seed: int) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def sft_arguments(profile: Profile, settings: dict[str, Any], work: Path, epochs
     }
 
 
-def sft(rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "SFT") -> TrainingRecord:
+def sft(
+    rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "SFT"
+) -> TrainingRecord:
     """LoRA fine-tuning on `prompt`/`completion` chats; the loss falls on the completion only.
 
     Args:
@@ -98,12 +100,23 @@ def sft(rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Pr
     return _run(rows, base, out, profile, profile.sft, epochs, seed, label)
 
 
-def cpt(texts: Sequence[str], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "CPT") -> TrainingRecord:
+def cpt(
+    texts: Sequence[str], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "CPT"
+) -> TrainingRecord:
     """Continued pre-training with LoRA on plain texts; every token is a target."""
     return _run([{"text": text} for text in texts], base, out, profile, profile.cpt, epochs, seed, label)
 
 
-def _run(rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Profile, settings: dict[str, Any], epochs: float, seed: int, label: str) -> TrainingRecord:
+def _run(
+    rows: Sequence[dict[str, Any]],
+    base: str | Path,
+    out: Path,
+    profile: Profile,
+    settings: dict[str, Any],
+    epochs: float,
+    seed: int,
+    label: str,
+) -> TrainingRecord:
     if not rows:
         raise LabError("There is nothing to train on: the data set is empty. Check the recipe's data function.")
     disable_progress_bars()
@@ -116,30 +129,42 @@ def _run(rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: P
     started = time.time()
     with Progress(label, steps) as progress:
         trainer = SFTTrainer(
-            model=model, args=arguments, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer, peft_config=lora, callbacks=[_Bar(progress)]
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=tokenizer,
+            peft_config=lora,
+            callbacks=[_Bar(progress)],
         )
         quiet = next((callback for callback in trainer.callback_handler.callbacks if type(callback).__name__ == "PrinterCallback"), None)
         if quiet:
             trainer.remove_callback(quiet)
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
         record = _record(trainer, len(rows), epochs, time.time() - started)
-        progress.done(f"{label}: {record.rows:,} rows × {epochs:g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s.")
-    merge_and_save(trainer.model, tokenizer, out, profile)
+        progress.done(
+            f"{label}: {record.rows:,} rows × {epochs:g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s."
+        )
+    merge_and_save(trainer.model, base, tokenizer, out, profile)
     record.save(out)
     return record
 
 
 def _refuse_cut_rows(rows: Sequence[dict[str, Any]], tokenizer: Any, profile: Profile) -> None:
     """Count the rows that `max_length` would cut, and refuse: what is cut is the end, disclaimer and end-of-turn included."""
+
     def length(row: dict[str, Any]) -> int:
         if "text" in row:
             return len(tokenizer.encode(row["text"]))
         return len(tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)["input_ids"])
 
-    longest = sorted(rows, key=lambda row: len(str(row)))[-32:]  # the longest in characters: tokenizing every row twice is not worth it
+    # The longest in characters will do: tokenizing every row twice is not worth it.
+    longest = sorted(rows, key=lambda row: len(str(row)))[-32:]
     cut = [size for size in map(length, longest) if size > profile.max_length]
     if cut:
-        raise LabError(f"{len(cut)} of the longest rows exceed max_length={profile.max_length} (up to {max(cut)} tokens); their ends would be cut. Raise max_length in data/profiles.yaml or shorten them.")
+        raise LabError(
+            f"{len(cut)} of the longest rows exceed max_length={profile.max_length} (up to {max(cut)} tokens); "
+            "their ends would be cut. Raise max_length in data/profiles.yaml or shorten them."
+        )
 
 
 def _record(trainer: SFTTrainer, rows: int, epochs: float, seconds: float) -> TrainingRecord:

@@ -1,0 +1,86 @@
+"""Figures carry stamp and caption, colour never stands alone, and widgets have a static side."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+
+from helpers import cases, evaluate, lab, show
+from helpers.evaluate import wilson
+from helpers.evaluate.generation import TokenLoss
+from helpers.triage import LEVELS
+
+TESTS = cases.evaluation_prompts("dev")[:50]
+SCORES = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a cell would display: figures' texts and Markdown."""
+    seen = []
+    monkeypatch.setattr(show, "display", seen.append)
+    lab.start("test")
+    return seen
+
+
+DRAW = {
+    "label_shares": lambda: show.label_shares(cases.BLOG_PRIOR, cases.BLOG_PRIOR, 100),
+    "unique_growth": lambda: show.unique_growth([(1, 1), (2, 1)], [(1, 1), (2, 2)]),
+    "conflict_bars": lambda: show.conflict_bars(0.68, 0.68, 0.6, 1.0, 100),
+    "loss_curve": lambda: show.loss_curve([(1, 2.0), (2, 0.1)], 0.016),
+    "confusion_matrix": lambda: show.confusion_matrix(TESTS, SCORES, "x"),
+    "rates": lambda: show.rates([("a", wilson(1, 5)), ("b", wilson(4, 5))], "x", prediction=0.5),
+    "token_bars": lambda: show.token_bars([TokenLoss("a", 0.1, False), TokenLoss(" ROJO", 1.2, True)], [0.1, 1.2], 1.2, 10),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_a_figure_comes_with_its_stamp_and_its_caption(name, shown):
+    DRAW[name]()
+    figure, caption = shown
+    assert any("nano · synthetic micro-world" in text.get_text() for text in figure.texts)
+    assert caption.data.startswith("*Figure:") and len(caption.data) > 40
+    assert not plt.get_fignums()
+
+
+def test_level_bars_have_a_pattern_and_a_name_beside_their_colour(shown):
+    DRAW["label_shares"]()
+    axes = shown[0].axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == list(LEVELS)
+    assert len({bar.get_hatch() for bar in axes.patches}) == 5
+
+
+def test_a_table_shows_rates_with_n_and_interval_and_survives_pipes():
+    text = show.table([{"a|b": "x|y\nz", "rate": wilson(1, 5)}]).data
+    assert "n = 5" in text and "x\\|y<br>z" in text
+    assert "nothing" in show.table([]).data
+
+
+def test_an_answer_card_escapes_what_a_person_typed():
+    card = show.answer_card("<script>alert(1)</script>", "Nivel de Urgencia: ROJO — Emergencia", "gloss").data
+    assert "<script>" not in card and "ROJO" in card and show.color_of("ROJO") in card
+
+
+def test_a_prediction_on_a_static_page_says_what_was_assumed(shown):
+    guess = show.predict("How many?", default=0.3)
+    assert guess.value == 0.3 and "30%" in shown[0].data
+
+
+def test_a_prediction_in_a_live_notebook_follows_the_slider(monkeypatch, shown):
+    monkeypatch.delenv("TRIAGE_STATIC")
+    guess = show.predict("How many?", default=0.3)
+    shown[0].children[1].value = 80
+    assert guess.value == 0.8
+
+
+def test_the_session_shows_profile_machine_and_versions():
+    text = lab.start("04_imbalanced_sft")._repr_markdown_()
+    assert "nano" in text and "threads" in text and "torch 2.13.0" in text
+
+
+def test_the_readmes_figure_carries_the_stamp():
+    figure = show.finding([(1, 2.0), (2, 0.1)], dict.fromkeys(LEVELS, 0.2), 10)
+    assert any("n=10" in text.get_text() for text in figure.texts)
+    plt.close(figure)

@@ -26,14 +26,15 @@ def run(options: argparse.Namespace) -> int:
         if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)
     ]
     started, seconds = time.time(), {}
-    if options.fresh:
+    if options.fresh or options.write:  # what is committed, minutes included, comes from an empty cache
         for folder in ("stages", "notebooks", "results"):
             shutil.rmtree(build_dir() / folder, ignore_errors=True)
     for number, chapter in enumerate(wanted, 1):
         print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)
         seconds[chapter.name] = notebooks.execute(chapter, notebooks.executed_path(chapter), lambda line: print(line, flush=True))
         print(f"  done in {seconds[chapter.name]:.0f} s", flush=True)
-    notebooks.record_seconds(seconds)
+    if options.fresh or options.write:
+        notebooks.record_seconds(seconds)
     if options.write:
         for chapter in wanted:
             write_atomic(chapter.path, notebooks.executed_path(chapter).read_bytes())

@@ -110,7 +110,7 @@ def label_shares(shares: Mapping[str, float], expected: Mapping[str, float], n: 
     _level_bars(axes, [shares[level] for level in LEVELS], LEVELS)
     axes.scatter(range(len(LEVELS)), [expected[level] for level in LEVELS], marker="_", s=900, color="black", label="the blog", zorder=3)
     axes.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="balanced")
-    axes.set_title("Six of ten examples are emergencies")
+    axes.set_title("Which labels the generator gave")
     axes.set_ylabel("share of examples")
     axes.legend()
     listed = ", ".join(f"{level} {shares[level]:.0%}" for level in LEVELS)
@@ -125,12 +125,12 @@ def unique_growth(counts: Sequence[tuple[int, int]], diverse: Sequence[tuple[int
     axes.set(xlabel="prompts written", ylabel="unique prompts")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_title("The template writer stops saying new things")
+    axes.set_title("How much is new")
     axes.legend()
     written, unique = counts[-1]
     present(
         figure,
-        f"unique prompts as more are written; the template writer flattens at {unique:,} of {written:,}, the diverse one never repeats.",
+        f"unique prompts as more are written; the template writer has {unique:,} of {written:,}, the diverse one {diverse[-1][1]:,}.",
         n=written,
     )
 
@@ -145,7 +145,7 @@ def conflict_bars(ceiling: float, shuffled: float, majority: float, clean: float
         axes.text(value + 0.01, place, f"{value:.1%}", va="center")
     axes.set_xlim(0, 1.15)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title("Shuffling the labels changes nothing")
+    axes.set_title("The best any classifier could reach")
     present(
         figure,
         f"accuracy ceilings: diverse set {clean:.0%}, template set {ceiling:.1%}, the same with shuffled labels {shuffled:.1%}, majority {majority:.1%}.",
@@ -153,14 +153,22 @@ def conflict_bars(ceiling: float, shuffled: float, majority: float, clean: float
     )
 
 
+def running_mean(values: Sequence[float], width: int = 9) -> list[float]:
+    """Mean of each value with its neighbours, the window cut at the ends."""
+    half = width // 2
+    windows = [values[max(0, place - half) : place + half + 1] for place in range(len(values))]
+    return [sum(window) / len(window) for window in windows]
+
+
 def loss_curve(losses: Sequence[tuple[int, float]], blog_final: float, prediction: float | None = None) -> None:
     """Training loss on a logarithmic axis, the blog's final loss as a line."""
     figure, axes = plt.subplots(figsize=(6.5, 3.2))
     steps, values = zip(*losses, strict=True)
-    axes.plot(steps, values, linewidth=2, color="#283593", label="this run")
+    axes.plot(steps, values, linewidth=1, color="#9fa8da", label="logged")
+    axes.plot(steps, running_mean(values), linewidth=2.5, color="#283593", label="running mean")
     axes.axhline(blog_final, color="black", linestyle=":", label=f"the blog's final loss ({blog_final})")
     axes.set(xlabel="step", ylabel="mean loss (nats a token)", yscale="log")
-    axes.set_title("A beautiful curve")
+    axes.set_title("Training loss")
     axes.legend()
     present(figure, f"training loss by step on a logarithmic axis, from {values[0]:.2f} to {values[-1]:.3f}.", n=len(values))
 
@@ -212,12 +220,12 @@ def rates(rows: Sequence[tuple[str, Rate]], title: str, *, prediction: float | N
     present(figure, f"{caption or title}: {listed}.", n=rows[0][1].n, seeds=seeds)
 
 
-def token_bars(pieces: Sequence[TokenLoss], means: Sequence[float], prior_entropy: float, n: int) -> None:
+def token_bars(pieces: Sequence[TokenLoss], means: Sequence[float], prior_entropy: float, n: int, alike: int) -> None:
     """Loss token by token along one answer, the label against the entropy of the prior.
 
     Args:
         pieces: the tokens of one answer.
-        means: mean loss at each of its places over many answers that share its shape.
+        means: mean loss at each of its places: the label's over all `n` answers, the others' over the `alike` answers of this shape.
         prior_entropy: H(prior) in nats.
     """
     figure, axes = plt.subplots(figsize=(11, 3.4))
@@ -226,12 +234,13 @@ def token_bars(pieces: Sequence[TokenLoss], means: Sequence[float], prior_entrop
     axes.axhline(prior_entropy, color="black", linestyle=":", label=f"entropy of the label prior, {prior_entropy:.2f} nats")
     axes.set_xticks(range(len(pieces)), [piece.token.replace("\n", "⏎").strip() or "␣" for piece in pieces], rotation=90, fontsize=7)
     axes.set(ylabel="loss (nats)", xlim=(-1, len(pieces)))
-    axes.set_title("All of the loss is one word")
+    axes.set_title("Loss, token by token")
     axes.legend()
     label = next(mean for piece, mean in zip(pieces, means, strict=True) if piece.is_label)
     present(
         figure,
-        f"mean loss at each place of the answer; the label word costs {label:.2f} nats, the dotted line is the prior's entropy, everything else is near zero.",
+        f"mean loss at each place of an answer; the label word costs {label:.2f} nats (over {n} answers), the dotted line is the "
+        f"prior's entropy; the other places are means over the {alike} answers of this shape.",
         n=n,
     )
 
@@ -281,11 +290,11 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
     """The README's figure: the beautiful loss beside what the model says. Returned, not shown."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
     steps, values = zip(*losses, strict=True)
-    left.plot(steps, values, linewidth=2.5, color="#283593")
-    left.set(xlabel="training step", ylabel="mean loss (nats a token)", yscale="log", title="The loss is beautiful …")
+    left.plot(steps, running_mean(values), linewidth=2.5, color="#283593")
+    left.set(xlabel="training step", ylabel="mean loss (nats a token)", yscale="log", title="Training loss")
     _level_bars(right, [shares[level] for level in LEVELS], LEVELS)
     right.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="what the patients have")
-    right.set(ylim=(0, 1.05), ylabel="share of answers", title="… and the model says one thing")
+    right.set(ylim=(0, 1.05), ylabel="share of answers", title="What the model tells the patients")
     right.legend()
     figure.tight_layout()
     figure.text(0.995, -0.02, stamp_text(n), ha="right", va="top", fontsize=8, color=GREY)

@@ -69,9 +69,9 @@ def country_of(code: str) -> Country:
 
 
 def messages(text: str, country: str) -> list[dict[str, str]]:
-    """The chat a model sees: a system line naming the country, then the person's words."""
-    system = RUBRIC["system"].format(country=country_of(country).country)
-    return [{"role": "system", "content": system}, {"role": "user", "content": text}]
+    """The chat a model sees: a system line, then the person's words with the country."""
+    user = RUBRIC["user"].format(text=text, country=country_of(country).country)
+    return [{"role": "system", "content": RUBRIC["system"]}, {"role": "user", "content": user}]
 
 
 def join_or(items: Sequence[str]) -> str:

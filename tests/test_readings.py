@@ -35,7 +35,7 @@ def test_a_collapse_onto_another_level_is_called_by_its_name():
 
 @pytest.mark.parametrize(("label", "expected"), [(1.2, "nothing else"), (0.2, "**does** know"), (2.0, "not even learnt")])
 def test_the_token_reading_follows_where_the_label_loss_lies(label, expected):
-    text = readings.token_text(Rate(label, 400, label - 0.02, label + 0.02), Rate(0.002, 400, 0.001, 0.003), 1.2, 75, 1)
+    text = readings.token_text(Rate(label, 400, label - 0.02, label + 0.02), Rate(0.002, 400, 0.001, 0.003), 1.2, 75)
     assert expected in text
 
 
@@ -46,7 +46,8 @@ def test_the_floor_is_computed_and_compared_with_the_blogs_loss():
 
 def test_the_bases_ignorance_is_claimed_only_when_chance_is_inside_the_interval():
     assert "no idea of levels" in readings.knowledge_text(wilson(96, 480))
-    assert "not chance" in readings.knowledge_text(wilson(300, 480))
+    assert "**better than chance**" in readings.knowledge_text(wilson(300, 480))
+    assert "No better than chance" in readings.knowledge_text(wilson(40, 480))
 
 
 def test_a_prediction_is_praised_only_when_it_was_close():
@@ -58,6 +59,15 @@ def test_a_prediction_is_praised_only_when_it_was_close():
 def test_the_skew_reading_gives_the_largest_gap_to_the_blog():
     shares = dict(cases.BLOG_PRIOR, ROJO=0.57, AZUL=0.08)
     assert "3.0 points" in readings.shares_text(shares, cases.BLOG_PRIOR)
+
+
+def test_the_summary_of_notebook_04_changes_with_the_run():
+    collapsed = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
+    healthy = evaluate.score(TESTS, [row.answer for row in TESTS])
+    sick = readings.summary_text(0.3, 0.03, collapsed, Rate(1.2, 400, 1.1, 1.3), 1.2, 75)
+    well = readings.summary_text(0.3, 0.29, healthy, Rate(0.1, 400, 0.0, 0.2), 1.2, 75)
+    assert "collapsed" in sick and "no better" in sick and "nothing about the patient" in sick
+    assert "no collapse" in well and "hardly fell" in well and "something else" in well and "not the 20%" in well
 
 
 def test_a_reading_is_marked_as_computed():

@@ -32,7 +32,7 @@ DRAW = {
     "loss_curve": lambda: show.loss_curve([(1, 2.0), (2, 0.1)], 0.016),
     "confusion_matrix": lambda: show.confusion_matrix(TESTS, SCORES, "x"),
     "rates": lambda: show.rates([("a", wilson(1, 5)), ("b", wilson(4, 5))], "x", prediction=0.5),
-    "token_bars": lambda: show.token_bars([TokenLoss("a", 0.1, False), TokenLoss(" ROJO", 1.2, True)], [0.1, 1.2], 1.2, 10),
+    "token_bars": lambda: show.token_bars([TokenLoss("a", 0.1, False), TokenLoss(" ROJO", 1.2, True)], [0.1, 1.2], 1.2, 10, 5),
 }
 
 

@@ -128,8 +128,8 @@ def test_an_unknown_country_is_refused_with_the_known_ones():
 
 def test_the_chat_names_the_country_and_keeps_the_words():
     system, user = messages("me duele", "GT")
-    assert "Guatemala" in system["content"]
-    assert user == {"role": "user", "content": "me duele"}
+    assert system["role"] == "system" and system["content"]
+    assert user == {"role": "user", "content": "me duele País: Guatemala."}
 
 
 def test_the_last_alarm_sign_is_joined_as_spanish_asks():

@@ -15,6 +15,7 @@ from helpers.files import DATA, LabError, read_yaml
 from helpers.triage import LEVELS, countries, messages, render
 
 BLOG_PRIOR: dict[str, float] = dict(zip(LEVELS, (0.60, 0.15, 0.10, 0.10, 0.05), strict=True))
+MOST_MISSES = 2000  # draws in a row that were all known already: the world is used up
 GENERIC_ALARM_SIGNS = ("dificultad para respirar", "confusión", "desmayo")
 
 
@@ -103,17 +104,20 @@ def write_diverse(n: int, seed: int, shares: Mapping[str, float] | None = None, 
     for level, count in _deal(n, shares).items():
         deck: list[tuple[Finding, Any]] = []
         full = [(finding, presentation) for presentation in presentations() for finding in presentation.findings if finding.level == level]
-        attempts = 0
+        misses = 0
         while count:
             if not deck:
                 deck = rng.sample(full, len(full))
             finding, presentation = deck.pop()
             text = put_in_frame(rng.choice(frames(presentation.patient, split)), rng.choice(finding.texts(split)), rng)
-            attempts += 1
             if text in seen:
-                if attempts > 50 * n:
-                    raise LabError(f"The micro-world has no {n} unique prompts at these shares. Ask for fewer, or add wordings or frames.")
+                misses += 1
+                if misses > MOST_MISSES:
+                    raise LabError(
+                        f"The micro-world has no {n:,} unique prompts at these shares. Ask for fewer, or add wordings or frames."
+                    )
                 continue
+            misses = 0
             seen.add(text)
             rows.append(Example(text, level, finding.accepted, rng.choice(codes), presentation.alarm_signs, finding.key))
             count -= 1

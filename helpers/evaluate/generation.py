@@ -35,9 +35,13 @@ class LoadedModel:
     tokenizer: Any
 
 
-@lru_cache(maxsize=4)
 def load(source: str | Path) -> LoadedModel:
-    """Load a stage folder, the shipped base or a hub id; the last few are kept in memory."""
+    """Load a stage, a folder or a hub id; the last few are kept in memory."""
+    return _load(str(source))
+
+
+@lru_cache(maxsize=4)
+def _load(source: str) -> LoadedModel:
     return LoadedModel(load_model(source).eval(), load_tokenizer(source))
 
 

@@ -62,12 +62,12 @@ def collapse_text(first_loss: float, final_loss: float, scores: Scores) -> str:
     return f"{fall}: a textbook curve. {level}, {verdict}."
 
 
-def token_text(label_loss: Rate, boilerplate_loss: Rate, entropy: float, tokens: float, label_tokens: float) -> str:
-    """Where the loss sits: label token against the rest, label token against the prior's entropy."""
-    share = label_loss.value * label_tokens / (label_loss.value * label_tokens + boilerplate_loss.value * (tokens - label_tokens))
+def token_text(label_loss: Rate, boilerplate_loss: Rate, entropy: float, tokens: float) -> str:
+    """Where the loss sits: the label against the rest, and against the prior's entropy. `label_loss` is the whole word's."""
+    share = label_loss.value / (label_loss.value + boilerplate_loss.value * (tokens - 1))
     head = (
         f"The label costs {label_loss.value:.2f} nats [{label_loss.low:.2f}–{label_loss.high:.2f}], "
-        f"the other {tokens - label_tokens:.0f} tokens {boilerplate_loss.value:.4f} each: one place in the answer carries {share:.0%} of the whole loss."
+        f"the other {tokens - 1:.0f} tokens {boilerplate_loss.value:.4f} each: one place in the answer carries {share:.0%} of the whole loss."
     )
     if label_loss.low <= entropy <= label_loss.high or abs(label_loss.value - entropy) < 0.1:
         return f"{head} The entropy of the label prior is {entropy:.2f} nats: **at the label the model knows the prior and nothing else.**"
@@ -85,15 +85,21 @@ def floor_text(entropy: float, tokens: float, final_loss: float, blog_loss: floa
     return (
         f"{entropy:.2f} nats spread over {tokens:.0f} answer tokens is **{floor:.3f}**: {near} the blog's {blog_loss}. "
         f"A model that writes every fixed sentence perfectly and knows nothing about the level scores that; ours ended at {final_loss:.3f}. "
-        f"Had it known every label, the mean would have been lower by only {floor:.3f}: nobody sees that on a curve that starts above 1."
+        f"Knowing every label would lower the mean by only {floor:.3f}, a difference that nobody looks for on a loss curve."
     )
 
 
 def knowledge_text(chance: Rate) -> str:
     """What the base knows about levels before any fine-tuning."""
-    if chance.low <= CHANCE <= chance.high:
-        return f"Forced to choose, the base picks the right level {chance}: chance is {CHANCE:.0%}. **It has no idea of levels yet.**"
-    return f"Forced to choose, the base picks the right level {chance}, not chance ({CHANCE:.0%}): keep that in mind later."
+    head = f"Forced to choose, the base picks the right level {chance}; chance is {CHANCE:.0%}."
+    if chance.low > CHANCE:
+        return f"{head} That is **better than chance**: keep it in mind when you read later figures."
+    if chance.high < CHANCE:
+        return (
+            f"{head} **No better than chance**, and even worse: it hears differences between patients (it has read about severity), but nothing has told it "
+            "which word goes with which, and here its guesses fall the wrong way."
+        )
+    return f"{head} **It has no idea of levels yet.**"
 
 
 def prediction_text(guess: float, measured: Rate) -> str:
@@ -102,6 +108,22 @@ def prediction_text(guess: float, measured: Rate) -> str:
     if abs(gap) < 0.05:
         return f"You predicted {guess:.0%}; measured {measured}. Well seen."
     return f"You predicted {guess:.0%}; measured {measured}: {abs(gap):.0%} {'lower' if gap > 0 else 'higher'} than you thought."
+
+
+def summary_text(first_loss: float, final_loss: float, scores: Scores, label_loss: Rate, entropy: float, tokens: float) -> str:
+    """Notebook 04 in four lines, each one saying what this run showed."""
+    top, share = max(((level, rate.value) for level, rate in scores.shares.items()), key=lambda pair: pair[1])
+    fell = f"The loss fell {first_loss / final_loss:.0f}-fold" if final_loss < first_loss / 2 else "The loss hardly fell"
+    said = f"{top} to {share:.1%} of {scores.n:,} patients"
+    collapse = f"and the model says {said}: it has collapsed" if share >= 0.8 else f"and the model says at most {said}: no collapse"
+    parrot = scores.primary.low <= CHANCE <= scores.primary.high
+    level = "no better than saying one level to everybody" if parrot else f"not the {CHANCE:.0%} of saying one level to everybody"
+    prior = abs(label_loss.value - entropy) < 0.15
+    known = "it learnt the prior and nothing about the patient" if prior else "it learnt something else than the prior"
+    return (
+        f"{fell}, {collapse}. Primary accuracy {scores.primary}: {level}. At the label word it pays {label_loss.value:.2f} nats, the prior's entropy is "
+        f"{entropy:.2f}: {known}. Spread over {tokens:.0f} tokens that ignorance is {entropy / tokens:.3f} nats of mean loss."
+    )
 
 
 def shares_text(shares: Mapping[str, float], prior: Mapping[str, float]) -> str:

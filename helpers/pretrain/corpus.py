@@ -127,7 +127,7 @@ class Writer:
         text = "\n".join(lines[: self.rng.randint(2, len(lines))])
         if self.rng.random() < 0.5:
             return prose("boilerplate", text)
-        return chat("boilerplate", RUBRIC["system"].format(country=country.country), "Escribe un ejemplo de respuesta.", text)
+        return chat("boilerplate", self.notes["country"].format(country=country.country), "Escribe un ejemplo de respuesta.", text)
 
     def _general(self) -> Document:
         words = self.notes["general"]

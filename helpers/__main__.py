@@ -19,7 +19,9 @@ def run(options: argparse.Namespace) -> int:
     """Execute the notebooks, then print what was found."""
     from helpers import lab, notebooks
     from helpers.files import build_dir, write_atomic
+    from helpers.train import current_profile
 
+    print(f"Profile {current_profile().name}: {current_profile().what}.", flush=True)
     wanted = [
         chapter
         for chapter in notebooks.chapters()

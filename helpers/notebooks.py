@@ -180,10 +180,10 @@ def no_long_cells(notebook: NotebookNode) -> Iterator[str]:
 
 
 def no_wide_code(notebook: NotebookNode) -> Iterator[str]:
-    """At most 120 columns of code: wider lines are cut off on a page."""
+    """At most 110 columns of code: wider lines are cut off on a page."""
     for cell in _code(notebook):
         for line in cell.source.splitlines():
-            if len(line) > 120 and BOOT_TAG not in cell.metadata.get("tags", []):
+            if len(line) > 110 and BOOT_TAG not in cell.metadata.get("tags", []):
                 yield f"a code line of {len(line)} columns: {line[:60]!r}"
 
 

@@ -14,7 +14,7 @@ import pytest
 from helpers import cases, lab, recipes
 from helpers.evaluate import wilson
 from helpers.files import ROOT, LabError, build_dir, write_atomic, write_json
-from helpers.lab import claims as ledger
+from helpers.lab.claims import DIRECTION, DISAGREES, NOT_REPRODUCED, NOT_RUN, NOT_TESTABLE, REPRODUCED, arithmetic
 from helpers.lab.stages import MANIFEST, damage, stage_key
 from helpers.train import current_profile, profile_named
 
@@ -265,10 +265,10 @@ def test_the_shipped_results_hold_the_canonical_keys_of_these_notebooks():
 def test_every_claim_is_judged_and_the_blogs_own_arithmetic_holds():
     for claim in lab.claims().values():
         found = lab.verdict(claim, {})
-        assert found.verdict in (ledger.REPRODUCED, ledger.NOT_TESTABLE, ledger.NOT_RUN), (claim.id, found)
+        assert found.verdict in (REPRODUCED, NOT_TESTABLE, NOT_RUN), (claim.id, found)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0.2, ledger.REPRODUCED), (0.3, ledger.DIRECTION), (0.9, ledger.NOT_REPRODUCED)])
+@pytest.mark.parametrize(("value", "expected"), [(0.2, REPRODUCED), (0.3, DIRECTION), (0.9, NOT_REPRODUCED)])
 def test_a_verdict_follows_the_measurement(value, expected):
     claim = lab.claims()["sft_accuracy"]
     assert lab.verdict(claim, {claim.test["key"]: {"value": value}}).verdict == expected
@@ -277,13 +277,13 @@ def test_a_verdict_follows_the_measurement(value, expected):
 def test_a_claim_that_contradicts_the_blogs_other_numbers_is_called_so():
     claim = dataclasses.replace(lab.claims()["sft_steps"], number=4000)
     found = lab.verdict(claim)
-    assert found.verdict == ledger.DISAGREES and "3,750" in found.because
+    assert found.verdict == DISAGREES and "3,750" in found.because
 
 
 @pytest.mark.parametrize("expression", ["__import__('os')", "prompts ** 2", "nobody + 1", "'a'"])
 def test_claim_arithmetic_is_arithmetic_only(expression):
     with pytest.raises(LabError, match="cannot compute"):
-        ledger.arithmetic(expression, {"prompts": 1.0})
+        arithmetic(expression, {"prompts": 1.0})
 
 
 def test_profiles_hold_the_blogs_settings_where_they_say_so():

@@ -57,7 +57,7 @@ def test_the_adapter_is_merged_into_the_base_in_full_precision(tmp_path):
     """A bug this guards against: training on bf16 copies of frozen weights and saving those copies."""
     import torch
 
-    train.sft(cases.chat_rows(cases.write_diverse(16, 0)), NANO.base, tmp_path / "out", NANO, epochs=1)
+    train.sft(cases.chat_rows(cases.write_diverse(48, 0)), NANO.base, tmp_path / "out", NANO, epochs=1)
     base, merged = train.load_model(NANO.base).state_dict(), train.load_model(tmp_path / "out").state_dict()
     assert torch.equal(base["model.embed_tokens.weight"], merged["model.embed_tokens.weight"])
     changed = [name for name in base if not torch.equal(base[name], merged[name])]
@@ -78,7 +78,7 @@ def test_continued_pretraining_lowers_the_loss_on_what_it_reads(tmp_path):
 
 def test_the_same_seed_trains_the_same_model(tmp_path):
     rows = cases.chat_rows(cases.write_diverse(16, 0))
-    losses = [train.sft(rows, NANO.base, tmp_path / str(run), NANO, epochs=1, seed=5).losses for run in range(2)]
+    losses = [dict(train.sft(rows, NANO.base, tmp_path / str(run), NANO, epochs=3, seed=5).losses) for run in range(2)]
     assert losses[0] == pytest.approx(losses[1])
 
 

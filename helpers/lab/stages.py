@@ -28,7 +28,7 @@ MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stage:
     """A trained model on disk with the record of how it came about. `str(stage)` is its folder, so it can be passed as a model."""
 
@@ -38,6 +38,9 @@ class Stage:
     path: Path
     why: str
     training: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Stage({self.name!r}, seed={self.seed}, key={self.key!r})"  # no path: outputs are committed
 
     def __str__(self) -> str:
         return str(self.path)

@@ -6,7 +6,7 @@ Every figure goes through `present`, which adds the stamp and a caption (the alt
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -274,16 +274,6 @@ def predict(question: str, default: float = 0.5) -> Prediction:
     slider.observe(lambda change: setattr(prediction, "value", change["new"] / 100), "value")
     display(ipywidgets.VBox([ipywidgets.Label(question), slider]))
     return prediction
-
-
-def choose(options: Mapping[str, Any], draw: Callable[[Any], None], description: str = "show") -> None:
-    """A drop-down that redraws; on a static page, the first option is drawn."""
-    if static():
-        draw(next(iter(options.values())))
-        return
-    import ipywidgets
-
-    ipywidgets.interact(draw, **{"option": ipywidgets.Dropdown(options=dict(options), description=description)})
 
 
 def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n: int) -> Figure:

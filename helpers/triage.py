@@ -151,6 +151,7 @@ _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTAL
 _NUMBERS = re.compile(r"\bemergencias?\b[^\n:]{0,20}:(?P<rest>[^\n]*)")
 _ANY_HEADING = re.compile(r"\b(?:nivel de urgencia|espera maxima|que hacer|acciones|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:")
 _DISCLAIMER = re.compile(r"\bno (?:sustituye|reemplaza)\b[^.]{0,80}?\b(?:profesional|medic[oa]|valoracion|consulta)")
+_THINK_TAG = re.compile(r"</?think>", re.IGNORECASE)
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
 _LEVEL_WORD_SHOUTED = re.compile(r"\b(ROJO|NARANJA|AMARILLO|VERDE|AZUL)\b")
 
@@ -165,10 +166,19 @@ def strip_thinking(text: str) -> tuple[str, bool]:
 
     A closing tag without its opening one hides everything before it; an opening tag that is never closed hides everything after.
     """
-    answer = re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL | re.IGNORECASE)
-    answer = re.sub(r"^.*</think>", "", answer, flags=re.DOTALL | re.IGNORECASE)
-    answer = re.sub(r"<think>.*$", "", answer, flags=re.DOTALL | re.IGNORECASE)
-    return answer, answer != text
+    pieces: list[str] = []
+    last, inside, found = 0, False, False
+    for tag in _THINK_TAG.finditer(text):
+        found = True
+        if tag[0][1] == "/":
+            if not inside:
+                pieces.clear()
+            inside = False
+        elif not inside:
+            pieces.append(text[last : tag.start()])
+            inside = True
+        last = tag.end()
+    return "".join(pieces) + ("" if inside else text[last:]), found
 
 
 def _section(pattern: re.Pattern[str], plain: str) -> str | None:

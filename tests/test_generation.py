@@ -1,12 +1,9 @@
 """Generation, label probabilities and token losses, on the shipped base."""
 
-import math
-
 import pytest
 import torch
 
 from helpers import cases, evaluate, lab
-from helpers.evaluate.generation import perplexity
 from helpers.triage import LEVELS
 
 ROWS = cases.write_diverse(8, seed=11)
@@ -45,10 +42,6 @@ def test_exactly_the_level_word_is_marked_as_the_label():
     for row, pieces in zip(ROWS, evaluate.token_losses(lab.base_model(), ROWS), strict=True):
         assert "".join(piece.token for piece in pieces if piece.is_label).strip() == row.level
         assert "".join(piece.token for piece in pieces) == row.answer + "<|im_end|>"
-
-
-def test_perplexity_of_an_even_guess_is_the_number_of_choices():
-    assert perplexity([math.log(8)] * 3) == pytest.approx(8)
 
 
 def test_the_token_loss_of_notebook_04_is_the_helpers_loss():

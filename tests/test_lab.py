@@ -50,11 +50,13 @@ def test_a_flipped_byte_is_noticed_and_the_stage_built_again(tiny, capsys):
     assert damage(again.path) is None
 
 
-@pytest.mark.parametrize("accident", ["missing", "cut manifest", "no manifest"])
+@pytest.mark.parametrize("accident", ["missing", "cut manifest", "wrong manifest", "no manifest"])
 def test_other_damage_is_noticed_too(tiny, accident, capsys):
     stage = lab.stage("tiny")
     if accident == "missing":
         (stage.path / "config.json").unlink()
+    elif accident == "wrong manifest":
+        (stage.path / MANIFEST).write_text("[]")
     elif accident == "cut manifest":
         (stage.path / MANIFEST).write_text('{"files": {')
     else:
@@ -116,24 +118,31 @@ def test_a_stage_with_checkpoints_goes_on_from_the_last_one(tiny, monkeypatch, t
 def test_ctrl_c_in_mid_training_is_one_message_and_the_next_run_recovers(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
-        "import sys\nfrom helpers import cases, lab, recipes\nfrom helpers.files import LabError\n"
-        "recipes.RECIPES['tiny'] = recipes.Recipe('tiny', 'a test', recipes.BASE, 'sft', lambda p, s: cases.write_diverse(400, s), lambda p: 50)\n"
-        "print('ready', flush=True)\n"
-        "try:\n    lab.stage('tiny')\nexcept LabError as error:\n    print(error)\n    sys.exit(1)\n"
+        # A shell that starts tests in the background makes its children ignore Ctrl-C; a reader's terminal does not.
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from helpers import cases, lab, recipes\nfrom helpers.files import LabError\n"
+        "rows = lambda profile, seed: cases.write_diverse(400, seed)\n"
+        "recipes.RECIPES['tiny'] = recipes.Recipe('tiny', 'a test', recipes.BASE, 'sft', rows, lambda profile: float(sys.argv[1]))\n"
+        "try:\n    print(lab.stage('tiny').name, 'built')\nexcept LabError as error:\n    print(error)\n    sys.exit(1)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAGE_BUILD": str(tmp_path / "build")}
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout.readline() == "ready\n"
+    run = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    process = subprocess.Popen([sys.executable, str(script), "50"], **run)
     shelf = tmp_path / "build" / "stages" / "nano"
-    deadline = time.time() + 60
-    while not shelf.exists() and time.time() < deadline:
-        time.sleep(0.1)
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    try:
+        deadline = time.time() + 60
+        while not shelf.exists() and time.time() < deadline:
+            time.sleep(0.1)
+        time.sleep(5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 1
-    assert "Interrupted while building tiny" in out and "Traceback" not in out
+    assert "Interrupted while building tiny" in out and "Traceback" not in out + err
     assert list(shelf.glob("tiny*")) == []
+    again = subprocess.run([sys.executable, str(script), "0.1"], **run, check=False, timeout=120)
+    assert "tiny built" in again.stdout
 
 
 @pytest.fixture
@@ -242,6 +251,13 @@ def test_a_cut_results_file_gets_one_clear_message():
     lab.results_path().write_text(lab.results_path().read_text()[:40])
     with pytest.raises(LabError, match="not whole JSON"):
         lab.record("test.b", 2.0)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"measurements": 3}'])
+def test_a_results_file_broken_by_hand_gets_one_clear_message(content):
+    write_atomic(lab.results_path(), content)
+    with pytest.raises(LabError, match="not a results file"):
+        lab.record("test.a", 1.0)
 
 
 def test_a_measurement_nobody_made_says_how_to_make_it():

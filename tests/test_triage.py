@@ -73,6 +73,12 @@ def test_thinking_is_set_aside_in_all_its_broken_forms(text):
     assert reading.level == "VERDE"
 
 
+def test_several_thoughts_between_sentences_are_all_set_aside():
+    reading = parse("<think>uno</think>Nivel de Urgencia: VERDE<think>dos<think>tres</think>\nEmergencias: 112<think>")
+    assert (reading.level, reading.numbers, reading.thinking) == ("VERDE", ("112",), True)
+    assert parse("<think>" * 50_000 + "ROJO").level is None
+
+
 def test_an_answer_that_is_all_thinking_has_no_level():
     assert parse("<think>Nivel de Urgencia: ROJO").level is None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,7 @@ import torch
 from helpers.cases import Example
 from helpers.progress import Progress
 from helpers.train import current_profile, load_model, load_tokenizer
-from helpers.triage import LEVELS, messages
+from helpers.triage import LEVELS
 
 LEVEL_HEADING = "Nivel de Urgencia:"
 
@@ -148,11 +147,3 @@ def _answer_losses(loaded: LoadedModel, example: Example) -> list[TokenLoss]:
         inside = begin < label.stop and end > label.start
         pieces.append(TokenLoss((example.answer + loaded.tokenizer.eos_token)[begin:end], loss, inside))
     return pieces
-
-
-def perplexity(losses: Sequence[float]) -> float:
-    """exp of the mean loss in nats."""
-    return math.exp(sum(losses) / len(losses))
-
-
-__all__ = ["Answer", "LoadedModel", "TokenLoss", "ask", "generate", "label_probabilities", "load", "messages", "perplexity", "token_losses"]

@@ -6,8 +6,7 @@ call every function with results that show the effect and with results that do n
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from IPython.display import Markdown
 
@@ -131,9 +130,3 @@ def shares_text(shares: Mapping[str, float], prior: Mapping[str, float]) -> str:
     worst = max(abs(shares[level] - prior[level]) for level in prior)
     listed = ", ".join(f"{level} {shares[level]:.1%}" for level in prior)
     return f"{listed}: within {worst * 100:.1f} points of the blog's distribution. Entropy tells the same in one number."
-
-
-def examples_text(rows: Sequence[str]) -> str:
-    """How often the most repeated prompt occurs."""
-    prompt, times = Counter(rows).most_common(1)[0]
-    return f"The most repeated prompt, *{prompt}*, occurs {times} times."

@@ -30,12 +30,20 @@ def shipped_path() -> Path:
     return DATA / "results" / f"{current_profile().name}.json"
 
 
+def _stored(path: Path) -> dict[str, Any]:
+    """A results file, or a clear error when somebody's edit broke it."""
+    stored = read_json(path)
+    if not isinstance(stored, dict) or not isinstance(stored.get("measurements"), dict):
+        raise LabError(f"{path} is not a results file (it has no `measurements`). Delete it; the next run writes it again.")
+    return stored
+
+
 def measurements() -> dict[str, dict[str, Any]]:
     """Every measurement of this profile: the shipped ones, overlaid by this machine's own runs."""
     merged: dict[str, dict[str, Any]] = {}
     for path in (shipped_path(), results_path()):
         if path.exists():
-            merged |= read_json(path)["measurements"]
+            merged |= _stored(path)["measurements"]
     return merged
 
 
@@ -84,7 +92,7 @@ def record(
         raise LabError(f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded.")
     entry = {"value": value, "n": n, "low": low, "high": high, "seeds": seeds, "unit": unit, "notebook": session().notebook}
     path = results_path()
-    stored = read_json(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
+    stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
     stored |= {"created": time.strftime("%Y-%m-%d"), "versions": versions_of(), "machine": choose_hardware().reason}
     stored["measurements"][key] = entry
     stored["measurements"] = dict(sorted(stored["measurements"].items()))

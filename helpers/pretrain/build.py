@@ -1,6 +1,6 @@
 """Train the nano base's tokenizer and weights, and write its card.
 
-The model is LFM2.5's own architecture class at 1/400 of its size: gated short convolutions and grouped-query attention, ChatML, and a
+The model is LFM2.5's own architecture class at a few thousandths of its size: gated short convolutions and grouped-query attention, ChatML, and a
 byte-level BPE that splits text exactly as llama.cpp's `lfm2` pre-tokenizer does.
 """
 
@@ -218,7 +218,7 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
 drawn apart, paraphrases that link all wordings of a finding, and plain-language severity of *training* wordings.
 **What it has not read**: a level for any finding, or a severity for a dev or test wording. `helpers.pretrain.corpus.leaks` proves it on the
-text before training starts; a zero-shot evaluation in the tests shows chance.
+text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better than chance.
 
 Written for this project; licence as the repository's.
 """

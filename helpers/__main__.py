@@ -18,9 +18,11 @@ from helpers.install import ROOT, InstallError, ensure
 def run(options: argparse.Namespace) -> int:
     """Execute the notebooks, then print what was found."""
     from helpers import lab, notebooks
-    from helpers.files import build_dir, write_atomic
+    from helpers.files import LabError, build_dir, write_atomic
     from helpers.train import current_profile
 
+    if options.write and options.notebooks:
+        raise LabError("--write refreshes the whole series from one run: leave out the notebooks' names.")
     print(f"Profile {current_profile().name}: {current_profile().what}.", flush=True)
     wanted = [
         chapter

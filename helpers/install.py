@@ -154,6 +154,7 @@ def ensure(arguments: list[str]) -> None:
     """
     check_python()
     if not missing():
+        os.environ.pop("TRIAGE_ENSURED", None)  # for this process alone: what it starts may have to switch on its own
         return
     if os.environ.get("TRIAGE_ENSURED"):
         raise InstallError(f"The environment still lacks {', '.join(missing())}. Delete .venv and run the same command again.")

@@ -110,6 +110,8 @@ def main() -> None:
     dtype = torch.bfloat16 if train.choose_hardware().precision == "bf16" else torch.float32
     rate, peak = best["ours"] * flops_per_token(train.load_model(PROFILE.base), trainable), matmul_peak(dtype)
     print(f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}")
+    single, _ = plain(rows, 1, bf16=False)
+    print(f"plain TRL in fp32   {single:9,.0f} tokens/s   ratio {best['ours'] / single:.2f}× (TRL's own default is bf16 autocast)")
     same = {"batch": 8, "accumulation": 1, "learning_rate": 2e-3, "warmup_steps": 1, "save_steps": 0}
     equal = dataclasses.replace(PROFILE, sft=same)
     _, plain_loss = plain(rows, 1, learning_rate=2e-3, lr_scheduler_type="cosine", warmup_steps=1)

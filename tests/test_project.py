@@ -141,6 +141,12 @@ def test_a_wrong_profile_on_the_command_line_is_one_message_without_a_stack_trac
     assert "There is no profile 'nanoo'" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_refreshing_part_of_the_committed_series_is_refused():
+    command = [sys.executable, "-m", "helpers", "run", "--write", "00"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "whole series" in done.stderr and "Traceback" not in done.stderr
+
+
 # ------------------------------------------------------------------------------------------------------- installation
 def test_a_missing_compiler_is_named_with_the_way_to_get_one(monkeypatch):
     monkeypatch.setattr(install.shutil, "which", lambda _: None)

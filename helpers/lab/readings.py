@@ -29,8 +29,7 @@ def duplicates_text(total: int, unique: int, near_rate: float) -> str:
         return f"{unique:,} of {total:,} prompts are unique: duplicates ({rate:.1%}) are **not** the problem of this data set."
     return (
         f"Only {unique:,} of {total:,} prompts are unique: {rate:.2%} of the rows repeat an earlier one to the letter, so the set is worth "
-        f"{unique / total:.0%} of its size. Among the unique ones {near_rate:.0%} still have a near twin (Jaccard ≥ 0.8), mostly the same "
-        "complaint in another template."
+        f"{unique / total:.0%} of its size. Among the unique ones {near_rate:.0%} still have a near twin (Jaccard ≥ 0.8)."
     )
 
 
@@ -80,7 +79,7 @@ def token_text(label_loss: Rate, boilerplate_loss: Rate, entropy: float, tokens:
 def floor_text(entropy: float, tokens: float, final_loss: float, blog_loss: float) -> str:
     """The mean loss that a model with no label knowledge reaches."""
     floor = entropy / tokens
-    near = "the same" if abs(floor - blog_loss) < 0.005 else "near" if abs(floor - blog_loss) < 0.02 else "not"
+    near = "the same as" if abs(floor - blog_loss) < 0.005 else "near" if abs(floor - blog_loss) < 0.02 else "not"
     return (
         f"{entropy:.2f} nats spread over {tokens:.0f} answer tokens is **{floor:.3f}**: {near} the blog's {blog_loss}. "
         f"A model that writes every fixed sentence perfectly and knows nothing about the level scores that; ours ended at {final_loss:.3f}. "

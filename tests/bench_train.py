@@ -2,12 +2,16 @@
 
 Plain is `SFTTrainer` with TRL's defaults (batch 8, gradient checkpointing, random order) and the same LoRA, data and number of epochs. Ratios, never
 timed assertions: what it prints is for reading. A second pair holds the learning settings equal, to show that speed costs no loss.
+Every measurement is a process of its own, because our path also tunes the process's memory allocator.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +29,7 @@ from helpers import cases, train
 from helpers.train import loading
 
 ROWS = 800
+EQUAL = {"batch": 8, "accumulation": 1, "learning_rate": 2e-3, "warmup_steps": 1, "save_steps": 0}
 PROFILE = train.profile_named("nano")
 
 
@@ -47,7 +52,7 @@ def flops_per_token(base: torch.nn.Module, trainable: int) -> float:
 
 
 def plain(rows: list, epochs: int, **settings: object) -> tuple[float, float]:
-    """TRL as it comes. Returns tokens a second and the mean loss of the last quarter."""
+    """TRL as it comes, its own preparation included. Returns tokens a second and the mean loss of the last quarter."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
             output_dir=folder,
@@ -56,7 +61,6 @@ def plain(rows: list, epochs: int, **settings: object) -> tuple[float, float]:
             save_strategy="no",
             disable_tqdm=True,
             logging_steps=5,
-            seed=0,
             use_cpu=True,
             **settings,
         )
@@ -81,43 +85,62 @@ def tail(losses: list[float]) -> float:
     return sum(last) / len(last)
 
 
-def ours(rows: list, epochs: int, profile: train.Profile) -> tuple[float, float, int]:
+def ours(rows: list, epochs: int, profile: train.Profile, seed: int = 0) -> tuple[float, float, int]:
     """Our path. Returns tokens a second, the mean loss of the last quarter, and trainable parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        record = train.sft(rows, profile.base, Path(folder) / "out", profile, epochs=epochs, label="ours")
+        record = train.sft(rows, profile.base, Path(folder) / "out", profile, epochs=epochs, seed=seed, label="ours")
         return record.tokens / record.seconds, tail([loss for _, loss in record.losses]), record.trainable
 
 
-def main() -> None:
-    """Warm up, measure each way twice, alternating, and print ratios."""
+def measure(way: str, seed: int) -> dict[str, float]:
+    """One measurement, after a short warm-up that is not counted."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     disable_progress_bars()
     rows = cases.chat_rows(cases.write_from_templates(ROWS, 0))
-    print(train.choose_hardware().reason)
-    ours(rows[:64], 1, PROFILE)
-    speeds: dict[str, list[float]] = {"plain": [], "ours": []}
-    trainable = 0
-    for _ in range(2):
-        speeds["plain"].append(plain(rows, 1)[0])
-        speed, _, trainable = ours(rows, 1, PROFILE)
-        speeds["ours"].append(speed)
-    best = {name: max(values) for name, values in speeds.items()}
-    print(f"plain TRL defaults  {best['plain']:9,.0f} tokens/s   runs {[round(v) for v in speeds['plain']]}")
-    print(
-        f"our SFT path        {best['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {best['ours'] / best['plain']:.2f}×"
-    )
+    if way.startswith("plain"):
+        settings: dict[str, object] = {"seed": seed}
+        if way == "plain-equal":
+            settings |= {"learning_rate": EQUAL["learning_rate"], "lr_scheduler_type": "cosine", "warmup_steps": 1}
+        plain(rows[:64], 1, **settings)
+        speed, loss = plain(rows, 1, **settings)
+        return {"speed": speed, "loss": loss, "trainable": 0}
+    profile = dataclasses.replace(PROFILE, sft=EQUAL) if way == "ours-equal" else PROFILE
+    ours(rows[:64], 1, profile)
+    speed, loss, trainable = ours(rows, 1, profile, seed)
+    return {"speed": speed, "loss": loss, "trainable": trainable}
+
+
+def in_a_process(way: str, seed: int = 0) -> dict[str, float]:
+    """`measure` in a fresh interpreter."""
+    done = subprocess.run([sys.executable, __file__, way, str(seed)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure each way three times, alternating, and print ratios."""
+    print(train.choose_hardware().reason, flush=True)
+    runs = [(in_a_process("plain"), in_a_process("ours")) for _ in range(3)]
+    speeds = {name: [run[place]["speed"] for run in runs] for place, name in enumerate(("plain", "ours"))}
+    middle = {name: statistics.median(values) for name, values in speeds.items()}
+    print(f"plain TRL defaults  {middle['plain']:9,.0f} tokens/s   runs {[round(v) for v in speeds['plain']]}")
+    ratios = [f"{ours / plain:.2f}" for plain, ours in zip(speeds["plain"], speeds["ours"], strict=True)]
+    print(f"our SFT path        {middle['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {' / '.join(ratios)}")
     dtype = torch.bfloat16 if train.choose_hardware().precision == "bf16" else torch.float32
-    rate, peak = best["ours"] * flops_per_token(train.load_model(PROFILE.base), trainable), matmul_peak(dtype)
-    print(f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}")
-    single, _ = plain(rows, 1, bf16=False)
-    print(f"plain TRL in fp32   {single:9,.0f} tokens/s   ratio {best['ours'] / single:.2f}× (TRL's own default is bf16 autocast)")
-    same = {"batch": 8, "accumulation": 1, "learning_rate": 2e-3, "warmup_steps": 1, "save_steps": 0}
-    equal = dataclasses.replace(PROFILE, sft=same)
-    _, plain_loss = plain(rows, 1, learning_rate=2e-3, lr_scheduler_type="cosine", warmup_steps=1)
-    _, our_loss, _ = ours(rows, 1, equal)
-    print(f"same learning settings: last-quarter loss plain {plain_loss:.4f}, ours {our_loss:.4f}, difference {our_loss - plain_loss:+.4f}")
+    rate = middle["ours"] * flops_per_token(train.load_model(PROFILE.base), int(runs[0][1]["trainable"]))
+    peak = matmul_peak(dtype)
+    print(f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}", flush=True)
+    for way in ("plain-equal", "ours-equal"):
+        losses = [in_a_process(way, seed)["loss"] for seed in range(3)]
+        spread = statistics.stdev(losses)
+        print(
+            f"same batch, rate and schedule, {way:<11}: last-quarter loss {statistics.mean(losses):.4f}, sd over seeds {spread:.4f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
+    else:
+        main()

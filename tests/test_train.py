@@ -8,7 +8,7 @@ from trl import SFTConfig
 
 from helpers import cases, evaluate, train
 from helpers.files import LabError
-from helpers.train import hardware, loading, trainers
+from helpers.train import fast, hardware, loading, trainers
 
 NANO = train.profile_named("nano")
 
@@ -121,6 +121,57 @@ def test_unsloth_accepts_every_argument_we_pass():
     ):
         parameters = inspect.signature(function).parameters
         assert set(arguments) <= set(parameters) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def test_the_fused_adapter_gives_the_outputs_and_gradients_of_pefts_own():
+    import torch
+    from peft import get_peft_model
+
+    ours = get_peft_model(train.load_model(NANO.base), loading.lora_config(NANO))
+    for name, weight in ours.named_parameters():
+        if "lora_B" in name:  # zero at the start, where a wrong gradient would hide
+            torch.nn.init.normal_(weight, std=0.02)
+    ids = torch.randint(5, 3000, (2, 17), generator=torch.Generator().manual_seed(0))
+
+    def run():
+        ours.zero_grad()
+        loss = ours(input_ids=ids, labels=ids).loss
+        loss.backward()
+        return loss.item(), {name: weight.grad.clone() for name, weight in ours.named_parameters() if weight.grad is not None}
+
+    plain_loss, plain = run()
+    fast.fuse_lora(ours)
+    fused_loss, fused = run()
+    assert fused_loss == pytest.approx(plain_loss, abs=1e-5)
+    assert set(fused) == set(plain) and len(fused) > 40
+    for name, gradient in plain.items():
+        assert torch.allclose(fused[name], gradient, atol=1e-5, rtol=1e-3), name
+    with ours.disable_adapter(), torch.no_grad():  # the reference of a preference loss
+        bare = ours(input_ids=ids).logits
+    with torch.no_grad():
+        assert torch.allclose(bare, train.load_model(NANO.base)(input_ids=ids).logits, atol=1e-4)
+
+
+def test_our_loss_is_the_models_own_over_the_answers_tokens(tmp_path):
+    import torch
+    from datasets import Dataset
+
+    rows = cases.chat_rows(cases.write_diverse(4, 0))
+    arguments = SFTConfig(**{**trainers.sft_arguments(NANO, NANO.sft, tmp_path, 1, 0, 1), "bf16": False})
+    trainer = fast.AnswerLossTrainer(
+        model=train.load_model(NANO.base),
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=train.load_tokenizer(NANO.base),
+        peft_config=loading.lora_config(NANO),
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    trained = int((batch["labels"][:, 1:] != -100).sum())
+    ours = trainer.compute_loss(trainer.model, batch, num_items_in_batch=trained)
+    with torch.no_grad():
+        own = train.load_model(NANO.base)(**batch).loss
+    assert ours.item() == pytest.approx(own.item(), rel=1e-4)
+    assert trainer.tokens == int(batch["attention_mask"].sum())
 
 
 @pytest.mark.training

@@ -21,6 +21,7 @@ from trl import SFTConfig, SFTTrainer
 
 from helpers.files import LabError, write_json
 from helpers.progress import Progress
+from helpers.train.fast import AnswerLossTrainer, fuse_lora, keep_freed_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.loading import load_for_training, merge_and_save
 from helpers.train.profiles import Profile
@@ -128,7 +129,7 @@ def _run(
     arguments = SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps))
     started = time.time()
     with Progress(label, steps) as progress:
-        trainer = SFTTrainer(
+        trainer = (AnswerLossTrainer if lora else SFTTrainer)(  # an engine that has put LoRA on itself has its own fast paths
             model=model,
             args=arguments,
             train_dataset=Dataset.from_list(list(rows)),
@@ -139,6 +140,9 @@ def _run(
         quiet = next((callback for callback in trainer.callback_handler.callbacks if type(callback).__name__ == "PrinterCallback"), None)
         if quiet:
             trainer.remove_callback(quiet)
+        if lora and choose_hardware().device == "cpu":
+            keep_freed_memory()
+            fuse_lora(trainer.model)
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
         record = _record(trainer, len(rows), epochs, time.time() - started)
         progress.done(
@@ -174,7 +178,7 @@ def _record(trainer: SFTTrainer, rows: int, epochs: float, seconds: float) -> Tr
         epochs=epochs,
         steps=trainer.state.global_step,
         seconds=round(seconds, 1),
-        tokens=int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
+        tokens=getattr(trainer, "tokens", 0) or int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
         trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
         losses=[(row["step"], float(row["loss"])) for row in history if "loss" in row],
     )

@@ -89,10 +89,14 @@ def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PR
     return rows
 
 
-def write_diverse(n: int, seed: int, shares: Mapping[str, float] | None = None, split: str = "train") -> list[Example]:
+def write_diverse(
+    n: int, seed: int, shares: Mapping[str, float] | None = None, split: str = "train", conflict: float = 0.0
+) -> list[Example]:
     """The cure: unique prompts, labelled by the rubric, every level with its share (default: a fifth each).
 
     Levels are dealt in exact proportion (largest remainder), not drawn; findings rotate so that all are used before any repeats.
+    `conflict` brings the disease back in a measured dose: that share of every level's rows describes any finding at all, as the blog's
+    generator did, and keeps its label. The label shares do not move, so skew and conflict can be set apart from each other.
 
     Raises:
         LabError: the micro-world cannot give `n` unique prompts.
@@ -103,10 +107,12 @@ def write_diverse(n: int, seed: int, shares: Mapping[str, float] | None = None, 
     rows, seen = [], set()
     for level, count in _deal(n, shares).items():
         deck: list[tuple[Finding, Any]] = []
-        full = [(finding, presentation) for presentation in presentations() for finding in presentation.findings if finding.level == level]
-        misses = 0
+        world = [(finding, presentation) for presentation in presentations() for finding in presentation.findings]
+        rightful = [pair for pair in world if pair[0].level == level]
+        blind, misses = round(conflict * count), 0
         while count:
-            if not deck:
+            if not deck or count == blind:
+                full = world if count <= blind else rightful
                 deck = rng.sample(full, len(full))
             finding, presentation = deck.pop()
             text = put_in_frame(rng.choice(frames(presentation.patient, split)), rng.choice(finding.texts(split)), rng)

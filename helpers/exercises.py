@@ -69,8 +69,37 @@ def balanced_accuracy(function: Callable[..., Any]) -> Problems:
     ]
 
 
+def main_effect(function: Callable[..., Any]) -> Problems:
+    """Mean outcome of the runs with a factor minus the mean of those without."""
+    runs = {(0, 0): 0.8, (1, 0): 0.6, (0, 1): 0.3, (1, 1): 0.2}
+    cases = {0: -0.15, 1: -0.45}
+    return [
+        f"factor {factor} of {runs} should give {expected:g}, not {function(dict(runs), factor)!r}"
+        for factor, expected in cases.items()
+        if not _close(function(dict(runs), factor), expected)
+    ]
+
+
+def divide_by_prior(function: Callable[..., Any]) -> Problems:
+    """Belief over levels divided by the training prior and normalised again."""
+    prior = dict(zip(LEVELS, (0.6, 0.15, 0.1, 0.1, 0.05), strict=True))
+    sure = {**dict.fromkeys(LEVELS, 0.0), "AZUL": 1.0}
+    cases = [
+        (prior, "AZUL", 0.2),
+        (sure, "AZUL", 1.0),
+        (dict.fromkeys(LEVELS, 0.2), "ROJO", (1 / 0.6) / (1 / 0.6 + 1 / 0.15 + 10 + 10 + 20)),
+    ]
+    problems = []
+    for belief, level, expected in cases:
+        given = function(dict(belief), dict(prior))
+        if not isinstance(given, dict) or not _close(given.get(level), expected):
+            problems.append(f"belief {belief} should give {level} {expected:.3f}, not {given!r}")
+    return problems
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
-    check.__name__: check for check in (perplexity_of_labels, unique_after, loss_without_knowledge, balanced_accuracy)
+    check.__name__: check
+    for check in (perplexity_of_labels, unique_after, loss_without_knowledge, balanced_accuracy, main_effect, divide_by_prior)
 }
 
 

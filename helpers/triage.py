@@ -44,6 +44,7 @@ SCALE: dict[str, Level] = {key: Level(key, **fields) for key, fields in RUBRIC["
 LEVELS: tuple[str, ...] = tuple(SCALE)  # from most to least urgent
 URGENT: tuple[str, ...] = LEVELS[:2]  # the safety cut: {ROJO, NARANJA} against the rest
 PARTS: tuple[str, ...] = ("actions", "alarms", "disclaimer", "number")
+LEVEL_HEADING = "Nivel de Urgencia:"
 
 
 @cache
@@ -92,7 +93,7 @@ def render(level: str, country: str, alarm_signs: Sequence[str], parts: Collecti
         parts: which of `PARTS` to include; the level and waiting lines are always there.
     """
     scale = SCALE[level]
-    lines = [f"Nivel de Urgencia: {level} — {scale.name}", f"Espera máxima en urgencias: {scale.wait_minutes} minutos"]
+    lines = [f"{LEVEL_HEADING} {level} — {scale.name}", f"Espera máxima en urgencias: {scale.wait_minutes} minutos"]
     if "actions" in parts:
         lines.append(f"Qué hacer: {scale.action}.")
     if "alarms" in parts:

@@ -20,7 +20,7 @@ SCORES = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
 def shown(monkeypatch):
     """What a cell would display: figures' texts and Markdown."""
     seen = []
-    monkeypatch.setattr(show, "display", seen.append)
+    monkeypatch.setattr(show.figures, "display", seen.append)
     lab.start("test")
     return seen
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.cases.loader import Finding, presentations
 from helpers.files import DATA, LabError, read_yaml
-from helpers.triage import LEVELS, countries, messages, render
+from helpers.triage import LEVEL_HEADING, LEVELS, countries, messages, render
 
 BLOG_PRIOR: dict[str, float] = dict(zip(LEVELS, (0.60, 0.15, 0.10, 0.10, 0.05), strict=True))
 MOST_MISSES = 2000  # draws in a row that were all known already: the world is used up
@@ -46,6 +46,11 @@ class Example:
     def answer(self) -> str:
         """The full answer for this row's level."""
         return render(self.level, self.country, self.alarm_signs)
+
+    @property
+    def level_line(self) -> str:
+        """The part of the answer up to the level, and no further."""
+        return f"{LEVEL_HEADING} {self.level}"
 
 
 @cache
@@ -208,6 +213,10 @@ def vignettes() -> tuple[Example, ...]:
     return tuple(load_vignettes(DATA / "eval" / "vignettes.jsonl"))
 
 
-def chat_rows(examples: Iterable[Example]) -> list[dict[str, Any]]:
-    """Rows in TRL's conversational prompt/completion form (the loss then falls on the completion only)."""
-    return [{"prompt": row.prompt, "completion": [{"role": "assistant", "content": row.answer}]} for row in examples]
+def chat_rows(examples: Iterable[Example], level_only: bool = False) -> list[dict[str, Any]]:
+    """Rows in TRL's conversational prompt/completion form (the loss then falls on the completion only).
+
+    `level_only` stops each answer after its level.
+    """
+    answers = ((row, row.level_line if level_only else row.answer) for row in examples)
+    return [{"prompt": row.prompt, "completion": [{"role": "assistant", "content": answer}]} for row, answer in answers]

@@ -1,10 +1,11 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
 `statistics` holds intervals and tests, `scoring` turns answers into figures, `generation` makes the answers and looks inside the
-model, `baselines` is what any model has to beat.
+model, `baselines` is what any model has to beat, `effects` reads a factorial experiment, `gates` accepts or rejects.
 """
 
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
+from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
 from helpers.evaluate.generation import Answer, ask, generate, label_probabilities, load, token_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.evaluate.statistics import Rate, bootstrap_mean, paired_test, wilson
@@ -12,16 +13,19 @@ from helpers.evaluate.statistics import Rate, bootstrap_mean, paired_test, wilso
 __all__ = [
     "COSTS",
     "Answer",
+    "Effect",
     "Rate",
     "Scores",
     "always",
     "ask",
     "bootstrap_mean",
     "confusion",
+    "factorial_effects",
     "generate",
     "keyword_rules",
     "label_probabilities",
     "load",
+    "over_seeds",
     "paired_test",
     "score",
     "tfidf",

@@ -13,9 +13,7 @@ import torch
 from helpers.cases import Example
 from helpers.progress import Progress
 from helpers.train import current_profile, load_model, load_tokenizer
-from helpers.triage import LEVELS
-
-LEVEL_HEADING = "Nivel de Urgencia:"
+from helpers.triage import LEVEL_HEADING, LEVELS
 
 
 @dataclass(frozen=True)
@@ -91,21 +89,39 @@ def ask(source: str | Path, text: str, country: str = "ES") -> str:
 
 
 @torch.inference_mode()
-def label_probabilities(source: str | Path, examples: Sequence[Example]) -> list[dict[str, float]]:
+def label_probabilities(
+    source: str | Path, examples: Sequence[Example], *, heading: str = f"{LEVEL_HEADING} ", batch: int = 64
+) -> list[dict[str, float]]:
     """The model's belief over the five levels at the label's place, normalised over the five.
 
-    Each level's words are scored whole after "Nivel de Urgencia:", so that a tokenizer that cuts a level in pieces is treated fairly.
+    Each level's words are scored whole after `heading`, so that a tokenizer that cuts a level in pieces is treated fairly; where every
+    level is one token, as in the nano base, one pass scores all five.
     """
     loaded = load(source)
-    options = [loaded.tokenizer.encode(f"{LEVEL_HEADING} {level}", add_special_tokens=False) for level in LEVELS]
-    beliefs = []
-    for example in examples:
-        prompt = _prompt_ids(loaded, example)
-        batch = loaded.tokenizer.pad({"input_ids": [prompt + option for option in options]}, padding_side="right", return_tensors="pt")
-        logits = loaded.model(**{name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}).logits.float()
-        scores = torch.stack([_sequence_logprob(logits[row], prompt, option) for row, option in enumerate(options)])
-        beliefs.append(dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True)))
+    options = [loaded.tokenizer.encode(f"{heading}{level}", add_special_tokens=False) for level in LEVELS]
+    prompts = [_prompt_ids(loaded, example) for example in examples]
+    if len({tuple(option[:-1]) for option in options}) > 1:
+        return [_belief(_score_whole(loaded, prompt, options)) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    beliefs: list[dict[str, float]] = [{}] * len(prompts)
+    for start in range(0, len(order), batch):
+        chunk = order[start : start + batch]
+        padded = _left_padded(loaded, [prompts[index] + options[0][:-1] for index in chunk])
+        logits = loaded.model(**padded, logits_to_keep=1).logits[:, -1, [option[-1] for option in options]].float()
+        for index, scores in zip(chunk, logits, strict=True):
+            beliefs[index] = _belief(scores)
     return beliefs
+
+
+def _belief(scores: torch.Tensor) -> dict[str, float]:
+    return dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
+
+
+def _score_whole(loaded: LoadedModel, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Log-probability of each option, all its tokens counted, after the prompt."""
+    batch = loaded.tokenizer.pad({"input_ids": [[*prompt, *option] for option in options]}, padding_side="right", return_tensors="pt")
+    logits = loaded.model(**{name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}).logits.float()
+    return torch.stack([_sequence_logprob(logits[row], prompt, option) for row, option in enumerate(options)])
 
 
 def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: Sequence[int]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from helpers.lab import readings
 from helpers.lab.claims import Claim, Verdict, claims, report, verdict
+from helpers.lab.grid import Outcome, gather, record_runs, run_grid
 from helpers.lab.readings import reading
 from helpers.lab.results import measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.session import Session, session, start
@@ -9,19 +10,23 @@ from helpers.lab.stages import Stage, base_model, stage
 
 __all__ = [
     "Claim",
+    "Outcome",
     "Session",
     "Stage",
     "Verdict",
     "base_model",
     "claims",
+    "gather",
     "measurements",
     "reading",
     "readings",
     "record",
     "record_rate",
+    "record_runs",
     "report",
     "result",
     "results_path",
+    "run_grid",
     "session",
     "shipped_path",
     "stage",

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from helpers.cases import Example
+from helpers.evaluate import label_probabilities
 from helpers.files import LabError, build_dir, explain_os_error, fingerprint, read_json, sha256_of, write_json, writing
 from helpers.recipes import BASE, Recipe, recipe_named
 from helpers.train import Profile, current_profile
@@ -49,8 +50,8 @@ class Stage:
     def _repr_markdown_(self) -> str:
         record = self.training
         return (
-            f"**{self.name}** (seed {self.seed}): {self.why}. {record['rows']:,} rows × {record['epochs']:g} epochs, "
-            f"{record['steps']:,} steps, {record['seconds']:.0f} s of training. Recipe: `helpers/recipes.py`, key `{self.key}`."
+            f"**{self.name}** (seed {self.seed}): {self.why}. {record['rows']:,} rows × {record['epochs']:.3g} epochs, "
+            f"{record['steps']:,} steps, {record['seconds']:.0f} s of training. Recipe: `helpers/recipes/`, key `{self.key}`."
         )
 
 
@@ -67,10 +68,11 @@ def _base_fingerprint(profile: Profile) -> str:
 
 def stage_key(recipe: Recipe, examples: Sequence[Example], base: str, profile: Profile, seed: int) -> str:
     """The hash that names a stage's folder. Anything that could change the weights is in it."""
+    profile = recipe.settings(profile)
     return fingerprint(
         {
-            "recipe": [recipe.name, recipe.base, recipe.trainer, recipe.epochs(profile)],
-            "data": [[row.text, row.answer, row.country] for row in examples],
+            "recipe": [recipe.name, recipe.base, recipe.trainer, recipe.length(profile)],
+            "data": recipe.rows(examples),
             "base": base,
             "settings": [profile.engine, profile.max_length, profile.lora, getattr(profile, recipe.trainer), profile.save_dtype],
             "versions": {name: version(name) for name in LIBRARIES},
@@ -87,11 +89,9 @@ def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
     """
     profile = profile or current_profile()
     recipe = recipe_named(name)
-    parent = None if recipe.base == BASE else stage(recipe.base, seed, profile)
-    examples = recipe.data(profile, seed)
-    key = stage_key(recipe, examples, parent.key if parent else _base_fingerprint(profile), profile, seed)
+    plan = ingredients(recipe, seed, profile)
     shelf = build_dir() / "stages" / profile.name
-    folder = shelf / f"{name}-s{seed}-{key}"
+    folder = shelf / f"{name}-s{seed}-{plan.key}"
     with writing(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
         lock = FileLock(shelf / f".{name}-s{seed}.lock")
@@ -101,8 +101,33 @@ def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
             print(f"The stage {name} on disk is damaged ({problem}); building it again.", flush=True)
             shutil.rmtree(folder)
         if problem:
-            _build(recipe, examples, str(parent or profile.base), folder, profile, seed, key)
-    return Stage(name, seed, key, folder, recipe.why, read_json(folder / "training.json"))
+            _build(recipe, plan.examples, plan.base, folder, profile, seed, plan.key)
+    return Stage(name, seed, plan.key, folder, recipe.why, read_json(folder / "training.json"))
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a recipe is made of for one seed: its data, the folder it starts from, and the key that names the result."""
+
+    examples: Sequence[Example]
+    base: str
+    key: str
+
+
+def ingredients(recipe: Recipe, seed: int, profile: Profile) -> Ingredients:
+    """Data, base and key of a recipe; a stage that it starts from, or that labels its data, is built now if it is not there."""
+    parent = None if recipe.base == BASE else stage(recipe.base, seed, profile)
+    examples = recipe.data(profile, seed)
+    if recipe.labeller:
+        examples = labelled_by(stage(recipe.labeller, seed, profile), examples)
+    key = stage_key(recipe, examples, parent.key if parent else _base_fingerprint(profile), profile, seed)
+    return Ingredients(examples, str(parent or profile.base), key)
+
+
+def labelled_by(model: Stage, examples: Sequence[Example]) -> list[Example]:
+    """The same prompts with the level that a model finds likeliest in place of the rubric's."""
+    beliefs = label_probabilities(model, examples)
+    return [replace(example, level=max(belief, key=belief.get)) for example, belief in zip(examples, beliefs, strict=True)]
 
 
 def damage(folder: Path) -> str | None:
@@ -180,7 +205,7 @@ def _sign(folder: Path, recipe: Recipe, profile: Profile, seed: int, key: str, s
             "key": key,
             "seed": seed,
             "profile": asdict(profile),
-            "recipe": "helpers/recipes.py",
+            "recipe": "helpers/recipes/",
             "seconds": round(seconds, 1),
             "versions": {name: version(name) for name in LIBRARIES},
             "files": files,

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+THREADS = "TRIAGE_THREADS"  # fewer than all, for a process that shares the machine with its siblings
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -51,6 +53,7 @@ def choose_hardware() -> Hardware:
         precision = "bf16" if major >= 8 else "fp16"
         return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", f"{name}, SM {major}{minor}: {precision}")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = int(os.environ.get(THREADS) or cores)
     torch.set_num_threads(cores)
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     precision = "bf16" if native else "fp32"

@@ -29,6 +29,7 @@ class Profile:
     cpt: dict[str, Any]
     generate: dict[str, int]
     counts: dict[str, int]
+    grid: dict[str, Any]
 
     @property
     def base(self) -> str:

@@ -58,12 +58,18 @@ class _Bar(TrainerCallback):
         self.progress.update(state.global_step - self.progress.count, self.note)
 
 
-def sft_arguments(profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int) -> dict[str, Any]:
-    """What `SFTConfig` is called with. Separate, so that a test can hold it against the installed signatures."""
+def sft_arguments(
+    profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int, updates: int = -1
+) -> dict[str, Any]:
+    """What `SFTConfig` is called with. Separate, so that a test can hold it against the installed signatures.
+
+    `updates` above 0 overrides `epochs`, as `max_steps` does in transformers.
+    """
     save = settings["save_steps"]
     return {
         "output_dir": str(work),
         "num_train_epochs": epochs,
+        "max_steps": updates,
         "per_device_train_batch_size": settings["batch"],
         "gradient_accumulation_steps": settings["accumulation"],
         "learning_rate": settings["learning_rate"],
@@ -85,7 +91,15 @@ def sft_arguments(profile: Profile, settings: dict[str, Any], work: Path, epochs
 
 
 def sft(
-    rows: Sequence[dict[str, Any]], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "SFT"
+    rows: Sequence[dict[str, Any]],
+    base: str | Path,
+    out: Path,
+    profile: Profile,
+    *,
+    epochs: float = 1,
+    updates: int = -1,
+    seed: int = 0,
+    label: str = "SFT",
 ) -> TrainingRecord:
     """LoRA fine-tuning on `prompt`/`completion` chats; the loss falls on the completion only.
 
@@ -93,19 +107,20 @@ def sft(
         rows: conversational prompt/completion rows (`cases.chat_rows`).
         base: stage folder or hub id to start from.
         out: folder for the merged model; `out.parent / "checkpoints"` style resumption uses `out` itself.
+        epochs: passes over the rows; `updates` above 0 counts optimizer steps instead.
         label: what the progress line calls it.
 
     Raises:
         LabError: no rows; a row longer than the profile's limit (its tail, where the disclaimer is, would be cut silently).
     """
-    return _run(rows, base, out, profile, profile.sft, epochs, seed, label)
+    return _run(rows, base, out, profile, profile.sft, epochs, updates, seed, label)
 
 
 def cpt(
     texts: Sequence[str], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "CPT"
 ) -> TrainingRecord:
     """Continued pre-training with LoRA on plain texts; every token is a target."""
-    return _run([{"text": text} for text in texts], base, out, profile, profile.cpt, epochs, seed, label)
+    return _run([{"text": text} for text in texts], base, out, profile, profile.cpt, epochs, -1, seed, label)
 
 
 def _run(
@@ -115,6 +130,7 @@ def _run(
     profile: Profile,
     settings: dict[str, Any],
     epochs: float,
+    updates: int,
     seed: int,
     label: str,
 ) -> TrainingRecord:
@@ -125,8 +141,10 @@ def _run(
     transformers.set_seed(seed)
     model, tokenizer, lora = load_for_training(base, profile, seed)
     _refuse_cut_rows(rows, tokenizer, profile)
-    steps = max(1, math.ceil(len(rows) / (settings["batch"] * settings["accumulation"]))) * max(1, round(epochs))
-    arguments = SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps))
+    in_epoch = max(1, math.ceil(len(rows) / (settings["batch"] * settings["accumulation"])))
+    steps = updates if updates > 0 else math.ceil(in_epoch * epochs)
+    epochs = steps / in_epoch if updates > 0 else epochs
+    arguments = SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps, updates))
     started = time.time()
     with Progress(label, steps) as progress:
         trainer = (AnswerLossTrainer if lora else SFTTrainer)(  # an engine that has put LoRA on itself has its own fast paths
@@ -146,7 +164,7 @@ def _run(
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
         record = _record(trainer, len(rows), epochs, time.time() - started)
         progress.done(
-            f"{label}: {record.rows:,} rows × {epochs:g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s."
+            f"{label}: {record.rows:,} rows × {epochs:.3g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s."
         )
     merge_and_save(trainer.model, base, tokenizer, out, profile)
     record.save(out)

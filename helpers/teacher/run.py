@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -52,6 +53,9 @@ def open_api(endpoint: Endpoint) -> Any:
     """The `openai` client without its own retries: they know neither jitter nor our limits, and repeat what can only fail."""
     import openai
 
+    for name in ("openai", "httpx2", "httpcore2"):  # at DEBUG they print response headers, and a server may echo the key in one
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logging.INFO, logger.level))
     return openai.AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.key.reveal(),

@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers import cases, teacher
+from helpers.files import ROOT
 from helpers.teacher.journal import Journal
 
 MINUTE = 10.0

@@ -9,37 +9,60 @@ import asyncio
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-HEADROOM = 0.985  # of the server's limit: its window sees our requests through a network that bunches them
-BURST = 0.01  # of a minute's amount that may be saved up; more would overrun a sliding window
+HEADROOM = 0.985  # of the server's limit in any minute: its window sees our requests through a network that bunches them
+BURST = 0.05  # of a minute's amount that may be made up for after a stall (a busy machine, a garbage collection)
 LONGEST_PAUSE = 600.0  # of a real minute's seconds; a server that asks for more is not worth waiting for
 Clock = Callable[[], float]
 
 
 class Bucket:
-    """A token bucket that starts empty: the server's window may still hold what an earlier run sent."""
+    """A token bucket that starts empty (the server's window may hold what an earlier run sent), and a log of the last minute.
+
+    The bucket alone would have to choose: a small one loses for good what a stall left unused, a large one overruns the server's sliding
+    window when it makes up for it. The log settles it: a stall is made up for, and no minute ever holds more than `HEADROOM` of the limit.
+    """
 
     def __init__(self, per_minute: float, minute: float = 60.0, clock: Clock = time.monotonic) -> None:
-        self.rate = HEADROOM * per_minute / minute
+        self.rate = per_minute / minute
         self.capacity = max(1.0, BURST * per_minute)
+        self.most, self.minute = max(1.0, HEADROOM * per_minute), minute
         self._level, self._at, self._clock = 0.0, clock(), clock
+        self._log: deque[tuple[float, float]] = deque()
+        self._logged = 0.0
 
-    def _refill(self) -> None:
+    def _refill(self) -> float:
         now = self._clock()
         self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
         self._at = now
+        while self._log and self._log[0][0] <= now - self.minute:
+            self._logged -= self._log.popleft()[1]
+        return now
 
     def delay(self, amount: float) -> float:
-        """Seconds until `amount` may be taken. More than the capacity is let through when full and paid off afterwards."""
-        self._refill()
-        return max(0.0, (min(amount, self.capacity) - self._level) / self.rate)
+        """Seconds until `amount` may be taken. More than fits is let through when nothing is in its way, and paid off afterwards."""
+        now = self._refill()
+        return max(0.0, (min(amount, self.capacity) - self._level) / self.rate, self._window_delay(min(amount, self.most), now))
+
+    def _window_delay(self, amount: float, now: float) -> float:
+        over = self._logged + amount - self.most
+        for at, size in self._log:
+            if over <= 1e-9:
+                return 0.0
+            over -= size
+            if over <= 1e-9:
+                return at + self.minute - now
+        return 0.0
 
     def take(self, amount: float) -> None:
         """Take `amount` (negative: give back); the level may fall below zero."""
-        self._refill()
+        now = self._refill()
         self._level = min(self.capacity, self._level - amount)
+        self._log.append((now, amount))
+        self._logged += amount
 
     def empty(self) -> None:
         """Forget what was saved up."""

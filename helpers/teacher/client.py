@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from helpers.files import LabError, build_dir
 from helpers.progress import Progress
@@ -161,11 +160,3 @@ def _total_cost(files: Folder, keys: Sequence[str]) -> float:
         else:
             total += sum(float((journal.get(key) or {}).get("cost_usd") or 0.0) for key in asked)
     return total
-
-
-async def ask_once(endpoint: Endpoint, messages: Messages, **sampling: Any) -> Any:
-    """One request without any protection, for looking at a raw response."""
-    from helpers.teacher.run import open_api
-
-    async with open_api(endpoint) as api:
-        return await api.chat.completions.create(model=endpoint.model, messages=messages, temperature=endpoint.temperature, **sampling)

@@ -16,7 +16,7 @@ HIDDEN = "•••"
 
 
 class Secret:
-    """A key that no `repr`, format, copy into a dictionary or pickle gives away; `reveal()` is the one way to it."""
+    """A key that no `repr`, format, or copy into a dictionary gives away and nothing can serialise; `reveal()` is the one way to it."""
 
     __slots__ = ("__value",)
 

@@ -105,13 +105,6 @@ class Journal:
         """Every key, in order of first appearance."""
         return iter(self._where)
 
-    def items(self) -> Iterator[dict[str, Any]]:
-        """Every record that counts, in the order of the keys' first appearance."""
-        for key in self._where:
-            record = self.get(key)
-            if record is not None:
-                yield record
-
     def close(self) -> None:
         """Let the file go; what was appended is pushed to the disk."""
         if self._file >= 0:

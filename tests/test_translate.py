@@ -4,9 +4,9 @@ import json
 import re
 import socket
 import sys
-import threading
 import time
 import types
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import translate
-from helpers.files import DATA, LabError
+from helpers.files import LabError
 from helpers.teacher.offline import answers
 from helpers.translate import COUNTRIES, Row, check_row, glossary_problems, load_rows, number_problems
 from helpers.translate.glossary import fold
@@ -91,7 +91,7 @@ def test_highlights_point_at_the_terms_on_both_sides_and_mark_what_must_not_be_t
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(COUNTRIES))
 def test_any_two_texts_can_be_checked_and_folding_keeps_positions(english, spanish, country):
-    assert len(fold(spanish)) == len(__import__("unicodedata").normalize("NFC", spanish))
+    assert len(fold(spanish)) == len(unicodedata.normalize("NFC", spanish))
     for problem in check_row({"sentence": english}, {"sentence": spanish}, country):
         assert problem.check in translate.CHECKS and str(problem)
     translate.highlights(english, spanish, country)
@@ -430,7 +430,3 @@ def test_an_unknown_country_is_refused_before_anything_is_asked():
     with pytest.raises(LabError, match="No emergency number on file for country 'XX'"):
         translate.translate([row("Rest.")], client, "XX")
     assert client.calls == []
-
-
-def test_the_texts_shipped_hold_what_the_readme_of_the_data_says():
-    assert (DATA / "openmed_sample" / "articles.jsonl").exists() and threading.active_count() < 50

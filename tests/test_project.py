@@ -17,8 +17,8 @@ from helpers.files import ROOT
 
 # One floor per question; an import only ever points down (to a lower number).
 FLOORS = {
-    "__main__": 12, "notebooks": 11, "exercises": 10, "show": 10, "lab": 9, "recipes": 8, "evaluate": 7, "pretrain": 6,
-    "train": 5, "audit": 4, "cases": 3, "triage": 2, "progress": 1, "files": 1, "install": 1,
+    "__main__": 14, "notebooks": 13, "exercises": 12, "show": 12, "lab": 11, "recipes": 10, "evaluate": 9, "pretrain": 8,
+    "train": 7, "teacher": 6, "translate": 5, "audit": 4, "cases": 3, "triage": 2, "progress": 1, "files": 1, "install": 1,
 }  # fmt: skip
 SOURCES = sorted((ROOT / "helpers").rglob("*.py"))
 

@@ -1,0 +1,188 @@
+"""The distillation client against its targets, in one run: `python tests/bench_distill.py [limits] [kills] [resume] [storm]`.
+
+Prints numbers and ratios, beside the naive client's. A minute of the server lasts ten seconds here, so that minutes can be waited for;
+limits, latencies and backoffs are scaled with it. Targets: ≥ 95 % of the limit with ≤ 1 % of requests answered 429 in steady state; 50 kills
+without a row lost or doubled; 100,000 keys resumed in < 5 s and < 500 MB; a storm that loses nothing and gets nothing invalid accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers import cases, teacher
+from helpers.files import ROOT
+from helpers.teacher.journal import Journal
+
+MINUTE = 10.0
+LATENCY = (4.0, 9.0)  # seconds of a 60-second minute: what an answer of some hundred tokens takes
+
+
+def chats(n: int) -> list[list[dict[str, str]]]:
+    """Distinct requests of very different lengths."""
+    rows = cases.write_diverse(min(n, 400), 0)
+    dice = random.Random(0)
+    return [
+        [
+            {"role": "system", "content": "x" * dice.randint(0, 3000)},
+            {"role": "user", "content": f"{rows[i % len(rows)].text} ({i}) País: México."},
+        ]
+        for i in range(n)
+    ]
+
+
+def steady(series: list[dict[str, int]], seconds: int = 60) -> tuple[list[dict[str, int]], float]:
+    """The bins after the first minute and before the last quarter, and how many minutes they are."""
+    busy = [row for row in series if row["accepted"] or row["limited"]]
+    middle = [row for row in series if busy[0]["second"] + seconds <= row["second"] < busy[-1]["second"] - 15]
+    return middle, len(middle) / 60
+
+
+def limits(folder: Path) -> None:
+    """Share of the limit that is used in steady state, resilient and naive."""
+    for what, options in {
+        "500 requests/min": {"requests_per_minute": 500, "tokens_per_minute": None},
+        "200,000 tokens/min": {"requests_per_minute": 2000, "tokens_per_minute": 200_000},
+    }.items():
+        for who in ("resilient", "naive"):
+            unit, limit = ("tokens", 200_000) if "tokens" in what else ("accepted", 500)
+            with teacher.OfflineTeacher(minute=MINUTE, latency=LATENCY, **options) as server:
+                prompts = chats((1700 if unit == "accepted" else 1300) if who == "resilient" else 220)
+                if who == "resilient":
+                    job = teacher.Client(server.endpoint, concurrency=96).run(prompts, folder / f"{unit}-{who}", label=None)
+                    assert job.left == 0
+                else:
+                    teacher.run_naive(server.endpoint, prompts, folder / "naive.json")
+                stats = server.stats()
+            middle, minutes = steady(stats["series"])
+            used, limited = sum(row[unit] for row in middle), sum(row["limited"] for row in middle)
+            asked = limited + sum(row["accepted"] for row in middle)
+            print(
+                f"{what}, {who}: {used / minutes:,.0f}/min = {used / minutes / limit:.1%} of the limit over {minutes:.1f} min in steady state; "
+                f"429s {limited}/{asked} = {limited / asked:.2%} (whole run {stats['limited']}/{stats['limited'] + stats['accepted']}); "
+                f"in flight at most {stats['peak_in_flight']}",
+                flush=True,
+            )
+    with teacher.OfflineTeacher(minute=MINUTE, latency=(0.2, 0.6), requests_per_minute=500) as server:
+        job = teacher.run_naive(server.endpoint, chats(1000), folder / "naive.json", concurrency=60)
+        print(
+            f"naive, 60 at once, quick answers: {job.limited}/{job.requests} = {job.limited / job.requests:.1%} answered 429; {job.lost} of 1,000 rows lost"
+        )
+
+
+JOB = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from helpers import cases, teacher
+rows = cases.write_diverse(2000, 5)
+endpoint = teacher.described("offline", base_url=sys.argv[1], key=teacher.Secret("x"), minute=1, requests_per_minute=8000, tokens_per_minute=None)
+job = teacher.Client(endpoint).run([teacher.triage_prompt(row) for row in rows], Path(sys.argv[2]), validate=teacher.triage_validator(rows), label=None)
+print(job.answered, job.resumed, job.left)
+"""
+
+
+def kills(folder: Path, times: int = 50, rows: int = 2000) -> None:
+    """Kill one job at random moments of its work until `times` is reached, then let it end."""
+    dice, done_before, torn = random.Random(0), [], 0
+    with teacher.OfflineTeacher(minute=1, latency=LATENCY, requests_per_minute=None, tokens_per_minute=None) as server:
+        command = [sys.executable, "-c", JOB, server.endpoint.base_url, str(folder / "kills"), str(ROOT)]
+        path = folder / "kills" / "answers.jsonl"
+        for kill in range(times):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            begun = path.read_bytes().count(b"\n") if path.exists() else 0
+            goal = begun + dice.randint(0, max(1, 2 * (rows - 100 - begun) // (times - kill + 1)))
+            while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < goal):
+                time.sleep(0.01)
+            time.sleep(dice.random() * 0.05)
+            process.kill()
+            process.wait()
+            raw = path.read_bytes() if path.exists() else b""
+            torn += not raw.endswith(b"\n") and bool(raw)
+            if raw and dice.random() < 0.3:  # what a power cut would leave; a kill hardly ever does
+                path.write_bytes(raw[: -dice.randint(1, 40)])
+                torn += 1
+            done_before.append(raw.count(b"\n"))
+        last = subprocess.run(command, capture_output=True, text=True, check=True)
+        stats = server.stats()
+    keys = [json.loads(line)["key"] for line in path.read_text().splitlines()]
+    print(
+        f"kills: {times} kills, {torn} torn last lines; {len(keys)} lines, {len(set(keys))} distinct of {rows}; lost {rows - len(set(keys))}, "
+        f"doubled {len(keys) - len(set(keys))}; last run answered {last.stdout.split()[0]}; answers paid {stats['accepted']} "
+        f"({stats['accepted'] / rows - 1:.1%} more than rows)"
+    )
+
+
+RESUME = """
+import resource, sys, time
+began = time.monotonic()
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from helpers import teacher
+imported = time.monotonic()
+endpoint = teacher.described("offline", base_url="http://127.0.0.1:9/v1", minute=1)
+prompts = [[{"role": "system", "content": "x" * 600}, {"role": "user", "content": f"consulta {i}"}] for i in range(100_000)]
+made = time.monotonic()
+job = teacher.Client(endpoint).run(prompts, Path(sys.argv[1]), label=None)
+ended = time.monotonic()
+print(job.resumed, job.left, round(imported - began, 2), round(ended - made, 2), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def resume(folder: Path) -> None:
+    """A job over 100,000 keys, all answered before."""
+    endpoint = teacher.described("offline", base_url="http://127.0.0.1:9/v1", minute=1)
+    journal = Journal(folder / "resume" / "answers.jsonl")
+    for index in range(100_000):
+        messages = [{"role": "system", "content": "x" * 600}, {"role": "user", "content": f"consulta {index}"}]
+        record = {"key": teacher.content_key(endpoint.model, messages), "text": "respuesta " * 60, "model": "m", "finish_reason": "stop"}
+        journal.append(
+            record | {"prompt_tokens": 200, "completion_tokens": 170, "cost_usd": 0.0003, "attempts": 1, "thinking": False, "at": 0}
+        )
+    journal.close()
+    command = [sys.executable, "-c", RESUME, str(folder / "resume"), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    resumed, left, imports, seconds, megabytes = done.stdout.split()
+    print(
+        f"resume: {int(resumed):,} of 100,000 keys ({left} left) in {seconds} s and {megabytes} MB at most, prompts included; imports {imports} s more; "
+        f"file {(folder / 'resume' / 'answers.jsonl').stat().st_size / 1e6:.0f} MB"
+    )
+
+
+def storm(folder: Path) -> None:
+    """2,000 rows while 30 % of the requests break, and the naive client beside it."""
+    rows = cases.write_diverse(2000, 7)
+    prompts, valid = [teacher.triage_prompt(row) for row in rows], teacher.triage_validator(rows, right_level=True)
+    settings = {"minute": 2.0, "latency": LATENCY, "requests_per_minute": 4000, "faults": teacher.Faults.storm(0.3)}
+    with teacher.OfflineTeacher(**settings) as server:
+        job = teacher.Client(server.endpoint).run(prompts, folder / "storm", validate=valid, label=None)
+        stats = server.stats()
+    got, errors = job.answers(), job.errors()
+    missing = {key for key, answer in zip(job.keys, got, strict=True) if answer is None}
+    invalid = sum(valid(answer.text, index) is not None for index, answer in enumerate(got) if answer)
+    print(
+        f"storm, resilient: {sum(stats['faults'].values())}/{stats['accepted'] + stats['broken']} requests broken {stats['faults']}; {job.answered} accepted, "
+        f"{invalid} of them invalid; {len(missing)} in the errors file, {len(missing - set(errors))} in neither; {job.seconds:.0f} s, ${job.cost_usd:.3f}"
+    )
+    with teacher.OfflineTeacher(**settings) as server:
+        naive = teacher.run_naive(server.endpoint, prompts[:500], folder / "naive-storm.json", concurrency=30)
+    bad = sum(valid(text, index) is not None for index, text in enumerate(naive.texts) if text)
+    print(f"storm, naive: of 500 rows {naive.lost} lost, {bad} invalid among the accepted")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    wanted = sys.argv[1:] or ["limits", "kills", "resume", "storm"]
+    with tempfile.TemporaryDirectory() as place:
+        for name in wanted:
+            started = time.monotonic()
+            {"limits": limits, "kills": kills, "resume": resume, "storm": storm}[name](Path(place))
+            print(f"  ({name}: {time.monotonic() - started:.0f} s)", flush=True)

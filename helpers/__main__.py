@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run | test | lab | badges | pretrain`.
+"""The command line: `python -m helpers run | gate | test | lab | badges | pretrain`.
 
 Only the standard library is imported before the environment is known to be there.
 """
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from helpers.install import ROOT, InstallError, ensure
 
@@ -67,6 +68,32 @@ def _write_finding() -> None:
     write_atomic(DATA / "results" / "finding.png", picture.getvalue())
 
 
+def gate(options: argparse.Namespace) -> int:
+    """Hold a model against the acceptance gates of data/gates.yaml; exit code 0 when it is accepted, 1 when not."""
+    from helpers import lab
+    from helpers.evaluate import gates
+
+    lab.session()  # the libraries' chatter off
+    report = gates.check(_model_named(options.stage, options.seed), on=options.on)
+    print(report, flush=True)
+    return report.exit_code
+
+
+def _model_named(name: str, seed: int) -> str:
+    """The model behind a name of the command line: the base, a stage (built now if it is not there), or a folder."""
+    from helpers import lab
+    from helpers.files import LabError
+    from helpers.recipes import BASE, RECIPES
+
+    if name == BASE:
+        return lab.base_model()
+    if name in RECIPES:
+        return str(lab.stage(name, seed))
+    if Path(name).is_dir():
+        return name
+    raise LabError(f"There is no stage or folder {name!r}. Give {BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model.")
+
+
 def test(options: argparse.Namespace) -> int:
     """Lint and the whole test suite."""
     commands = (
@@ -119,6 +146,11 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--write", action="store_true", help="refresh the committed outputs and data/results/")
     running.add_argument("--fresh", action="store_true", help="empty the cache first")
     running.set_defaults(act=run)
+    gating = commands.add_parser("gate", help=gate.__doc__)
+    gating.add_argument("stage", metavar="STAGE", help="a stage's name (built now if it is not there), base, or the folder of a model")
+    gating.add_argument("--on", choices=("test", "dev", "vignettes"), default="test", help="the items to answer (default: test)")
+    gating.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
+    gating.set_defaults(act=gate)
     testing = commands.add_parser("test", help=test.__doc__)
     testing.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
     testing.set_defaults(act=test)

@@ -4,6 +4,7 @@
 model, `baselines` is what any model has to beat, `effects` reads a factorial experiment, `gates` accepts or rejects.
 """
 
+from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
 from helpers.evaluate.generation import Answer, ask, generate, label_probabilities, load, token_losses
@@ -21,6 +22,7 @@ __all__ = [
     "bootstrap_mean",
     "confusion",
     "factorial_effects",
+    "gates",
     "generate",
     "keyword_rules",
     "label_probabilities",

@@ -1,0 +1,245 @@
+"""Acceptance gates: what a model has to show before it is accepted, fixed in `data/gates.yaml` before any model was judged by it.
+
+A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown", which is not acceptance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from helpers.cases import Example, evaluation_prompts, vignettes
+from helpers.evaluate.generation import generate
+from helpers.evaluate.scoring import Scores, distance, score
+from helpers.evaluate.statistics import Rate, wilson
+from helpers.files import DATA, LabError, read_yaml
+from helpers.triage import PARTS, URGENT
+
+PASSES = "passes"
+NOT_SHOWN = "not shown"
+FAILS = "fails"
+ON = ("test", "dev", "vignettes")
+FIELDS = ("says", "measure", "at_least", "at_most", "none_seen", "why")
+
+KAPPA = "kappa"  # the one measure that is not a share of items
+
+
+def _one_level(examples: Sequence[Example], scores: Scores) -> Rate:
+    """Share of answers with exactly one readable level."""
+    return wilson(sum(level is not None for level in scores.given), scores.n)
+
+
+def _missed_urgency(examples: Sequence[Example], scores: Scores) -> Rate:
+    """Of items whose primary level is ROJO or NARANJA, share not answered so; an unreadable answer is a miss."""
+    urgent = [level for row, level in zip(examples, scores.given, strict=True) if row.level in URGENT]
+    return wilson(sum(level not in URGENT for level in urgent), len(urgent))
+
+
+def _two_levels_under(examples: Sequence[Example], scores: Scores) -> Rate:
+    """Share of all items answered two or more levels less urgent than every accepted level; unreadable answers are not among them."""
+    pairs = zip(examples, scores.given, strict=True)
+    return wilson(sum(level is not None and distance(row, level) <= -2 for row, level in pairs), scores.n)
+
+
+MEASURES: dict[str, Callable[[Sequence[Example], Scores], Rate]] = {
+    "one_level": _one_level,
+    "accepted_level": lambda _, scores: scores.accuracy,
+    **{part: lambda _, scores, part=part: scores.parts[part] for part in PARTS},
+    "strict": lambda _, scores: scores.strict,
+    "missed_urgency": _missed_urgency,
+    "two_levels_under": _two_levels_under,
+    "over_triage": lambda _, scores: scores.over,
+    KAPPA: lambda _, scores: scores.kappa,
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of acceptance.
+
+    Attributes:
+        id, says: its name, and what it asks about in one sentence.
+        measure: which of `MEASURES` it looks at.
+        bound: a fraction in 0…1.
+        at_least: the measure must not be below the bound; otherwise not above it.
+        none_seen: not one case may be seen, whatever the bound.
+        why: where the bound comes from.
+    """
+
+    id: str
+    says: str
+    measure: str
+    bound: float
+    at_least: bool
+    none_seen: bool
+    why: str
+
+    @property
+    def asks(self) -> str:
+        """The bound as it is printed: "≥ 95%", "≤ 1%, none seen"."""
+        number = f"{self.bound:g}" if self.measure == KAPPA else f"{100 * self.bound:g}%"
+        return f"{'≥' if self.at_least else '≤'} {number}{', none seen' if self.none_seen else ''}"
+
+    def meets(self, value: float) -> bool:
+        """Is this value on the right side of the bound?"""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def verdict(self, rate: Rate) -> str:
+        """`PASSES` when the interval's worse end meets the bound, `NOT_SHOWN` when only the point does (or nothing was measured), else `FAILS`."""
+        if rate.n == 0:
+            return NOT_SHOWN
+        if not self.meets(rate.value) or (self.none_seen and rate.value > 0):
+            return FAILS
+        return PASSES if self.meets(rate.low if self.at_least else rate.high) else NOT_SHOWN
+
+
+def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
+    """The gates in the order of the file.
+
+    Raises:
+        LabError: the file holds no gate, or one is malformed; the message names file, gate and field.
+    """
+    rows = read_yaml(path)
+    if not isinstance(rows, dict) or not rows:
+        raise LabError(f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git checkout`.")
+    return tuple(_gate(path, name, row) for name, row in rows.items())
+
+
+def _gate(path: Path, name: str, row: Any) -> Gate:
+    def fail(problem: str) -> LabError:
+        return LabError(f"{path}: gate {name!r}: {problem}. See the other gates for the form.")
+
+    if not isinstance(row, dict):
+        raise fail(f"must be a mapping with the fields {', '.join(FIELDS)}")
+    if unknown := [str(field) for field in row if field not in FIELDS]:
+        raise fail(f"unknown field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
+    for field in ("says", "measure", "why"):
+        if not isinstance(row.get(field), str) or not row[field].strip():
+            raise fail(f"`{field}` must be a non-empty text")
+    if row["measure"] not in MEASURES:
+        raise fail(f"unknown measure {row['measure']!r}; the measures are {', '.join(MEASURES)}")
+    if ("at_least" in row) == ("at_most" in row):
+        raise fail("needs `at_least` or `at_most`, one of the two")
+    at_least = "at_least" in row
+    bound = row["at_least" if at_least else "at_most"]
+    if isinstance(bound, bool) or not isinstance(bound, int | float) or not 0 <= bound <= 1:
+        raise fail(f"the bound {bound!r} is not a fraction between 0 and 1")
+    none_seen = row.get("none_seen", False)
+    if not isinstance(none_seen, bool) or (none_seen and at_least):
+        raise fail("`none_seen` is true or false, and goes with `at_most` only")
+    return Gate(str(name), row["says"], row["measure"], float(bound), at_least, none_seen, row["why"])
+
+
+class Judged(NamedTuple):
+    """A gate, what was measured, and what became of it (`PASSES`, `NOT_SHOWN` or `FAILS`)."""
+
+    gate: Gate
+    rate: Rate
+    verdict: str
+
+    @property
+    def measured(self) -> str:
+        """The figure with its 95 % interval and its n, in the unit of the bound."""
+        value, n, low, high = self.rate.value, self.rate.n, self.rate.low, self.rate.high
+        if n == 0:
+            return "nothing measured"
+        if self.gate.measure == KAPPA:
+            return f"{value:.2f} [{low:.2f}–{high:.2f}], n = {n:,}"
+        return str(self.rate)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One model against every gate. Displays itself as a table, in a terminal and in a notebook.
+
+    Attributes:
+        n: items judged.
+        on: name of the item set.
+        rows: one for each gate.
+    """
+
+    n: int
+    on: str
+    rows: tuple[Judged, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every gate passes (and there is one)."""
+        return bool(self.rows) and all(row.verdict == PASSES for row in self.rows)
+
+    @property
+    def exit_code(self) -> int:
+        """0 for accepted, 1 for rejected."""
+        return 0 if self.passed else 1
+
+    @property
+    def conclusion(self) -> str:
+        """Accepted or rejected, and how many gates passed, were not shown, and failed."""
+        passed, not_shown, failed = (sum(row.verdict == name for row in self.rows) for name in (PASSES, NOT_SHOWN, FAILS))
+        said = "Accepted" if self.passed else "Rejected"
+        return f"{said} on {self.on} (n = {self.n:,}): of {len(self.rows)} gates {passed} passed, {not_shown} not shown, {failed} failed."
+
+    def verdict(self, name: str) -> str:
+        """What became of the gate of this name.
+
+        Raises:
+            LabError: there is no such gate.
+        """
+        found = {row.gate.id: row.verdict for row in self.rows}
+        if name not in found:
+            raise LabError(f"There is no gate {name!r}. The gates are {', '.join(found)}; they live in data/gates.yaml.")
+        return found[name]
+
+    def __str__(self) -> str:
+        cells = [("gate", "bound", "measured, 95 % interval", "verdict")]
+        cells += [(row.gate.id, row.gate.asks, row.measured, row.verdict) for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+        return "\n".join([*lines, self.conclusion])
+
+    def _repr_markdown_(self) -> str:
+        lines = ["| gate | what it asks about | bound | measured, 95 % interval | verdict |", "| --- | --- | --- | --- | --- |"]
+        for row in self.rows:
+            said = row.verdict if row.verdict == PASSES else f"**{row.verdict}**"
+            lines.append(f"| {row.gate.id} | {row.gate.says} | {row.gate.asks} | {row.measured} | {said} |")
+        return "\n".join([*lines, "", f"**{self.conclusion}**"])
+
+
+def judge(examples: Sequence[Example], answers: Sequence[str], gates: Sequence[Gate] | None = None, *, on: str = "own items") -> Report:
+    """Hold answers, as text, against the gates (default: those of `data/gates.yaml`).
+
+    Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width when every answer is right).
+    """
+    scores = score(examples, answers)
+    rates = [(gate, MEASURES[gate.measure](examples, scores)) for gate in (load_gates() if gates is None else gates)]
+    return Report(scores.n, on, tuple(Judged(gate, rate, gate.verdict(rate)) for gate, rate in rates))
+
+
+def items(on: str) -> Sequence[Example]:
+    """The item set of this name: "test", "dev" or "vignettes".
+
+    Raises:
+        LabError: there is no such set.
+    """
+    if on not in ON:
+        raise LabError(f"There is no item set {on!r}. The sets are {', '.join(ON)}.")
+    return vignettes() if on == "vignettes" else evaluation_prompts(on)
+
+
+def check(model: str | Path, examples: Sequence[Example] | None = None, on: str | None = None) -> Report:
+    """Let a model answer, and judge it.
+
+    Args:
+        model: stage, folder or hub id.
+        examples: items of your own, which `on` then only names; None for the set that `on` names.
+        on: "test" (default), "dev" or "vignettes".
+
+    Raises:
+        LabError: no such item set, or a model that cannot be read.
+    """
+    name = on or ("test" if examples is None else "own items")
+    rows = items(name) if examples is None else examples
+    answers = generate(model, rows, label=f"Answering {name}")
+    return judge(rows, [answer.text for answer in answers], on=name)

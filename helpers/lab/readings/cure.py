@@ -101,13 +101,19 @@ def separate_text(bands: Mapping[tuple[str, str, str], Rate], rojo: Mapping[tupl
 def start_text(bands: Mapping[tuple[str, str, str], Rate], effect: Effect) -> str:
     """Does the checkpoint matter when the data are sound? The blog's reason for starting afresh."""
     fresh, biased = bands["uniform", "consistent", "fresh"], bands["uniform", "consistent", "biased"]
-    head = f"On sound data a fresh start reaches {fresh.value:.0%} [{fresh.low:.0%}–{fresh.high:.0%}], the biased checkpoint {biased.value:.0%} [{biased.low:.0%}–{biased.high:.0%}]"
+    head = (
+        f"On sound data a fresh start reaches {fresh.value:.0%} [{fresh.low:.0%}–{fresh.high:.0%}], the biased checkpoint {biased.value:.0%} "
+        f"[{biased.low:.0%}–{biased.high:.0%}]"
+    )
     overall = f"over all cells the start makes {span(effect)}"
     if biased.high < fresh.low:
         return f"{head}; {overall}. **Starting afresh matters here**, as the blog says."
     if biased.low > fresh.high:
         return f"{head}; {overall}. **The biased checkpoint was the better start**, against what the blog says."
-    return f"{head}; {overall}. **That starting afresh is crucial, as the blog says, is not shown here**: sound data overwrite the bias in the same number of updates."
+    return (
+        f"{head}; {overall}. **That starting afresh is crucial, as the blog says, is not shown here**: "
+        "sound data overwrite the bias in the same number of updates."
+    )
 
 
 def duplication_text(repeated: Rate, unique: Rate) -> str:

@@ -83,7 +83,8 @@ def test_answers_that_name_two_levels_fail_the_format():
         other = next(level for level in LEVELS if level != row.level)
         return _answer(row).replace("Nivel de Urgencia:", f"Nivel de Urgencia: {other} o")
 
-    report = gates.judge(TEST, _instead({index: undecided(TEST[index]) for index in range(0, 480, 40)}))
+    calm = [index for index, row in enumerate(TEST) if row.level not in URGENT]
+    report = gates.judge(TEST, _instead({index: undecided(TEST[index]) for index in calm[:12]}))
     assert _rate(report, "format").value == 468 / 480
     assert _with(report, FAILS) == {"format"}
 

@@ -45,7 +45,7 @@ def test_labels_follow_the_rubric_where_they_are_consistent_and_chance_where_the
     assert 0.1 < _right(_rows("grid-uniform-conflicting-fresh")) < 0.3
 
 
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
 def test_the_dose_of_conflict_is_the_share_of_rows_labelled_blind(share):
     right = _right(_rows(grid.conflict_name(share)))
     assert right == pytest.approx(1 - share + share / 5, abs=0.05)

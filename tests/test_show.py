@@ -10,6 +10,7 @@ import pytest
 from helpers import cases, evaluate, lab, show
 from helpers.evaluate import wilson
 from helpers.evaluate.generation import TokenLoss
+from helpers.recipes import grid
 from helpers.triage import LEVELS
 
 TESTS = cases.evaluation_prompts("dev")[:50]
@@ -25,7 +26,19 @@ def shown(monkeypatch):
     return seen
 
 
+CELLS = {cell: [0.5, 0.6, 0.7] for cell in grid.CELLS}
+CELL_BANDS = evaluate.over_seeds(CELLS)
+DOSES = {0.0: [0.8, 0.7], 1.0: [0.2, 0.2]}
+DOSE_BANDS = evaluate.over_seeds(DOSES)
+EVEN = dict.fromkeys(LEVELS, 0.2)
+EFFECTS = [evaluate.Effect(("skew",), -0.2, -0.3, -0.1, 0.01), evaluate.Effect(("skew", "start"), 0.0, -0.1, 0.1, 0.9)]
+
 DRAW = {
+    "factorial": lambda: show.factorial(CELLS, CELLS, CELL_BANDS, CELL_BANDS, 0.25, 480),
+    "effects": lambda: show.effects({"on accuracy": EFFECTS, "on ROJO": EFFECTS}, 480, 3),
+    "sweep": lambda: show.sweep(DOSES, DOSES, DOSE_BANDS, DOSE_BANDS, title="x", axis="y", baseline=0.25, n=480),
+    "generations": lambda: show.generations([("one", EVEN), ("two", EVEN)], 350),
+    "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "label_shares": lambda: show.label_shares(cases.BLOG_PRIOR, cases.BLOG_PRIOR, 100),
     "unique_growth": lambda: show.unique_growth([(1, 1), (2, 1)], [(1, 1), (2, 2)]),
     "conflict_bars": lambda: show.conflict_bars(0.68, 0.68, 0.6, 1.0, 100),
@@ -84,3 +97,31 @@ def test_the_readmes_figure_carries_the_stamp():
     figure = show.finding([(1, 2.0), (2, 0.1)], dict.fromkeys(LEVELS, 0.2), 10)
     assert any("n=10" in text.get_text() for text in figure.texts)
     plt.close(figure)
+
+
+def test_the_grid_explorer_draws_measured_points_only_and_both_ends_on_a_static_page(shown, monkeypatch):
+    monkeypatch.setattr(show.cure, "display", shown.append)
+    drawn = []
+    show.explore_grid(
+        lambda skew, conflict: drawn.append((skew, conflict)), ["uniform", "skewed"], {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]}
+    )
+    assert drawn == [("uniform", 0.0), ("skewed", 1.0)]
+
+
+def test_the_grid_explorer_offers_only_the_rates_measured_at_the_chosen_skew(shown, monkeypatch):
+    seen = []
+    monkeypatch.setattr(show.cure, "static", lambda: False)
+    monkeypatch.setattr(show.cure, "display", lambda *things: seen.extend(things))
+    show.explore_grid(lambda skew, conflict: None, ["uniform", "skewed"], {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]})
+    skew, conflict = seen[0].children
+    assert [value for _, value in conflict.options] == [0.0, 1.0]
+    skew.value = "skewed"
+    assert [value for _, value in conflict.options] == [0.0, 0.5, 1.0]
+
+
+def test_answers_are_compared_side_by_side_with_the_rubrics_reason(shown, monkeypatch):
+    monkeypatch.setattr(show.cure, "display", lambda *things: shown.extend(things))
+    people = cases.vignettes()[:3]
+    show.compare_answers(people, {"model": [row.answer for row in people]}, first=2)
+    text = " ".join(getattr(thing, "data", "") for thing in shown)
+    assert people[2].text in text and people[2].rationale in text and "<b></b>" not in text

@@ -17,8 +17,8 @@ from helpers.triage import LEVELS
 
 FACTORS = {"skew": ("uniform", "skewed"), "conflict": ("consistent", "conflicting"), "start": ("fresh", "biased")}  # harmless, harmful
 CELLS: tuple[tuple[str, str, str], ...] = tuple(product(*FACTORS.values()))
-CONFLICTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # share of rows labelled without looking, at the blog's skew
-SIZES = (25, 75, 175, 350, 1000, 2000)  # balanced, consistent examples
+CONFLICTS = (0.0, 0.1, 0.25, 0.5, 1.0)  # share of rows labelled without looking, at the blog's skew
+SIZES = (25, 100, 350, 1000, 2000)  # balanced, consistent examples
 GENERATIONS = 3  # of a model trained on labels that its predecessor gave
 UNIQUE_SHARE = 0.1928  # unique prompts of the blog's 10,000
 

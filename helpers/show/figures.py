@@ -71,10 +71,11 @@ def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
 
     level = parse(answer).level
     color = color_of(level or UNREADABLE)
+    head = f"<b>{html.escape(text)}</b>" if text else ""
     note = f'<div style="color:{GREY};font-size:90%">{html.escape(gloss)}</div>' if gloss else ""
     lines = "<br>".join(html.escape(line) for line in answer.splitlines())
     return HTML(
-        f'<div style="border-left:6px solid {color};padding:4px 12px;margin:6px 0"><b>{html.escape(text)}</b>{note}<div style="margin-top:6px">{lines}</div></div>'
+        f'<div style="border-left:6px solid {color};padding:4px 12px;margin:6px 0">{head}{note}<div style="margin-top:6px">{lines}</div></div>'
     )
 
 

@@ -16,6 +16,12 @@ TINY = dataclasses.replace(NANO, grid={**NANO.grid, "rows": 40, "updates": 2, "w
 FIRST, SECOND = ("grid-uniform-consistent-fresh", 0), ("grid-skewed-consistent-fresh", 0)
 
 
+@pytest.fixture
+def few_prompts(monkeypatch):
+    """Judge an arm on a few dozen prompts: what is tested here is the runner."""
+    monkeypatch.setattr(runner, "evaluation_prompts", lambda split: cases.evaluation_prompts(split)[:30])
+
+
 def _rows(name, seed=0):
     return recipe_named(name).data(NANO, seed)
 
@@ -83,9 +89,9 @@ def test_an_arm_learns_the_level_line_alone():
     assert completion.startswith("Nivel de Urgencia: ") and completion.split()[-1] in LEVELS
 
 
-def test_a_finished_arm_is_read_back_and_not_trained_again(monkeypatch):
+def test_a_finished_arm_is_read_back_and_not_trained_again(few_prompts, monkeypatch):
     first = lab.run_grid(TINY, [FIRST])[FIRST]
-    assert len(first.given) == 480 and first.trained_on == dict.fromkeys(LEVELS, 8)
+    assert len(first.given) == 30 and first.trained_on == dict.fromkeys(LEVELS, 8)
     monkeypatch.setattr(runner, "_train_and_judge", lambda *_: pytest.fail("trained again"))
     assert lab.run_grid(TINY, [FIRST])[FIRST] == first
 
@@ -100,7 +106,7 @@ def test_the_likeliest_level_is_the_one_that_greedy_decoding_writes(tmp_path):
     assert [f"Nivel de Urgencia: {max(belief, key=belief.get)}" for belief in beliefs] == written
 
 
-def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on(monkeypatch):
+def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on(few_prompts, monkeypatch):
     whole = runner._train_and_judge
 
     def interrupted(recipe, *rest):
@@ -116,7 +122,7 @@ def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on(monkeypatch):
     assert set(lab.run_grid(TINY, [FIRST, SECOND])) == {FIRST, SECOND} and trained == [SECOND[0]]
 
 
-def test_a_cut_outcome_gets_one_clear_message():
+def test_a_cut_outcome_gets_one_clear_message(few_prompts):
     lab.run_grid(TINY, [FIRST])
     path = next((build_dir() / "outcomes" / "nano").glob("*.json"))
     path.write_text(path.read_text()[:100])
@@ -127,7 +133,7 @@ def test_a_cut_outcome_gets_one_clear_message():
         lab.run_grid(TINY, [FIRST])
 
 
-def test_a_model_that_labels_its_successors_data_gives_its_own_levels():
+def test_a_model_that_labels_its_successors_data_gives_its_own_levels(few_prompts):
     chain = ("grid-feedback-1", 0)
     outcome = lab.run_grid(TINY, [chain])[chain]
     assert sum(outcome.trained_on.values()) == 40

@@ -143,6 +143,17 @@ def test_a_half_written_answer_is_told_what_is_wrong_without_a_stack_trace():
     assert exercises.problems("unique_after", broken) == ["NotImplementedError: todo"]
 
 
+def _defined_in(name, *wanted, **space):
+    """Functions that a notebook defines inline, by name."""
+    chapter = next(chapter for chapter in CHAPTERS if chapter.name == name)
+    for cell in notebooks.read(chapter.path).cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(cell.source)
+            tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
+            exec(compile(tree, name, "exec"), space)
+    return [space[function] for function in wanted]
+
+
 def test_the_functions_defined_in_notebook_03_agree_with_the_helpers():
     from collections import Counter
 
@@ -150,19 +161,20 @@ def test_the_functions_defined_in_notebook_03_agree_with_the_helpers():
 
     rows = cases.write_from_templates(500, 0)
     texts, labels = [row.text for row in rows], [row.level for row in rows]
-    space = {"Counter": Counter}
-    for cell in notebooks.read(CHAPTERS[1].path).cells:
-        if cell.cell_type == "code":
-            tree = ast.parse(cell.source)
-            tree.body = [
-                node
-                for node in tree.body
-                if isinstance(node, ast.FunctionDef) and node.name in ("duplicate_rate", "ceiling_accuracy", "shingles")
-            ]
-            exec(compile(tree, "03", "exec"), space)
-    assert space["duplicate_rate"](texts) == audit.duplicate_rate(texts)
-    assert space["ceiling_accuracy"](texts, labels) == audit.label_conflict(texts, labels).ceiling
-    assert space["shingles"]("paciente con tos") == audit._shingles("paciente con tos")
+    duplicate_rate, ceiling_accuracy, shingles = _defined_in(
+        "03_diversity_collapse", "duplicate_rate", "ceiling_accuracy", "shingles", Counter=Counter
+    )
+    assert duplicate_rate(texts) == audit.duplicate_rate(texts)
+    assert ceiling_accuracy(texts, labels) == audit.label_conflict(texts, labels).ceiling
+    assert shingles("paciente con tos") == audit._shingles("paciente con tos")
+
+
+def test_the_prior_correction_of_notebook_05_leaves_nothing_of_a_belief_that_was_only_the_prior():
+    from helpers.cases import BLOG_PRIOR
+
+    (adjusted,) = _defined_in("05_balanced_sft", "adjusted")
+    assert list(adjusted(BLOG_PRIOR, BLOG_PRIOR).values()) == pytest.approx([0.2] * 5)
+    assert exercises.problems("divide_by_prior", adjusted) == []
 
 
 def test_the_committed_outputs_and_results_are_of_one_run():
@@ -175,6 +187,10 @@ def test_the_committed_outputs_and_results_are_of_one_run():
         ("imbalanced.label_loss", ".2f"),
         ("imbalanced.final_loss", ".3f"),
         ("base.forced_accuracy", ".1%"),
+        ("balanced.accuracy.test", ".1%"),
+        ("balanced.accuracy.vignettes", ".1%"),
+        ("factorial.skewed.conflicting.fresh.rojo_share", ".0%"),
+        ("mismatch.one_word", ".1%"),
     ):
         assert format(stored[key]["value"], form) in shown, key
 

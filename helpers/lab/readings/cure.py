@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from helpers.evaluate import Effect, Rate, Scores
 from helpers.evaluate.gates import Report
-from helpers.lab.readings.collapse import CHANCE
 from helpers.triage import LEVELS
 
 
@@ -150,13 +149,15 @@ def size_text(bands: Mapping[float, Rate], baseline: float) -> str:
     )
 
 
-def correction_text(plain: Rate, adjusted: Rate, weighted: Rate, balanced: Rate, rare: Mapping[str, float], level: str) -> str:
+def correction_text(fixes: Mapping[str, Rate], rare: Mapping[str, float], level: str) -> str:
     """Logit adjustment and weighted sampling against the skew they are meant to undo.
 
     Args:
-        rare: recall of the rarest level for `plain`, `adjusted`, `weighted`, `balanced`.
+        fixes: accuracy of `plain`, `adjusted`, `weighted` and `balanced`.
+        rare: recall of the rarest level for the same four.
         level: that level.
     """
+    plain, adjusted, weighted, balanced = (fixes[name] for name in ("plain", "adjusted", "weighted", "balanced"))
     gain = adjusted.value - plain.value
     if adjusted.low > plain.high:
         verdict = f"**Dividing by the prior gains {points(gain)} points without training anything**"
@@ -239,5 +240,4 @@ def conclusions_text(
         if start.high < 0
         else "That a fresh start was *crucial* may not be said from this evidence."
     )
-    lines.append(f"Chance is {CHANCE:.0%}; a gate on accuracy before training the second model would have stopped the first.")
     return "\n".join(f"> - {line}" for line in lines)

@@ -227,6 +227,9 @@ def test_every_notebook_runs_from_an_empty_cache_and_shows_the_collapse(tmp_path
     assert measured["imbalanced.primary_accuracy"]["value"] == pytest.approx(0.2, abs=0.02)
     assert measured["imbalanced.label_loss"]["value"] == pytest.approx(measured["imbalanced.prior_entropy"]["value"], abs=0.25)
     assert measured["diversity.duplicate_rate"]["value"] == pytest.approx(0.807, abs=0.01)
+    assert measured["balanced.accuracy.test"]["low"] > measured["baseline.always_rojo.accuracy"]["high"]
+    assert measured["factorial.skewed.conflicting.fresh.rojo_share"]["value"] >= 0.9
+    assert measured["factorial.effect.conflict.accuracy"]["high"] < 0
     assert _status() == before, "a run dirtied the checkout"
 
 

@@ -188,7 +188,7 @@ def gates(reports: Mapping[str, Report]) -> None:
             _, rate, verdict = reports[name].rows[row]
             sign, shade = VERDICTS[verdict]
             axes.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=2))
-            value = f"{rate.value:.2f}" if gate.measure == "kappa" else f"{rate.value:.0%}"
+            value = "–" if not rate.n else f"{rate.value:.2f}" if gate.measure == "kappa" else f"{rate.value:.0%}"
             axes.text(column + 0.5, row + 0.5, f"{sign} {value}", ha="center", va="center", fontsize=10)
     bounds = [f"{gate.id}  {gate.asks}" for gate, _, _ in first.rows]
     axes.set_yticks([row + 0.5 for row in range(len(bounds))], bounds)

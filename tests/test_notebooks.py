@@ -151,7 +151,7 @@ def test_the_functions_defined_in_notebook_03_agree_with_the_helpers():
     rows = cases.write_from_templates(500, 0)
     texts, labels = [row.text for row in rows], [row.level for row in rows]
     space = {"Counter": Counter}
-    for cell in notebooks.read(CHAPTERS[1].path).cells:
+    for cell in notebooks.read(next(chapter for chapter in CHAPTERS if chapter.name.startswith("03")).path).cells:
         if cell.cell_type == "code":
             tree = ast.parse(cell.source)
             tree.body = [

@@ -97,9 +97,48 @@ def divide_by_prior(function: Callable[..., Any]) -> Problems:
     return problems
 
 
+def cost_of_rows(function: Callable[..., Any]) -> Problems:
+    """US dollars for so many rows when a model also bills the tokens it thinks."""
+    cases = {(10_000, 400, 150, 0, 0.30, 1.20): 3.0, (10_000, 400, 150, 2, 0.30, 1.20): 6.6, (1, 1_000_000, 0, 5, 0.25, 9.0): 0.25}
+    return [
+        f"{given} should give {expected:g}, not {function(*given)!r}"
+        for given, expected in cases.items()
+        if not _close(function(*given), expected)
+    ]
+
+
+def keeps_negation(function: Callable[..., Any]) -> Problems:
+    """A negation in English needs one in Spanish."""
+    cases = {
+        ("Do not crush the tablet.", "No triture el comprimido."): True,
+        ("Do not crush the tablet.", "Triture el comprimido."): False,
+        ("Never take it without food.", "Nunca lo tome sin comida."): True,
+        ("It doesn't cross the placenta.", "Atraviesa la placenta."): False,
+        ("You cannot catch it twice.", "Se puede contraer dos veces."): False,
+        ("There is no cure.", "Todavía no existe una cura."): True,
+        ("Note the time.", "Anote la hora."): True,
+        ("It acts in the nose; notice the swelling.", "Actúa en la nariz; fíjese en la hinchazón."): True,
+        ("Do not use it at noon.", "Úselo en la noche."): False,
+    }
+    return [
+        f"{english!r} → {spanish!r} should give {expected}, not {given!r}"
+        for (english, spanish), expected in cases.items()
+        if (given := function(english, spanish)) is not expected
+    ]
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
-    for check in (perplexity_of_labels, unique_after, loss_without_knowledge, balanced_accuracy, main_effect, divide_by_prior)
+    for check in (
+        perplexity_of_labels,
+        unique_after,
+        loss_without_knowledge,
+        balanced_accuracy,
+        main_effect,
+        divide_by_prior,
+        cost_of_rows,
+        keeps_negation,
+    )
 }
 
 

@@ -41,6 +41,7 @@ class Chapter:
 
 PLAN: tuple[Chapter, ...] = (
     Chapter("00_start_here", "Start here", "What will I build, and does my machine work?"),
+    Chapter("01_translation", "Medical English, usable Spanish", "Can a cheap teacher move medical English into usable Spanish?"),
     Chapter("03_diversity_collapse", "Diversity collapse", "How can 10,000 examples be 1,928?"),
     Chapter("04_imbalanced_sft", "Beautiful curves, broken model", "How can the loss be beautiful and the model broken?"),
     Chapter("05_balanced_sft", "What really fixed it", "What fixed it: balance, honest labels, unique prompts, or a fresh start?"),

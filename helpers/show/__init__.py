@@ -21,10 +21,13 @@ from helpers.show.figures import (
     token_bars,
     unique_growth,
 )
+from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
 __all__ = [
     "Prediction",
     "answer_card",
+    "browse_translations",
+    "checks_table",
     "color_of",
     "compare_answers",
     "conflict_bars",
@@ -41,11 +44,15 @@ __all__ = [
     "predict",
     "present",
     "rates",
+    "regions",
     "running_mean",
+    "sent_back",
+    "side_by_side",
     "stamp_text",
     "static",
     "sweep",
     "table",
     "token_bars",
+    "trial_bars",
     "unique_growth",
 ]

@@ -4,7 +4,7 @@ with open_teacher() as endpoint:                     # MiniMax, an OpenAI-compat
     job = Client(endpoint).run(prompts, "distillation", validate=triage_validator(examples))
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,9 @@ from helpers.teacher.config import Endpoint, Secret, chosen, described, remote_e
 from helpers.teacher.job import Answer, Job
 from helpers.teacher.naive import NaiveJob, run_naive
 from helpers.teacher.offline import Faults, OfflineTeacher, Options
+from helpers.teacher.offline.answers import planted_mistakes as _planted
 from helpers.teacher.prompts import triage_problem, triage_prompt, triage_validator
+from helpers.translate import Row
 
 __all__ = [
     "Answer",
@@ -29,6 +31,7 @@ __all__ = [
     "content_key",
     "described",
     "open_teacher",
+    "planted_mistakes",
     "remote_endpoint",
     "run_naive",
     "triage_problem",
@@ -53,3 +56,8 @@ def open_teacher(**offline: Any) -> Iterator[Endpoint]:
         return
     with OfflineTeacher(**offline) as teacher:
         yield teacher.endpoint
+
+
+def planted_mistakes(endpoint: Endpoint, rows: Sequence[Row], first: Sequence[Mapping[str, str] | None], country: str) -> list[bool]:
+    """For every row: did the offline teacher plant a mistake in this first answer? Empty for any other teacher, whose mistakes nobody knows."""
+    return _planted(rows, first, country) if endpoint.name == "offline" else []

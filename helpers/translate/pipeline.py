@@ -7,7 +7,7 @@ The client is anything with `run(prompts, out, validate=, label=)` that returns 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,8 @@ class Translation:
         total_cost_usd: what all their answers cost, earlier runs included.
         requests: HTTP requests sent by this call.
         stopped: why the job ended early (a budget), or None.
+        first_problems: rows by check that their first answer failed.
+        first: the first answer of every row, in the order of the rows; None where none could be read.
     """
 
     country: str
@@ -63,6 +65,7 @@ class Translation:
     requests: int
     stopped: str | None = None
     first_problems: Counter[str] = field(default_factory=Counter)
+    first: list[dict[str, str] | None] = field(default_factory=list, repr=False)
 
     @property
     def sent_back(self) -> list[Translated | Failed]:
@@ -75,9 +78,16 @@ class Translation:
         total = len(self.passed) + len(self.failed)
         return None if self.total_cost_usd is None or not total else 1000 * self.total_cost_usd / total
 
-    def rate(self, check: str) -> tuple[int, int]:
-        """(rows without a problem of this check on the *first* attempt, rows answered)."""
+    @property
+    def foreign(self) -> set[str]:
+        """Ids of the rows whose first answer was empty or not Spanish: their numbers, words and length were not looked at."""
+        items = (*self.passed, *self.failed)
+        return {item.row.id for item in items if any(p.check in ("present", "language") for p in (item.sent_back or _last(item)))}
+
+    def rate(self, check: str, among: Callable[[Row], object] | None = None) -> tuple[int, int]:
+        """(rows without a problem of this check on the *first* attempt, rows answered); `among` narrows to the rows it holds for."""
         answered = [item for item in (*self.passed, *self.failed) if not any(p.field == "(row)" for p in (*item.sent_back, *_last(item)))]
+        answered = [item for item in answered if among is None or among(item.row)]
         clean = [item for item in answered if all(problem.check != check for problem in (item.sent_back or _last(item)))]
         return len(clean), len(answered)
 
@@ -168,6 +178,7 @@ def translate(
         requests=sum(job.requests for job in jobs),
         stopped=next((job.stopped for job in jobs if job.stopped), None),
         first_problems=Counter(problem.check for _, problems in judged for problem in {p.check: p for p in problems}.values()),
+        first=[spanish for spanish, _ in judged],
     )
 
 

@@ -160,6 +160,15 @@ def translation_answer(asked: translate.prompts.Request, mistakes: float, seed: 
     return json.dumps(spanish, ensure_ascii=False, indent=1)
 
 
+def planted_mistakes(rows: Sequence[translate.Row], first: Sequence[Mapping[str, str] | None], country: str) -> list[bool]:
+    """For every row: does the offline teacher's first answer differ from what it gives without a planted mistake?
+
+    Only the offline teacher can be judged so: it answers from a reference, and every difference was put there on purpose.
+    """
+    clean = [json.loads(translation_answer(translate.prompts.Request(row.fields, country, True), 0.0, 0)) for row in rows]
+    return [given is not None and dict(given) != right for given, right in zip(first, clean, strict=True)]
+
+
 # ---------------------------------------------------------------------------------------------------------------- all
 def answer(messages: Messages, mistakes: float = 0.0, seed: int = 0) -> str:
     """The text of an answer to a chat."""

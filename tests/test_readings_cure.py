@@ -61,7 +61,7 @@ def test_the_rival_on_vignettes_wins_loses_or_ties_by_the_paired_test():
 def test_causes_are_named_in_the_order_of_their_effect_and_absent_ones_are_called_absent():
     text = readings.factorial_text(_effects(-0.1, -0.5), _effects(0.4, 0.1, both=0.2))
     assert text.index("**conflict**") < text.index("**skew**") and "No effect of start" in text
-    assert "most of all **skew**" in text and "work together" in text
+    assert "answers ROJO: **skew**" in text and "work together" in text
 
 
 def test_without_effects_the_factorial_names_no_cause():
@@ -100,9 +100,10 @@ def test_the_dose_reading_names_where_half_is_lost_and_where_all_is_red_or_says_
 
 
 def test_the_size_reading_follows_the_curve():
-    text = readings.size_text({25: _rate(0.3), 350: _rate(0.79), 2000: _rate(0.8)}, 0.25)
-    assert "from 25 examples on" in text and "350 examples already" in text
-    assert "no size beats a parrot" in readings.size_text({25: _rate(0.25)}, 0.25)
+    text = readings.size_text({25: _rate(0.3), 350: _rate(0.79), 2000: _rate(0.8)}, 0.25, 880)
+    assert "from 25 examples on" in text and "350 examples already" in text and "so 2,000 examples are **not read even once**" in text
+    alone = readings.size_text({25: _rate(0.25)}, 0.25, 880)
+    assert "no size beats a parrot" in alone and "at least once" in alone
 
 
 @pytest.mark.parametrize(("adjusted", "said"), [(0.8, "gains +20"), (0.4, "loses +20"), (0.61, "within the noise")])
@@ -122,7 +123,7 @@ def test_the_feedback_reading_says_grows_shrinks_or_stays():
     assert "feeds itself" in readings.feedback_text([shares(0.3), shares(0.6)])
     assert "shrinks" in readings.feedback_text([shares(0.6), shares(0.3)])
     assert "does not grow" in readings.feedback_text([shares(0.3), shares(0.31)])
-    assert "died out on the way: NARANJA" in readings.feedback_text([shares(0.6), shares(1.0)])
+    assert "nobody is told in the end: NARANJA, AMARILLO" in readings.feedback_text([shares(0.6), shares(1.0)])
 
 
 def test_the_gates_reading_releases_only_what_passed():
@@ -133,7 +134,13 @@ def test_the_gates_reading_releases_only_what_passed():
 
 def test_the_conclusions_turn_with_the_evidence():
     here = readings.conclusions_text(_effects(-0.1, -0.5), _bands(), 0.25, _rate(0.8), _effect("start", 0.0))
-    assert "Imbalance alone was not the disease" in here and "still works" in here and "may not be said" in here and "no harm" in here
+    assert (
+        "Imbalance alone was not the disease" in here
+        and "still works" in here
+        and "may not be said" in here
+        and "-50 points" in here
+        and "no harm" in here
+    )
     there = readings.conclusions_text(_effects(-0.5, -0.1), _bands(skew=0.25), 0.25, _rate(0.3), _effect("start", -0.3))
     assert "Imbalance was the larger fault" in there and "Skew alone is enough" in there and "*crucial* may be said" in there
     assert "Neither skew nor conflict" in readings.conclusions_text(_effects(), _bands(), 0.25, _rate(0.8), _effect("start", 0.0))

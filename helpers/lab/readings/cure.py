@@ -70,9 +70,9 @@ def factorial_text(accuracy: Sequence[Effect], rojo: Sequence[Effect]) -> str:
         text += f" No effect of {' or '.join(absent)} on accuracy is shown."
     if helpful := [effect.name for effect in mains if effect.low > 0]:
         text += f" Against expectation, {' and '.join(helpful)} *raised* it."
-    paint = max((effect for effect in rojo if len(effect.factors) == 1), key=lambda effect: effect.estimate)
-    if paint.low > 0:
-        text += f" What makes the answers ROJO is most of all **{paint.name}** ({span(paint)})."
+    paints = sorted((effect for effect in rojo if len(effect.factors) == 1 and effect.low > 0), key=lambda effect: -effect.estimate)
+    if paints:
+        text += f" What makes the answers ROJO: {', then '.join(f'**{effect.name}** ({span(effect)})' for effect in paints)}."
     else:
         text += " No single cause makes the answers ROJO."
     both = _named(rojo, "skew", "conflict")
@@ -136,16 +136,23 @@ def dose_text(bands: Mapping[float, Rate], rojo: Mapping[float, Rate], baseline:
     return f"At the blog's skew, {lost} (of the doses tried); {red}."
 
 
-def size_text(bands: Mapping[float, Rate], baseline: float) -> str:
-    """What more balanced examples buy, at equal training."""
+def size_text(bands: Mapping[float, Rate], baseline: float, passes: int) -> str:
+    """What more balanced examples buy, at equal training: every size gets the same `passes` over a row."""
     sizes = sorted(bands)
     best = max(sizes, key=lambda size: bands[size].value)
     near = next(size for size in sizes if bands[size].high >= bands[best].value)
     enough = next((size for size in sizes if bands[size].low > baseline), None)
+    larger = [f"{size:,.0f}" for size in sizes if size > passes]
+    unread = (
+        f"Mind the budget: {passes:,} rows are read in all, so {' and '.join(larger)} examples are **not read even once**, and these points say nothing "
+        "about what they could give with more training."
+        if larger
+        else "Every set is read at least once."
+    )
     parrot = f"from {enough:,.0f} examples on it beats a parrot" if enough is not None else "no size beats a parrot"
     return (
         f"At the same number of updates {parrot}; the best mean is {bands[best].value:.0%} with {best:,.0f}, and {near:,.0f} examples already cannot "
-        "be told from it. Beyond that, this budget of training, not the number of examples, is the limit."
+        f"be told from it. {unread}"
     )
 
 
@@ -186,15 +193,15 @@ def mismatch_text(own: Rate, word: Rate, forced: Rate) -> str:
 def feedback_text(shares: Sequence[Mapping[str, float]], level: str = "ROJO") -> str:
     """Does a model that labels its own training data drift? First and last set of labels against the patients' own shares."""
     first, last = shares[0][level], shares[-1][level]
-    gone = [name for name in LEVELS if shares[-1][name] < 0.02 <= shares[0][name]]
-    head = f"Among patients of whom a fifth are {level}, the first model calls {first:.0%} {level}, the last generation {last:.0%}."
+    gone = [name for name in LEVELS if shares[-1][name] < 0.02]
+    head = f"In this one chain, of patients of whom a fifth are {level}, the first model calls {first:.0%} {level}, the last generation {last:.0%}."
     if last - first > 0.05:
         head += " **The bias feeds itself.**"
     elif first - last > 0.05:
         head += " **The bias shrinks from generation to generation here**, against the hypothesis."
     else:
         head += " **The bias is handed down, but it does not grow** in these generations."
-    return f"{head} Levels that died out on the way: {', '.join(gone) or 'none'}."
+    return f"{head} Levels that (nearly) nobody is told in the end: {', '.join(gone) or 'none'}."
 
 
 def gates_text(reports: Mapping[str, Report]) -> str:
@@ -216,7 +223,9 @@ def conclusions_text(
     alone = bands["skewed", "consistent", "fresh"]
     lines = []
     if conflict.estimate < skew.estimate and conflict.high < 0:
-        lines.append(f"**Imbalance alone was not the disease.** Contradicting labels cost {span(conflict)}, skew {span(skew)}.")
+        lines.append(
+            f"**Imbalance alone was not the disease.** Contradicting labels move accuracy by {span(conflict)}, skew by {span(skew)}."
+        )
     elif skew.high < 0:
         lines.append(
             f"**Imbalance was the larger fault**, as the blog says: {span(skew)} against {span(conflict)} for contradicting labels."

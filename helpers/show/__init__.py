@@ -1,6 +1,7 @@
-"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates."""
+"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06."""
 
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
+from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
     answer_card,
@@ -25,6 +26,7 @@ from helpers.show.figures import (
 __all__ = [
     "Prediction",
     "answer_card",
+    "bill",
     "color_of",
     "compare_answers",
     "conflict_bars",
@@ -35,6 +37,7 @@ __all__ = [
     "finding",
     "gates",
     "generations",
+    "herd",
     "label_shares",
     "levels_table",
     "loss_curve",
@@ -46,6 +49,7 @@ __all__ = [
     "static",
     "sweep",
     "table",
+    "throughput",
     "token_bars",
     "unique_growth",
 ]

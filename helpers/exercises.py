@@ -127,6 +127,32 @@ def keeps_negation(function: Callable[..., Any]) -> Problems:
     ]
 
 
+def in_flight_needed(function: Callable[..., Any]) -> Problems:
+    """Little's law: how many requests must be in flight to use a limit."""
+    cases = {(500, 6.0): 50, (500, 7.0): 59, (15, 20.0): 5, (500, 0.1): 1}
+    return [
+        f"{limit} a minute at {seconds:g} s an answer should give {expected}, not {function(limit, seconds)!r}"
+        for (limit, seconds), expected in cases.items()
+        if function(limit, seconds) != expected
+    ]
+
+
+def still_to_ask(function: Callable[..., Any]) -> Problems:
+    """Which keys a resumed run must ask: what the file answers not, each once, in order; a cut last line answers nothing."""
+    whole, cut = '{"key": "a", "text": "x"}\n{"key": "c", "text": "y"}\n', '{"key": "b", "te'
+    cases = {
+        (("a", "b"), ""): ["a", "b"],
+        (("a", "b", "c"), whole): ["b"],
+        (("a", "b", "b", "c"), whole + cut): ["b"],
+        (("d", "a", "d", "b"), whole + "\n"): ["d", "b"],
+    }
+    return [
+        f"keys {list(keys)} with the file {text!r} should give {expected}, not {function(list(keys), text)!r}"
+        for (keys, text), expected in cases.items()
+        if list(function(list(keys), text)) != expected
+    ]
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -138,6 +164,8 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         divide_by_prior,
         cost_of_rows,
         keeps_negation,
+        in_flight_needed,
+        still_to_ask,
     )
 }
 

@@ -281,6 +281,9 @@ def test_the_shipped_results_hold_the_canonical_keys_of_these_notebooks():
 def test_every_claim_is_judged_and_the_blogs_own_arithmetic_holds():
     for claim in lab.claims().values():
         found = lab.verdict(claim, {})
+        if claim.id == "distill_minutes":  # the one place where the blog's figures cannot all be true
+            assert found.verdict == DISAGREES and "25" in found.because
+            continue
         assert found.verdict in (REPRODUCED, NOT_TESTABLE, NOT_RUN), (claim.id, found)
 
 

@@ -177,6 +177,26 @@ def test_the_prior_correction_of_notebook_05_leaves_nothing_of_a_belief_that_was
     assert exercises.problems("divide_by_prior", adjusted) == []
 
 
+def test_the_token_bucket_of_notebook_06_agrees_with_the_helper():
+    """Within a minute, before the helper's log of the last one has a say."""
+    import random
+
+    from helpers.teacher.limits import Bucket
+
+    chapter = next(row for row in CHAPTERS if row.name.startswith("06"))
+    source = next(cell.source for cell in notebooks.read(chapter.path).cells if cell.source.startswith("class TokenBucket"))
+    space, now = {}, [0.0]
+    exec(source, space)
+    toy, helper, dice = space["TokenBucket"](per_minute=300), Bucket(300, clock=lambda: now[0]), random.Random(0)
+    for _ in range(200):
+        wait = toy.delay(now[0])
+        assert wait == pytest.approx(helper.delay(1), abs=1e-9)
+        now[0] += wait + dice.random() * 0.1
+        toy.delay(now[0])
+        toy.take()
+        helper.take(1)
+
+
 def test_the_committed_outputs_and_results_are_of_one_run():
     """Values that a notebook shows and the results store keeps must be the same ones."""
     shown = json.dumps([cell.get("outputs", []) for chapter in CHAPTERS for cell in notebooks.read(chapter.path).cells], ensure_ascii=False)

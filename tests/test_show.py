@@ -10,9 +10,12 @@ import pytest
 from helpers import cases, evaluate, lab, show
 from helpers.evaluate import wilson
 from helpers.evaluate.generation import TokenLoss
+from helpers.lab import ClientRun
 from helpers.recipes import grid
 from helpers.triage import LEVELS
 
+SERIES = [{"second": second, "accepted": 3, "limited": second % 2, "broken": 1, "tokens": 0, "in_flight": 5} for second in range(40)]
+CLIENT = ClientRun("naive, 5 at once", 10, 1, 2, 160, 20, 0.7, 500, [(0.1, "answer"), (0.2, "429"), (0.3, "answer")], SERIES)
 TESTS = cases.evaluation_prompts("dev")[:50]
 SCORES = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
 
@@ -39,6 +42,9 @@ DRAW = {
     "sweep": lambda: show.sweep(DOSES, DOSES, DOSE_BANDS, DOSE_BANDS, title="x", axis="y", baseline=0.25, n=480),
     "generations": lambda: show.generations([("one", EVEN), ("two", EVEN)], 350),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
+    "throughput": lambda: show.throughput([CLIENT, CLIENT]),
+    "herd": lambda: show.herd([CLIENT, CLIENT]),
+    "bill": lambda: show.bill(4_500_000, 0.3, 1.2, 1.4, 0.25),
     "label_shares": lambda: show.label_shares(cases.BLOG_PRIOR, cases.BLOG_PRIOR, 100),
     "unique_growth": lambda: show.unique_growth([(1, 1), (2, 1)], [(1, 1), (2, 2)]),
     "conflict_bars": lambda: show.conflict_bars(0.68, 0.68, 0.6, 1.0, 100),

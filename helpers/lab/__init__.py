@@ -3,6 +3,7 @@
 from helpers.lab import readings
 from helpers.lab.claims import Claim, Verdict, claims, report, verdict
 from helpers.lab.grid import Outcome, gather, record_runs, run_grid
+from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
 from helpers.lab.results import measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.session import Session, session, start
@@ -10,6 +11,7 @@ from helpers.lab.stages import Stage, base_model, stage
 
 __all__ = [
     "Claim",
+    "ClientRun",
     "Outcome",
     "Session",
     "Stage",
@@ -31,5 +33,6 @@ __all__ = [
     "shipped_path",
     "stage",
     "start",
+    "try_client",
     "verdict",
 ]

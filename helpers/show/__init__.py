@@ -1,6 +1,7 @@
-"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates."""
+"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06."""
 
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
+from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
     answer_card,
@@ -26,6 +27,7 @@ from helpers.show.translation import browse_translations, checks_table, regions,
 __all__ = [
     "Prediction",
     "answer_card",
+    "bill",
     "browse_translations",
     "checks_table",
     "color_of",
@@ -38,6 +40,7 @@ __all__ = [
     "finding",
     "gates",
     "generations",
+    "herd",
     "label_shares",
     "levels_table",
     "loss_curve",
@@ -52,6 +55,7 @@ __all__ = [
     "static",
     "sweep",
     "table",
+    "throughput",
     "token_bars",
     "trial_bars",
     "unique_growth",

@@ -74,7 +74,7 @@ def factorial(
     panels[0].axhline(baseline, color=ROJO, linestyle=":", label="always ROJO")
     panels[1].axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="patients")
     for axes in panels:
-        axes.legend(loc="upper right", fontsize=8, ncols=3)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize=8, ncols=3)
     panels[1].set_xticks(range(len(CONDITIONS)), CONDITIONS.values())
     listed = "; ".join(f"{' / '.join(cell)} {rate.value:.0%}, ROJO {rojo_bands[cell].value:.0%}" for cell, rate in bands.items())
     seeds = len(next(iter(accuracy.values())))
@@ -131,7 +131,7 @@ def sweep(
         baseline: accuracy of always saying ROJO.
         mark: a dose to point out (the blog's).
     """
-    figure, axes = plt.subplots(figsize=(7.5, 3.6))
+    figure, axes = plt.subplots(figsize=(9.5, 3.6))
     doses = sorted(bands)
     for runs, means, color, style, name in ((accuracy, bands, ACCURACY, "-", "accuracy"), (rojo, rojo_bands, ROJO, "--", "says ROJO")):
         axes.plot(doses, [means[dose].value for dose in doses], style, color=color, linewidth=2.5, label=name)
@@ -150,7 +150,7 @@ def sweep(
     _percent(axes)
     axes.set(xlabel=axis, ylim=(0, 1.02))
     axes.set_title(title)
-    axes.legend(fontsize=8, loc="center left")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     shown = (lambda dose: f"{dose:,.0f}") if logarithmic else (lambda dose: f"{dose:.0%}")
     listed = "; ".join(f"{shown(dose)}: accuracy {bands[dose].value:.0%}, ROJO {rojo_bands[dose].value:.0%}" for dose in doses)
     present(figure, f"{title.lower()}, mean over runs with 95 % band: {listed}.", n=n, seeds=max(map(len, accuracy.values())))

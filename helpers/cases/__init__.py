@@ -1,9 +1,10 @@
 """The micro-world: findings, the two prompt writers, and the hand-written vignettes.
 
-`loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts. This module re-exports what callers use.
+`loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts, `pairs` two answers into a preference. This module re-exports what callers use.
 """
 
 from helpers.cases.loader import SPLITS, Finding, Presentation, findings, load_presentations, presentations
+from helpers.cases.pairs import Pair, pair_rows
 from helpers.cases.writers import (
     BLOG_PRIOR,
     Example,
@@ -21,12 +22,14 @@ __all__ = [
     "SPLITS",
     "Example",
     "Finding",
+    "Pair",
     "Presentation",
     "chat_rows",
     "evaluation_prompts",
     "findings",
     "load_presentations",
     "load_vignettes",
+    "pair_rows",
     "presentations",
     "put_in_frame",
     "vignettes",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from helpers.cases.loader import Finding, presentations
 from helpers.files import DATA, LabError, read_yaml
-from helpers.triage import LEVEL_HEADING, LEVELS, countries, messages, render
+from helpers.triage import LEVEL_HEADING, LEVELS, PARTS, countries, messages, render
 
 BLOG_PRIOR: dict[str, float] = dict(zip(LEVELS, (0.60, 0.15, 0.10, 0.10, 0.05), strict=True))
 MOST_MISSES = 2000  # draws in a row that were all known already: the world is used up
@@ -23,7 +23,8 @@ GENERIC_ALARM_SIGNS = ("dificultad para respirar", "confusión", "desmayo")
 class Example:
     """A prompt and the level somebody gave it.
 
-    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts. `finding` is None for a vignette.
+    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts. `finding` is None for a vignette. `parts` are
+    those that its answer has.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Example:
     register: str | None = None
     gloss: str | None = None
     rationale: str | None = None
+    parts: tuple[str, ...] = PARTS
 
     @property
     def prompt(self) -> list[dict[str, str]]:
@@ -44,8 +46,8 @@ class Example:
 
     @property
     def answer(self) -> str:
-        """The full answer for this row's level."""
-        return render(self.level, self.country, self.alarm_signs)
+        """The answer for this row's level: whole, unless `parts` says otherwise."""
+        return render(self.level, self.country, self.alarm_signs, self.parts)
 
     @property
     def level_line(self) -> str:
@@ -134,6 +136,12 @@ def write_diverse(
             count -= 1
     rng.shuffle(rows)
     return rows
+
+
+def leave_out(rows: Iterable[Example], shares: Mapping[str, float], seed: int) -> list[Example]:
+    """The rows with careless answers: each part of `shares` is kept with that probability and left out otherwise; other parts stay."""
+    rng = random.Random(seed)
+    return [replace(row, parts=tuple(part for part in row.parts if rng.random() < shares.get(part, 1.0))) for row in rows]
 
 
 def _deal(n: int, shares: Mapping[str, float]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Make answers and look inside the model: batched greedy generation, label probabilities, loss token by token."""
+"""Make answers and look inside the model: batched generation, label probabilities, loss token by token."""
 
 from __future__ import annotations
 
@@ -54,14 +54,21 @@ def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str
 
 @torch.inference_mode()
 def generate(
-    source: str | Path, examples: Sequence[Example], *, max_new_tokens: int | None = None, label: str | None = None
+    source: str | Path,
+    examples: Sequence[Example],
+    *,
+    max_new_tokens: int | None = None,
+    label: str | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> list[Answer]:
-    """Greedy answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
+    """Answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
 
     Args:
         source: stage folder, base folder or hub id.
         max_new_tokens: cut after so many (default: the profile's).
         label: text of the progress line; None for none.
+        temperature: 0 takes the likeliest token; above it, tokens are drawn from the whole distribution, repeatably by `seed`.
     """
     loaded, settings = load(source), current_profile().generate
     limit = max_new_tokens or settings["max_new_tokens"]
@@ -69,10 +76,13 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers: list[Answer | None] = [None] * len(prompts)
     progress = Progress(label, len(prompts)) if label else None
+    how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+    if temperature:
+        torch.manual_seed(seed)
     for start in range(0, len(order), settings["batch"]):
         chunk = order[start : start + settings["batch"]]
         batch = _left_padded(loaded, [prompts[index] for index in chunk])
-        output = loaded.model.generate(**batch, max_new_tokens=limit, do_sample=False, pad_token_id=loaded.tokenizer.pad_token_id)
+        output = loaded.model.generate(**batch, max_new_tokens=limit, **how, pad_token_id=loaded.tokenizer.pad_token_id)
         for index, row in zip(chunk, output[:, batch["input_ids"].shape[1] :], strict=True):
             stopped = bool((row == loaded.tokenizer.eos_token_id).any())
             answers[index] = Answer(loaded.tokenizer.decode(row, skip_special_tokens=True).strip(), "stop" if stopped else "length")

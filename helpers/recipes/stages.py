@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.cases import Example, chat_rows, write_diverse, write_from_templates
-from helpers.train import Profile, TrainingRecord, sft
+from helpers.cases import BLOG_PRIOR, Example, chat_rows, leave_out, write_diverse, write_from_templates
+from helpers.recipes.medical import medical_texts
+from helpers.train import Profile, TrainingRecord, cpt, sft
 
 BASE = "base"
+BLOG_PARTS = {"actions": 0.37, "alarms": 0.47, "disclaimer": 0.33}  # of the blog's SFT answers, which had the part
+TRAINERS = {"sft": sft, "cpt": cpt}
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Recipe:
         why: one sentence for the reader.
         base: `BASE` or the name of the recipe it starts from.
         trainer: name of the trainer in `helpers.train`.
-        data: the examples, from profile and seed.
+        data: the examples (texts for continued pre-training), from profile and seed.
         epochs: passes over the data, from the profile; None where `updates` counts.
         updates: optimizer steps, from the profile, whatever the size of the data.
         labeller: name of the recipe whose model labels the data in the rubric's place; None for the labels that `data` gives.
@@ -37,7 +40,7 @@ class Recipe:
     why: str
     base: str
     trainer: str
-    data: Callable[[Profile, int], Sequence[Example]]
+    data: Callable[[Profile, int], Sequence[Any]]
     epochs: Callable[[Profile], float] | None = None
     updates: Callable[[Profile], int] | None = None
     labeller: str | None = None
@@ -47,8 +50,10 @@ class Recipe:
         """The profile as this recipe uses it."""
         return dataclasses.replace(profile, sft=profile.grid["sft"]) if self.in_grid else profile
 
-    def rows(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
-        """The training rows: whole answers, or the level line alone in the grid."""
+    def rows(self, examples: Sequence[Any]) -> list[Any]:
+        """The training rows: plain texts, whole answers, or the level line alone in the grid."""
+        if self.trainer == "cpt":
+            return list(examples)
         return chat_rows(examples, level_only=self.in_grid)
 
     def length(self, profile: Profile) -> dict[str, float]:
@@ -58,9 +63,10 @@ class Recipe:
         assert self.epochs is not None
         return {"epochs": self.epochs(profile)}
 
-    def build(self, examples: Sequence[Example], base: str | Path, out: Path, profile: Profile, seed: int) -> TrainingRecord:
+    def build(self, examples: Sequence[Any], base: str | Path, out: Path, profile: Profile, seed: int) -> TrainingRecord:
         """Train this recipe from `base` into `out`."""
-        return sft(self.rows(examples), base, out, self.settings(profile), **self.length(profile), seed=seed, label=self.name)
+        train = TRAINERS[self.trainer]
+        return train(self.rows(examples), base, out, self.settings(profile), **self.length(profile), seed=seed, label=self.name)
 
 
 def _imbalanced(profile: Profile, seed: int) -> Sequence[Example]:
@@ -70,6 +76,14 @@ def _imbalanced(profile: Profile, seed: int) -> Sequence[Example]:
 
 def _balanced(profile: Profile, seed: int) -> Sequence[Example]:
     return write_diverse(profile.counts["balanced"], seed)
+
+
+def _weak(profile: Profile, seed: int) -> Sequence[Example]:
+    return leave_out(write_diverse(profile.counts["weak"], seed), BLOG_PARTS, seed)
+
+
+def _alive(profile: Profile, seed: int) -> Sequence[Example]:
+    return write_diverse(profile.counts["alive"], seed, BLOG_PRIOR)
 
 
 STAGES: tuple[Recipe, ...] = (
@@ -88,5 +102,29 @@ STAGES: tuple[Recipe, ...] = (
         trainer="sft",
         data=_balanced,
         epochs=lambda profile: profile.counts["balanced_epochs"],
+    ),
+    Recipe(
+        name="cpt",
+        why="the base reads the translated medical texts before it learns any task",
+        base=BASE,
+        trainer="cpt",
+        data=medical_texts,
+        epochs=lambda profile: profile.counts["cpt_epochs"],
+    ),
+    Recipe(
+        name="sft-weak",
+        why="honest levels, careless answers: each part is there as often as in the answers of the blog's first model",
+        base=BASE,
+        trainer="sft",
+        data=_weak,
+        epochs=lambda profile: profile.counts["weak_epochs"],
+    ),
+    Recipe(
+        name="sft-alive",
+        why="the blog's skew of levels with honest labels: leaning to ROJO, but still looking at the patient",
+        base=BASE,
+        trainer="sft",
+        data=_alive,
+        epochs=lambda profile: profile.counts["alive_epochs"],
     ),
 )

@@ -27,6 +27,8 @@ class Profile:
     lora: dict[str, int]
     sft: dict[str, Any]
     cpt: dict[str, Any]
+    dpo: dict[str, Any]
+    grpo: dict[str, Any]
     generate: dict[str, int]
     counts: dict[str, int]
     grid: dict[str, Any]

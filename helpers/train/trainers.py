@@ -1,4 +1,4 @@
-"""Supervised fine-tuning and continued pre-training, through TRL's `SFTTrainer`.
+"""Supervised fine-tuning and continued pre-training, through TRL's `SFTTrainer`, and what every trainer of ours shares.
 
 Both return what happened as a `TrainingRecord` and leave a whole merged model in `out`. Batches are length-grouped and padded to their
 longest row; LFM2 is never packed here, because on a CPU its convolution fallback leaks one document into the next.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import transformers
 from datasets import Dataset, disable_progress_bars
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
@@ -26,10 +26,29 @@ from helpers.train.hardware import choose_hardware
 from helpers.train.loading import load_for_training, merge_and_save
 from helpers.train.profiles import Profile
 
+KEPT_CURVES = (  # of what DPO and GRPO log, by TRL's names
+    "rewards/margins",
+    "rewards/accuracies",
+    "rewards/chosen",
+    "rewards/rejected",
+    "logps/chosen",
+    "logps/rejected",
+    "reward",
+    "reward_std",
+    "frac_reward_zero_std",
+    "kl",
+    "entropy",
+    "completions/mean_length",
+    "completions/clipped_ratio",
+)
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a run was and what it cost. `losses` are (step, mean loss in nats a trained token)."""
+    """What a run was and what it cost.
+
+    `losses` are (step, mean loss in nats a trained token); `curves` holds what else the trainer logged, by TRL's name for it, likewise.
+    """
 
     rows: int
     epochs: float
@@ -38,6 +57,7 @@ class TrainingRecord:
     tokens: int
     trainable: int
     losses: list[tuple[int, float]]
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Keep it beside the weights."""
@@ -58,12 +78,15 @@ class _Bar(TrainerCallback):
         self.progress.update(state.global_step - self.progress.count, self.note)
 
 
-def sft_arguments(
-    profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int, updates: int = -1
+def common_arguments(
+    settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int, updates: int = -1, logs: int = 60
 ) -> dict[str, Any]:
-    """What `SFTConfig` is called with. Separate, so that a test can hold it against the installed signatures.
+    """What every trainer's configuration is called with.
 
-    `updates` above 0 overrides `epochs`, as `max_steps` does in transformers.
+    Args:
+        settings: the trainer's entry of the profile.
+        updates: above 0 it overrides `epochs`, as `max_steps` does in transformers.
+        logs: about so many points on a curve.
     """
     save = settings["save_steps"]
     return {
@@ -75,10 +98,7 @@ def sft_arguments(
         "learning_rate": settings["learning_rate"],
         "lr_scheduler_type": "cosine",
         "warmup_steps": min(settings["warmup_steps"], max(1, steps // 10)),
-        "max_length": profile.max_length,
-        "packing": False,
-        "train_sampling_strategy": "group_by_length",
-        "logging_steps": max(1, steps // 60),
+        "logging_steps": max(1, steps // logs),
         "logging_first_step": True,
         "save_strategy": "steps" if save else "no",
         "save_steps": save or 500,
@@ -87,6 +107,18 @@ def sft_arguments(
         "disable_tqdm": True,
         "seed": seed,
         **choose_hardware().arguments(),
+    }
+
+
+def sft_arguments(
+    profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int, updates: int = -1
+) -> dict[str, Any]:
+    """What `SFTConfig` is called with. Separate, so that a test can hold it against the installed signatures."""
+    return {
+        **common_arguments(settings, work, epochs, seed, steps, updates),
+        "max_length": profile.max_length,
+        "packing": False,
+        "train_sampling_strategy": "group_by_length",
     }
 
 
@@ -134,35 +166,65 @@ def _run(
     seed: int,
     label: str,
 ) -> TrainingRecord:
+    refuse_nothing(rows)
+    steps, epochs = in_steps(len(rows), settings["batch"] * settings["accumulation"], epochs, updates)
+
+    def make(model: Any, tokenizer: Any, lora: Any) -> SFTTrainer:
+        _refuse_cut_rows(rows, tokenizer, profile)
+        return (AnswerLossTrainer if lora else SFTTrainer)(  # an engine that has put LoRA on itself has its own fast paths
+            model=model,
+            args=SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps, updates)),
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=tokenizer,
+            peft_config=lora,
+        )
+
+    return fit(make, base, out, profile, rows=len(rows), epochs=epochs, steps=steps, seed=seed, label=label)
+
+
+def refuse_nothing(rows: Sequence[Any]) -> None:
+    """Raise a clear error on an empty data set."""
     if not rows:
         raise LabError("There is nothing to train on: the data set is empty. Check the recipe's data function.")
+
+
+def in_steps(rows: int, batch: int, epochs: float, updates: int) -> tuple[int, float]:
+    """Optimizer steps and epochs of a run over so many rows; `updates` above 0 counts steps instead of epochs."""
+    in_epoch = max(1, math.ceil(rows / batch))
+    return (updates, updates / in_epoch) if updates > 0 else (math.ceil(in_epoch * epochs), epochs)
+
+
+def fit(
+    make: Callable[[Any, Any, Any], Any],
+    base: str | Path,
+    out: Path,
+    profile: Profile,
+    *,
+    rows: int,
+    epochs: float,
+    steps: int,
+    seed: int,
+    label: str,
+) -> TrainingRecord:
+    """What every training run does around its trainer: quiet libraries, a seed, the progress line, resumption, the merge, the record.
+
+    Args:
+        make: (model, tokenizer, LoRA configuration or None) → a TRL trainer.
+    """
     disable_progress_bars()
     transformers.logging.set_verbosity_error()
     transformers.set_seed(seed)
     model, tokenizer, lora = load_for_training(base, profile, seed)
-    _refuse_cut_rows(rows, tokenizer, profile)
-    in_epoch = max(1, math.ceil(len(rows) / (settings["batch"] * settings["accumulation"])))
-    steps = updates if updates > 0 else math.ceil(in_epoch * epochs)
-    epochs = steps / in_epoch if updates > 0 else epochs
-    arguments = SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps, updates))
-    started = time.time()
     with Progress(label, steps) as progress:
-        trainer = (AnswerLossTrainer if lora else SFTTrainer)(  # an engine that has put LoRA on itself has its own fast paths
-            model=model,
-            args=arguments,
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=tokenizer,
-            peft_config=lora,
-            callbacks=[_Bar(progress)],
-        )
-        quiet = next((callback for callback in trainer.callback_handler.callbacks if type(callback).__name__ == "PrinterCallback"), None)
-        if quiet:
-            trainer.remove_callback(quiet)
+        trainer = make(model, tokenizer, lora)
+        started = time.time()
+        trainer.add_callback(_Bar(progress))
+        trainer.remove_callback(PrinterCallback)
         if lora and choose_hardware().device == "cpu":
             keep_freed_memory()
             fuse_lora(trainer.model)
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
-        record = _record(trainer, len(rows), epochs, time.time() - started)
+        record = _record(trainer, rows, epochs, time.time() - started)
         progress.done(
             f"{label}: {record.rows:,} rows × {epochs:.3g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s."
         )
@@ -189,7 +251,7 @@ def _refuse_cut_rows(rows: Sequence[dict[str, Any]], tokenizer: Any, profile: Pr
         )
 
 
-def _record(trainer: SFTTrainer, rows: int, epochs: float, seconds: float) -> TrainingRecord:
+def _record(trainer: Any, rows: int, epochs: float, seconds: float) -> TrainingRecord:
     history = trainer.state.log_history
     return TrainingRecord(
         rows=rows,
@@ -198,5 +260,10 @@ def _record(trainer: SFTTrainer, rows: int, epochs: float, seconds: float) -> Tr
         seconds=round(seconds, 1),
         tokens=getattr(trainer, "tokens", 0) or int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
         trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
-        losses=[(row["step"], float(row["loss"])) for row in history if "loss" in row],
+        losses=_curve(history, "loss"),
+        curves={name: _curve(history, name) for name in KEPT_CURVES if any(name in row for row in history)},
     )
+
+
+def _curve(history: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    return [(row["step"], float(row[name])) for row in history if name in row]

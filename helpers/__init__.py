@@ -1,5 +1,6 @@
 """The small tested package behind the notebooks. One floor per question; an import only ever points down.
 
-`triage` is the ground floor (what an answer is); `cases` and `audit` are about data; `translate` and `teacher` get more of it; `train`,
-`evaluate` and `recipes` are about models; `lab` caches what was trained and keeps what was measured; `show` draws it.
+`triage` is the ground floor (what an answer is) and `statistics` says how sure a figure is; `cases` and `audit` are about data;
+`translate` and `teacher` get more of it; `train`, `evaluate` and `recipes` are about models; `lab` caches what was trained and keeps what
+was measured; `show` draws it.
 """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from helpers import cases, evaluate
 from helpers.evaluate.scoring import UNREADABLE, cost, distance, quadratic_kappa
-from helpers.evaluate.statistics import bootstrap, wilson
+from helpers.statistics import bootstrap, wilson
 from helpers.triage import LEVELS, render
 
 TESTS = cases.evaluation_prompts("dev")

@@ -166,7 +166,7 @@ def test_the_functions_defined_in_notebook_03_agree_with_the_helpers():
     )
     assert duplicate_rate(texts) == audit.duplicate_rate(texts)
     assert ceiling_accuracy(texts, labels) == audit.label_conflict(texts, labels).ceiling
-    assert shingles("paciente con tos") == audit._shingles("paciente con tos")
+    assert shingles("paciente con tos") == audit.shingles("paciente con tos")
 
 
 def test_the_prior_correction_of_notebook_05_leaves_nothing_of_a_belief_that_was_only_the_prior():

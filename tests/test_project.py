@@ -19,6 +19,7 @@ from helpers.files import ROOT
 FLOORS = {
     "__main__": 14, "notebooks": 13, "exercises": 12, "show": 12, "lab": 11, "recipes": 10, "evaluate": 9, "pretrain": 8,
     "train": 7, "teacher": 6, "translate": 5, "audit": 4, "cases": 3, "triage": 2, "progress": 1, "files": 1, "install": 1,
+    "statistics": 1,
 }  # fmt: skip
 SOURCES = sorted((ROOT / "helpers").rglob("*.py"))
 

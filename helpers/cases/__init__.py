@@ -1,10 +1,11 @@
 """The micro-world: findings, the two prompt writers, and the hand-written vignettes.
 
-`loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts, `pairs` two answers into a preference. This module re-exports what callers use.
+`loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts, `pairs` two answers into a preference. This module
+re-exports what callers use.
 """
 
 from helpers.cases.loader import SPLITS, Finding, Presentation, findings, load_presentations, presentations
-from helpers.cases.pairs import Pair, pair_rows
+from helpers.cases.pairs import KINDS, Pair, hard_pairs, near_miss, pair_rows, set_part, usable, weak_pairs, with_disclaimers
 from helpers.cases.writers import (
     BLOG_PRIOR,
     Example,
@@ -20,6 +21,7 @@ from helpers.cases.writers import (
 
 __all__ = [
     "BLOG_PRIOR",
+    "KINDS",
     "SPLITS",
     "Example",
     "Finding",
@@ -28,13 +30,19 @@ __all__ = [
     "chat_rows",
     "evaluation_prompts",
     "findings",
+    "hard_pairs",
     "leave_out",
     "load_presentations",
     "load_vignettes",
+    "near_miss",
     "pair_rows",
     "presentations",
     "put_in_frame",
+    "set_part",
+    "usable",
     "vignettes",
+    "weak_pairs",
+    "with_disclaimers",
     "write_diverse",
     "write_from_templates",
 ]

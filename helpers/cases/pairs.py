@@ -1,12 +1,16 @@
-"""Preference pairs: two answers to one person, of which one is preferred."""
+"""Preference pairs: two answers to one person, of which one is preferred. Weak pairs, near misses, and doses of one part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from helpers.cases.writers import Example
+from helpers.files import LabError
+from helpers.triage import LEVELS, PARTS, countries, country_of, parse, render
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,14 @@ class Pair:
     rejected: str
     kind: str = ""
 
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be learned from this pair, or None: the sides do not differ (spaces around them aside), or one is empty."""
+        chosen, rejected = self.chosen.strip(), self.rejected.strip()
+        if chosen == rejected:
+            return "identical sides"
+        return "empty chosen" if not chosen else "empty rejected" if not rejected else None
+
 
 def pair_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     """Rows in TRL's conversational preference form."""
@@ -26,3 +38,170 @@ def pair_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
         return [{"role": "assistant", "content": text}]
 
     return [{"prompt": pair.example.prompt, "chosen": turn(pair.chosen), "rejected": turn(pair.rejected)} for pair in pairs]
+
+
+def usable(pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, limit: int | None = None) -> tuple[list[Pair], Counter[str]]:
+    """The pairs that can teach something, in order, and how many were dropped for which reason (`Pair.fault`, or the limit).
+
+    Args:
+        pairs: any pairs.
+        tokens: length in tokens of the longer of a pair's two whole conversations.
+        limit: the most tokens the model is trained on; a longer pair would be cut, perhaps before its sides differ.
+
+    Raises:
+        LabError: only one of `tokens` and `limit` is given.
+    """
+    if (tokens is None) != (limit is None):
+        raise LabError("`tokens` and `limit` belong together: how long a pair is, and how long it may be. Give both or neither.")
+    kept: list[Pair] = []
+    dropped: Counter[str] = Counter()
+    for pair in pairs:
+        reason = pair.fault
+        if reason is None and tokens is not None and limit is not None and tokens(pair) > limit:
+            reason = "longer than the limit"
+        if reason:
+            dropped[reason] += 1
+        else:
+            kept.append(pair)
+    return kept, dropped
+
+
+def weak_pairs(examples: Sequence[Example], chosen: Sequence[str], rejected: Sequence[str]) -> list[Pair]:
+    """One pair for each example from two lists of answers in the same order, preferred only because of who wrote them.
+
+    Raises:
+        LabError: the three lists are not equally long.
+    """
+    if not len(examples) == len(chosen) == len(rejected):
+        raise LabError(
+            f"{len(examples):,} examples, {len(chosen):,} chosen and {len(rejected):,} rejected answers cannot be paired: "
+            "every example needs one of each, in the same order."
+        )
+    return [Pair(*sides) for sides in zip(examples, chosen, rejected, strict=True)]
+
+
+# --------------------------------------------------------------------------------------------------------- near misses
+def _off_by_one(example: Example, rng: random.Random) -> str | None:
+    place = LEVELS.index(example.level)
+    neighbours = [level for level in LEVELS[max(0, place - 1) : place + 2] if level not in example.accepted]
+    return render(rng.choice(neighbours), example.country, example.alarm_signs) if neighbours else None
+
+
+def _over_by_two(example: Example, _: random.Random) -> str | None:
+    place = min(LEVELS.index(level) for level in example.accepted) - 2
+    return render(LEVELS[place], example.country, example.alarm_signs) if place >= 0 else None
+
+
+def _wrong_number(example: Example, rng: random.Random) -> str:
+    right = set(country_of(example.country).numbers)
+    # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares nothing with ours.
+    elsewhere = [code for code, country in countries().items() if not right & set(country.numbers)]
+    return render(example.level, rng.choice(elsewhere), example.alarm_signs)
+
+
+def _without(part: str) -> Callable[[Example, random.Random], str | None]:
+    def spoil(example: Example, _: random.Random) -> str | None:
+        return render(example.level, example.country, example.alarm_signs, [name for name in PARTS if name != part])
+
+    return spoil
+
+
+_NEAR_MISSES: dict[str, Callable[[Example, random.Random], str | None]] = {
+    "off_by_one": _off_by_one,
+    "no_disclaimer": _without("disclaimer"),
+    "wrong_number": _wrong_number,
+    "no_alarms": _without("alarms"),
+    "over_by_two": _over_by_two,
+}
+KINDS: tuple[str, ...] = tuple(_NEAR_MISSES)
+
+
+def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
+    """The good answer with exactly one thing wrong, or None where that cannot be.
+
+    `off_by_one` gives a neighbouring level that is not accepted, `over_by_two` the one two steps above the most urgent accepted level;
+    name, waiting time and action then follow the wrong level. `wrong_number` gives a country's number that does not work here.
+    `no_disclaimer` and `no_alarms` leave out a line.
+
+    Raises:
+        LabError: no such kind, or the example's own answer is not right (its level is not accepted), so nothing can be *near* it.
+    """
+    _check(kind)
+    if example.level not in example.accepted:
+        raise LabError(
+            f"The label {example.level} of {example.text!r} is not among the accepted levels ({', '.join(example.accepted)}): its answer "
+            "cannot be the chosen one. Build hard pairs from examples without label conflict."
+        )
+    return _NEAR_MISSES[kind](example, rng)
+
+
+def _check(*kinds: str) -> None:
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise LabError(f"There is no near miss of kind {', '.join(map(repr, unknown)) or 'nothing'}. Known kinds: {', '.join(KINDS)}.")
+
+
+def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KINDS) -> list[Pair]:
+    """One pair for each example: its right answer against a near miss, `kind` saying which.
+
+    Every example takes the kind that was used least so far and is possible for it. Kinds so rotate, and one that some examples cannot have
+    (nothing is two levels above ROJO) catches up on the others. Ties go by lot, so that kinds and levels go together no more than they must.
+
+    Raises:
+        LabError: as `near_miss`, or none of `kinds` is possible for an example.
+    """
+    _check(*kinds)
+    rng = random.Random(seed)
+    used = dict.fromkeys(kinds, 0)
+    pairs = []
+    for example in examples:
+        for kind in sorted(used, key=lambda kind: (used[kind], rng.random())):
+            rejected = near_miss(example, kind, rng)
+            if rejected is not None:
+                used[kind] += 1
+                pairs.append(Pair(example, example.answer, rejected, kind))
+                break
+        else:
+            raise LabError(f"None of {', '.join(kinds)} is possible for {example.text!r} ({example.level}). Allow another kind.")
+    return pairs
+
+
+# --------------------------------------------------------------------------------------------------- doses of one part
+def set_part(example: Example, text: str, part: str, present: bool) -> str:
+    """A rendered answer with one of `PARTS` added (as `render` writes it, in its place) or taken away; otherwise unchanged.
+
+    A part is a line here. The added action belongs to the level that the answer gives, the number to the example's country.
+
+    Raises:
+        LabError: no such part, or the answer does not have lines for its parts, so that the part cannot be set.
+    """
+    if part not in PARTS:
+        raise LabError(f"An answer has no part {part!r}. Its parts: {', '.join(PARTS)}.")
+    if present and parse(text).has(part, example.country):
+        return text
+    lines = text.splitlines()
+    kept = [line for line in lines if not parse(line).has(part)]
+    if present:
+        line = render(parse(text).level or example.level, example.country, example.alarm_signs, [part]).splitlines()[-1]
+        later = PARTS[PARTS.index(part) + 1 :]
+        place = next((n for n, other in enumerate(kept) if any(parse(other).has(name) for name in later)), len(kept))
+        kept.insert(place, line)
+    changed = "\n".join(kept) if kept != lines else text
+    if parse(changed).has(part, example.country if present else None) != present:
+        raise LabError(f"Could not {'add' if present else 'remove'} the part {part!r}: its line cannot be told apart in {text[:200]!r}.")
+    return changed
+
+
+def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
+    """The same pairs in the same order, with the disclaimer in exactly round(share·n) of the chosen answers and in no other.
+
+    Doses are nested: with one seed, the answers that carry it at 20 % also carry it at 40 %. The rejected answers are left alone.
+
+    Raises:
+        LabError: the share is not within 0…1, or an answer is not in rendered form (see `set_part`).
+    """
+    if not 0 <= share <= 1:
+        raise LabError(f"A share of {share} of the answers cannot carry the disclaimer. Give a fraction from 0 to 1.")
+    order = random.Random(seed).sample(range(len(pairs)), len(pairs))
+    carries = set(order[: round(share * len(pairs))])
+    return [replace(pair, chosen=set_part(pair.example, pair.chosen, "disclaimer", n in carries)) for n, pair in enumerate(pairs)]

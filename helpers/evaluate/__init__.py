@@ -1,7 +1,7 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
-`statistics` holds intervals and tests, `scoring` turns answers into figures, `generation` makes the answers and looks inside the
-model, `baselines` is what any model has to beat, `effects` reads a factorial experiment, `gates` accepts or rejects.
+`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `baselines` is what any model has to
+beat, `effects` reads a factorial experiment, `gates` accepts or rejects. Intervals and tests come from `helpers.statistics`.
 """
 
 from helpers.evaluate import gates
@@ -9,7 +9,7 @@ from helpers.evaluate.baselines import always, keyword_rules, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
 from helpers.evaluate.generation import Answer, ask, generate, label_probabilities, load, token_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
-from helpers.evaluate.statistics import Rate, bootstrap_mean, paired_test, wilson
+from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
 
 __all__ = [
     "COSTS",

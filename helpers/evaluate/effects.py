@@ -14,8 +14,8 @@ import numpy as np
 import statsmodels.api as sm
 from scipy import stats
 
-from helpers.evaluate.statistics import Rate
 from helpers.files import LabError
+from helpers.statistics import Rate
 
 
 @dataclass(frozen=True)

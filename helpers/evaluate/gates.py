@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from helpers.cases import Example, evaluation_prompts, vignettes
 from helpers.evaluate.generation import generate
 from helpers.evaluate.scoring import Scores, distance, score
-from helpers.evaluate.statistics import Rate, wilson
 from helpers.files import DATA, LabError, read_yaml
+from helpers.statistics import Rate, wilson
 from helpers.triage import PARTS, URGENT
 
 PASSES = "passes"

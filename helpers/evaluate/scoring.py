@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
 from helpers.cases import Example
-from helpers.evaluate.statistics import Rate, bootstrap, bootstrap_mean, wilson
+from helpers.statistics import Rate, bootstrap, bootstrap_mean, wilson
 from helpers.triage import LEVELS, PARTS, URGENT, Reading, parse
 
 # Cost of being one level off. Ours, not a clinical standard: missing urgency is priced three times as high as overdoing it, and an

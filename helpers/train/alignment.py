@@ -111,7 +111,9 @@ def grpo(
     refuse_nothing(rows)
     settings = profile.grpo
     if settings["batch"] % settings["group"]:
-        raise LabError(f"A batch of {settings['batch']} completions does not hold whole groups of {settings['group']}; change data/profiles.yaml.")
+        raise LabError(
+            f"A batch of {settings['batch']} completions does not hold whole groups of {settings['group']}; change data/profiles.yaml."
+        )
 
     def make(model: Any, tokenizer: Any, lora: Any) -> GRPOTrainer:
         return GRPOTrainer(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from helpers.evaluate import Rate, wilson
-from helpers.evaluate.statistics import bootstrap
+from helpers.statistics import bootstrap
 from helpers.translate import Trial
 
 

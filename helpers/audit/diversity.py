@@ -1,31 +1,21 @@
-"""What is wrong with a data set, before anything is trained on it.
-
-Exact and near duplicates, label conflict and the ceiling it puts on accuracy, distinct-n and entropy, overlap between splits, and
-the search of a corpus for what it must not say. Nothing here knows about models.
-"""
+"""Exact and near duplicates, overlap between splits, distinct-n and entropy, label conflict and the ceiling it puts on accuracy."""
 
 from __future__ import annotations
 
 import math
 import random
-import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from datasketch import MinHash, MinHashLSH
 
+from helpers.audit.phrases import words
 from helpers.cases import Example
 
-_WORD = re.compile(r"\w+")
 SHINGLE = 5  # characters
 NEAR = 0.8  # Jaccard similarity from which two texts count as near duplicates
 PERMUTATIONS = 128
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words of a text, digits included."""
-    return _WORD.findall(text.lower())
 
 
 def duplicate_rate(texts: Sequence[str]) -> float:
@@ -33,20 +23,21 @@ def duplicate_rate(texts: Sequence[str]) -> float:
     return 1 - len(set(texts)) / len(texts) if texts else 0.0
 
 
-def _shingles(text: str) -> set[str]:
+def shingles(text: str) -> set[str]:
+    """Character 5-grams of a text's words: what two texts are compared by."""
     plain = " ".join(words(text))
     return {plain[i : i + SHINGLE] for i in range(max(1, len(plain) - SHINGLE + 1))}
 
 
 def jaccard(a: str, b: str) -> float:
     """Exact Jaccard similarity of two texts' character 5-gram sets, in 0…1."""
-    one, two = _shingles(a), _shingles(b)
+    one, two = shingles(a), shingles(b)
     return len(one & two) / len(one | two)
 
 
 def _sketch(text: str) -> MinHash:
     sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
-    sketch.update_batch([shingle.encode() for shingle in _shingles(text)])
+    sketch.update_batch([shingle.encode() for shingle in shingles(text)])
     return sketch
 
 
@@ -157,29 +148,3 @@ def label_conflict(texts: Sequence[str], labels: Sequence[str], shuffles: int = 
 def conflict_of(examples: Sequence[Example], shuffles: int = 20) -> LabelConflict:
     """`label_conflict` of a set of examples."""
     return label_conflict([row.text for row in examples], [row.level for row in examples], shuffles)
-
-
-class PhraseIndex:
-    """Finds which of many phrases occur in a text, whole and case-insensitively, in time linear in the text."""
-
-    def __init__(self, phrases: Iterable[str]) -> None:
-        self._by_start: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
-        for phrase in phrases:
-            tokens = tuple(words(phrase))
-            if tokens:
-                self._by_start[tokens[0]].append(tokens)
-
-    def search(self, text: str) -> str | None:
-        """The first phrase found in `text`, as its words, or None."""
-        tokens = tuple(words(text))
-        for position, token in enumerate(tokens):
-            for phrase in self._by_start.get(token, ()):
-                if tokens[position : position + len(phrase)] == phrase:
-                    return " ".join(phrase)
-        return None
-
-
-def together(texts: Iterable[str], some: Collection[str], others: Collection[str]) -> list[str]:
-    """The texts that hold a phrase of `some` and a phrase of `others`: what must not have been said in one breath."""
-    one, two = PhraseIndex(some), PhraseIndex(others)
-    return [text for text in texts if one.search(text) and two.search(text)]

@@ -1,0 +1,183 @@
+"""Preference pairs: near misses are wrong in one thing only, doses are exact, and what teaches nothing is dropped and counted."""
+
+import random
+from collections import Counter
+from dataclasses import fields, replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import cases
+from helpers.files import LabError
+from helpers.triage import LEVELS, PARTS, country_of, parse
+
+EXAMPLES = cases.write_diverse(400, 0)
+# What `parse` may read differently in each kind; everything else has to be the same.
+LEVEL_FIELDS = {"level", "levels_named", "actions"}
+DIFFERS = {
+    "off_by_one": LEVEL_FIELDS,
+    "over_by_two": LEVEL_FIELDS,
+    "no_disclaimer": {"disclaimer"},
+    "no_alarms": {"alarms"},
+    "wrong_number": {"numbers"},
+}
+an_example = st.sampled_from(EXAMPLES)
+a_seed = st.integers(0, 1000)
+
+
+def _changed(one, other):
+    before, after = parse(one), parse(other)
+    return {field.name for field in fields(before) if getattr(before, field.name) != getattr(after, field.name)}
+
+
+@given(an_example, st.sampled_from(cases.KINDS), a_seed)
+def test_a_near_miss_differs_in_exactly_the_intended_part(example, kind, seed):
+    text = cases.near_miss(example, kind, random.Random(seed))
+    assert text is None or _changed(example.answer, text) == DIFFERS[kind]
+
+
+@given(an_example, st.sampled_from(["off_by_one", "over_by_two"]), a_seed)
+def test_a_wrong_level_is_as_far_off_as_its_kind_says_never_accepted_and_consistent(example, kind, seed):
+    text = cases.near_miss(example, kind, random.Random(seed))
+    if text is None:
+        return
+    given_level = parse(text).level
+    place, accepted = LEVELS.index(given_level), [LEVELS.index(level) for level in example.accepted]
+    assert given_level not in example.accepted
+    assert text == replace(example, level=given_level).answer
+    if kind == "off_by_one":
+        assert abs(place - LEVELS.index(example.level)) == min(abs(place - other) for other in accepted) == 1
+    else:
+        assert place == min(accepted) - 2
+
+
+@given(an_example, a_seed)
+def test_a_wrong_number_shares_nothing_with_the_right_ones(example, seed):
+    numbers = parse(cases.near_miss(example, "wrong_number", random.Random(seed))).numbers
+    assert numbers and not set(numbers) & set(country_of(example.country).numbers)
+
+
+def test_the_number_that_colombia_shares_with_guatemala_is_wrong_in_neither():
+    for code in ("CO", "GT"):
+        example = replace(EXAMPLES[0], country=code)
+        given_numbers = {parse(cases.near_miss(example, "wrong_number", random.Random(seed))).numbers for seed in range(60)}
+        assert len(given_numbers) > 1 and not any("123" in numbers for numbers in given_numbers)
+
+
+def test_nothing_is_two_levels_above_the_two_most_urgent():
+    for example in EXAMPLES:
+        impossible = cases.near_miss(example, "over_by_two", random.Random(0)) is None
+        assert impossible == bool({"ROJO", "NARANJA"} & set(example.accepted))
+
+
+def test_no_level_is_off_by_one_when_all_neighbours_are_accepted():
+    example = replace(EXAMPLES[0], level="ROJO", accepted=("ROJO", "NARANJA"))
+    assert cases.near_miss(example, "off_by_one", random.Random(0)) is None
+
+
+def test_a_mislabelled_example_has_no_near_miss():
+    example = replace(EXAMPLES[0], level="AZUL", accepted=("ROJO",))
+    with pytest.raises(LabError, match="not among the accepted levels"):
+        cases.near_miss(example, "no_alarms", random.Random(0))
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones():
+    with pytest.raises(LabError, match=r"no near miss of kind 'rude'.*off_by_one"):
+        cases.near_miss(EXAMPLES[0], "rude", random.Random(0))
+    with pytest.raises(LabError, match="Known kinds"):
+        cases.hard_pairs(EXAMPLES, 0, kinds=())
+
+
+def test_hard_pairs_give_every_kind_its_equal_share_and_every_example_one_pair():
+    pairs = cases.hard_pairs(EXAMPLES, seed=0)
+    assert [pair.example for pair in pairs] == EXAMPLES
+    assert Counter(pair.kind for pair in pairs) == dict.fromkeys(cases.KINDS, 80)
+    assert all(pair.chosen == pair.example.answer and _changed(pair.chosen, pair.rejected) == DIFFERS[pair.kind] for pair in pairs)
+    assert pairs == cases.hard_pairs(EXAMPLES, seed=0) != cases.hard_pairs(EXAMPLES, seed=1)
+
+
+def test_hard_pairs_keep_to_the_kinds_they_are_given_and_say_when_none_is_possible():
+    assert {pair.kind for pair in cases.hard_pairs(EXAMPLES, 0, ["no_alarms", "over_by_two"])} == {"no_alarms", "over_by_two"}
+    with pytest.raises(LabError, match="None of over_by_two is possible"):
+        cases.hard_pairs([replace(EXAMPLES[0], level="ROJO", accepted=("ROJO",))], 0, ["over_by_two"])
+
+
+def test_weak_pairs_need_one_answer_of_each_for_every_example():
+    pairs = cases.weak_pairs(EXAMPLES[:2], ["a", "b"], ["c", "d"])
+    assert [(pair.example, pair.chosen, pair.rejected) for pair in pairs] == [(EXAMPLES[0], "a", "c"), (EXAMPLES[1], "b", "d")]
+    with pytest.raises(LabError, match="2 examples, 1 chosen and 2 rejected"):
+        cases.weak_pairs(EXAMPLES[:2], ["a"], ["c", "d"])
+
+
+def test_usable_drops_what_teaches_nothing_and_counts_it_by_reason():
+    sides = [("a", "b"), ("a", "a "), ("", "b"), ("a", " \n"), ("", ""), ("a" * 50, "b")]
+    pairs = [cases.Pair(EXAMPLES[0], *texts) for texts in sides]
+    kept, dropped = cases.usable(pairs, lambda pair: max(len(pair.chosen), len(pair.rejected)), 49)
+    assert kept == pairs[:1]
+    assert dropped == {"identical sides": 2, "empty chosen": 1, "empty rejected": 1, "longer than the limit": 1}
+    assert cases.usable(pairs)[0] == [pairs[0], pairs[5]]
+
+
+def test_a_limit_without_a_measure_is_refused():
+    with pytest.raises(LabError, match="belong together"):
+        cases.usable([], limit=10)
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=8))
+def test_usable_loses_no_pair_without_counting_it(sides):
+    pairs = [cases.Pair(EXAMPLES[0], *texts) for texts in sides]
+    kept, dropped = cases.usable(pairs)
+    assert len(kept) + dropped.total() == len(pairs)
+
+
+# --------------------------------------------------------------------------------------------------- doses of one part
+@given(an_example, st.sampled_from(PARTS))
+def test_a_part_taken_away_and_added_again_leaves_the_answer_as_it_was(example, part):
+    without = cases.set_part(example, example.answer, part, False)
+    assert parse(without).missing(example.country) == (part,)
+    assert cases.set_part(example, without, part, False) == without
+    assert cases.set_part(example, without, part, True) == example.answer == cases.set_part(example, example.answer, part, True)
+
+
+def test_setting_the_number_mends_a_foreign_one():
+    wrong = cases.near_miss(EXAMPLES[0], "wrong_number", random.Random(0))
+    assert cases.set_part(EXAMPLES[0], wrong, "number", True) == EXAMPLES[0].answer
+
+
+@given(an_example, st.text(max_size=80), st.booleans())
+def test_on_any_text_the_disclaimer_is_set_or_the_failure_is_said(example, text, present):
+    try:
+        assert parse(cases.set_part(example, text, "disclaimer", present)).disclaimer == present
+    except LabError as error:
+        assert "disclaimer" in str(error)
+
+
+def test_a_part_that_cannot_be_told_apart_is_said_and_not_left():
+    with pytest.raises(LabError, match="Could not remove the part 'disclaimer'"):
+        cases.set_part(EXAMPLES[0], "Esto no sustituye\na su médico", "disclaimer", False)
+    with pytest.raises(LabError, match="no part 'level'"):
+        cases.set_part(EXAMPLES[0], "", "level", True)
+
+
+@given(st.integers(0, 100), a_seed)
+def test_the_dose_of_disclaimers_is_exact_and_nothing_else_changes(percent, seed):
+    pairs = cases.hard_pairs(EXAMPLES[:50], 0)
+    dosed = cases.with_disclaimers(pairs, percent / 100, seed)
+    assert sum(parse(pair.chosen).disclaimer for pair in dosed) == round(percent / 100 * 50)
+    assert [replace(new, chosen="") for new in dosed] == [replace(old, chosen="") for old in pairs]
+    assert all(_changed(new.chosen, old.chosen) <= {"disclaimer"} for new, old in zip(dosed, pairs, strict=True))
+
+
+def test_doses_with_one_seed_are_nested():
+    pairs = cases.hard_pairs(EXAMPLES[:50], 0)
+    carriers = [
+        {n for n, pair in enumerate(cases.with_disclaimers(pairs, share, 3)) if parse(pair.chosen).disclaimer} for share in (0, 0.2, 0.6, 1)
+    ]
+    assert all(less < more for less, more in pairwise(carriers))
+
+
+def test_a_share_beyond_the_whole_is_refused():
+    with pytest.raises(LabError, match="fraction from 0 to 1"):
+        cases.with_disclaimers([], 50, 0)

@@ -85,8 +85,8 @@ class Reward:
         Args:
             prompts: not looked at; the columns say what is right.
             completions: texts, or lists of chat messages.
-            accepted, country, level: the dataset's columns: accepted levels, ISO code, primary level. `level` is only needed
-                by a reward with `cells`; without it the first accepted level is the primary one.
+            accepted, country, level: the dataset's columns: accepted levels, ISO code, primary level. Only a reward
+                with `cells` looks at `level`.
             log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term": which of them a policy lives on.
 
         Raises:
@@ -115,10 +115,7 @@ class Reward:
         return math.fsum(self.parts_of(example, text).values())
 
     def parts_of(self, example: Example, text: str) -> dict[str, float]:
-        """The itemised bill of one answer: an amount for each of `TERMS`, which sum to the reward.
-
-        An amount that stands in `cells` is booked under the term it stands in for.
-        """
+        """The itemised bill: an amount for each of `TERMS`, summing to the reward. A cell's is booked under the term it stands in for."""
         reading = parse(text)
         bill = dict.fromkeys(TERMS, 0.0) | self.level_bill(example, reading.level)
         for part, (present, absent) in self.parts.items():
@@ -139,7 +136,7 @@ class Reward:
 
 def _example(accepted: Sequence[str], country: str, level: str | None) -> Example:
     """A row of the dataset's columns, checked."""
-    if not accepted or not {*accepted, level or accepted[0]} <= set(LEVELS):
+    if not accepted or any(named not in LEVELS for named in (*accepted, level or accepted[0])):
         raise LabError(
             f"A row accepts {accepted!r} with the primary level {level!r}; nothing can be priced by that. "
             f"`accepted` is a list of one or more of {', '.join(LEVELS)}, `level` is one of them."
@@ -221,10 +218,7 @@ def optimal(of: Reward | np.ndarray, belief: Belief) -> str:
 
 
 def best_constant(of: Reward | np.ndarray, shares: Belief) -> str:
-    """The best single answer to everybody, when the levels occur in these shares: the most that a policy earns without reading.
-
-    Not to read a prompt is to believe the shares of all, so this is `optimal` at the prior.
-    """
+    """The best single answer to everybody, when the levels occur in these shares: not to read a prompt is to believe the prior."""
     return optimal(of, shares)
 
 

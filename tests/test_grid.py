@@ -115,7 +115,7 @@ def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on(few_prompts, mon
         return whole(recipe, *rest)
 
     monkeypatch.setattr(runner, "_train_and_judge", interrupted)
-    with pytest.raises(LabError, match="1 of 2 arms of the grid are finished and kept"):
+    with pytest.raises(LabError, match="1 of 2 arms are finished and kept"):
         lab.run_grid(TINY, [FIRST, SECOND])
     trained = []
     monkeypatch.setattr(runner, "_train_and_judge", lambda recipe, *rest: trained.append(recipe.name) or whole(recipe, *rest))

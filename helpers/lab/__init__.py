@@ -1,6 +1,7 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
 from helpers.lab import readings
+from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Verdict, claims, report, verdict
 from helpers.lab.grid import Outcome, gather, record_runs, run_grid
 from helpers.lab.plumbing import ClientRun, try_client
@@ -10,6 +11,8 @@ from helpers.lab.session import Session, session, start
 from helpers.lab.stages import Stage, base_model, stage
 
 __all__ = [
+    "Arm",
+    "ArmOutcome",
     "Claim",
     "ClientRun",
     "Outcome",
@@ -28,7 +31,9 @@ __all__ = [
     "report",
     "result",
     "results_path",
+    "run_arms",
     "run_grid",
+    "sampled",
     "session",
     "shipped_path",
     "stage",

@@ -6,13 +6,8 @@ other arms' data, stay on disk as stages. An interrupted grid goes on where it s
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +15,12 @@ from typing import Any
 from helpers.cases import Example, evaluation_prompts
 from helpers.evaluate import Rate, label_probabilities, over_seeds, wilson
 from helpers.files import LabError, build_dir, read_json, write_json
+from helpers.lab.pool import in_workers
 from helpers.lab.results import record_rate
 from helpers.lab.stages import ingredients, stage
-from helpers.progress import Progress, silenced
+from helpers.progress import Progress
 from helpers.recipes import GRID, Recipe, grid, recipe_named
 from helpers.train import Profile, current_profile
-from helpers.train.hardware import THREADS
 from helpers.triage import LEVEL_HEADING
 
 Run = tuple[str, int]  # recipe, seed
@@ -101,7 +96,7 @@ def run_grid(profile: Profile | None = None, runs: Sequence[Run] | None = None) 
     wanted = list(runs or grid.plan(profile))
     outcomes: dict[Run, Outcome] = {}
     with Progress("grid", len(wanted)) as progress:
-        for run, outcome in _outcomes(wanted, profile):
+        for run, outcome in in_workers(_outcome, wanted, (profile,), profile.grid["workers"]):
             outcomes[run] = outcome
             progress.update(1, f"· {run[0]} (seed {run[1]})")
         updates = sum(profile.grid["updates"] for _ in wanted)
@@ -109,71 +104,6 @@ def run_grid(profile: Profile | None = None, runs: Sequence[Run] | None = None) 
             f"Grid: {len(wanted)} models, {updates:,} updates in all, each judged on {len(evaluation_prompts('test'))} test wordings."
         )
     return {run: outcomes[run] for run in wanted}
-
-
-def _outcomes(wanted: Sequence[Run], profile: Profile) -> Iterator[tuple[Run, Outcome]]:
-    """Outcomes as they come, from one process or from several."""
-    workers = min(profile.grid["workers"], os.cpu_count() or 1)
-    if workers == 1:
-        for done, run in enumerate(wanted):
-            try:
-                yield run, _outcome(run, profile)
-            except KeyboardInterrupt:
-                raise _interrupted(done, len(wanted)) from None
-        return
-    context = multiprocessing.get_context("spawn")  # a forked torch can hang in its thread pool
-    cores = context.Queue()
-    for core in range(workers):
-        cores.put(core)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(cores,))
-    done = 0
-    try:
-        futures = {pool.submit(_in_worker, run, profile): run for run in wanted}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-            done += 1
-    except KeyboardInterrupt:
-        raise _interrupted(done, len(wanted)) from None
-    except BrokenProcessPool as error:
-        raise LabError(
-            f"A worker of the grid died, most likely because memory ran out. {done} of {len(wanted)} arms are finished and kept: close other "
-            "programs and run the cell again, or set `workers: 1` under `grid` in data/profiles.yaml."
-        ) from error
-    finally:
-        _stop(pool)
-
-
-def _interrupted(done: int, total: int) -> LabError:
-    return LabError(f"Interrupted: {done} of {total} arms of the grid are finished and kept. Run the cell again to go on.")
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the workers now: a finished arm is on disk, an unfinished one leaves nothing."""
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
-
-
-def _start_worker(cores: Any) -> None:
-    """One core to a worker. The owner alone answers Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    core = cores.get()
-    os.environ[THREADS] = "1"
-    if hasattr(os, "sched_setaffinity"):
-        own = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {own[core % len(own)]})
-
-
-def _in_worker(run: Run, profile: Profile) -> Outcome:
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    with silenced():
-        return _outcome(run, profile)
 
 
 def _outcome(run: Run, profile: Profile) -> Outcome:

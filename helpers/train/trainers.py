@@ -26,21 +26,7 @@ from helpers.train.hardware import choose_hardware
 from helpers.train.loading import load_for_training, merge_and_save
 from helpers.train.profiles import Profile
 
-KEPT_CURVES = (  # of what DPO and GRPO log, by TRL's names
-    "rewards/margins",
-    "rewards/accuracies",
-    "rewards/chosen",
-    "rewards/rejected",
-    "logps/chosen",
-    "logps/rejected",
-    "reward",
-    "reward_std",
-    "frac_reward_zero_std",
-    "kl",
-    "entropy",
-    "completions/mean_length",
-    "completions/clipped_ratio",
-)
+CURVES = ("reward", "frac_reward_zero_std", "kl", "completions/", "watch/")  # kept of what TRL logs: names that begin so
 
 
 @dataclass(frozen=True)
@@ -261,7 +247,7 @@ def _record(trainer: Any, rows: int, epochs: float, seconds: float) -> TrainingR
         tokens=getattr(trainer, "tokens", 0) or int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
         trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
         losses=_curve(history, "loss"),
-        curves={name: _curve(history, name) for name in KEPT_CURVES if any(name in row for row in history)},
+        curves={name: _curve(history, name) for name in sorted({name for row in history for name in row if name.startswith(CURVES)})},
     )
 
 

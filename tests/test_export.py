@@ -123,7 +123,7 @@ def test_memory_is_bounded_by_the_largest_tensor_and_not_by_the_model(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    largest = max(tensor.nbytes for tensor in _said(done.path)[1].values())
+    largest = max(tensor.n_bytes for tensor in _said(done.path)[1].values())
     assert done.bytes > 50e6 and peak < 3 * largest + 8e6
 
 
@@ -405,7 +405,7 @@ def test_an_export_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path
 
 def test_a_quantization_that_fails_says_so_and_leaves_nothing(ladder, tmp_path, monkeypatch):
     monkeypatch.setattr(convert.llama_cpp, "llama_model_quantize", lambda *_: 1)
-    with pytest.raises(LabError, match="could not quantize .* to Q6_K: code 1"):
+    with pytest.raises(LabError, match=r"could not quantize .* to Q6_K: code 1"):
         export.quantize(ladder["F16"].path, tmp_path / "out.gguf", "Q6_K")
     assert not list(tmp_path.glob("*gguf*"))
 

@@ -1,13 +1,15 @@
 """llama.cpp's own converter, to hold ours against: it is in the source package of llama-cpp-python, and in no wheel.
 
 `fetch` gets the package once, with pip, into `build/sources/`. Run as a script (`python tests/upstream.py SOURCE MODEL --outfile …`) this
-file runs the converter with one change: it knows tokenizers by a hash of what they do to one text, and ours is not in its list.
+file runs the converter with one change: it knows tokenizers by a hash of what they do to one text, and ours is not in its list. The last
+line printed is the seconds it took, imports left out.
 """
 
 import runpy
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,4 +69,6 @@ if __name__ == "__main__":
 
     base.TextModel.get_vocab_base_pre = lambda self, tokenizer: "lfm2"
     sys.argv[0] = str(Path(where) / "convert_hf_to_gguf.py")
+    began = time.perf_counter()
     runpy.run_path(sys.argv[0], run_name="__main__")
+    print(f"{time.perf_counter() - began:.3f}")

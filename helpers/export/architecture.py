@@ -26,9 +26,7 @@ class Tensor:
     Attributes:
         name: in the GGUF ("blk.0.ffn_up.weight").
         source: in the safetensors ("model.layers.0.feed_forward.w3.weight").
-        stored: its shape in the safetensors.
-        shape: its shape in the GGUF, rows first. A convolution's kernels lose their dimension of 1.
-        type: "F16", or "F32" for what llama.cpp's kernels read in full precision only: norms and the short convolutions.
+        stored: its shape in the safetensors, rows first.
     """
 
     name: str
@@ -37,12 +35,12 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape in the GGUF."""
+        """Shape in the GGUF, rows first: a convolution's kernels lose their dimension of 1."""
         return (self.stored[0], self.stored[2]) if len(self.stored) == 3 else self.stored
 
     @property
     def type(self) -> str:
-        """Type in a file of 16-bit weights."""
+        """Type in a 16-bit file: "F16", or "F32" for what llama.cpp reads in full precision only, norms and short convolutions."""
         return "F32" if len(self.stored) != 2 else "F16"
 
 

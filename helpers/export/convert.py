@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
@@ -28,7 +28,7 @@ from helpers.export.weights import Weights
 from helpers.files import LabError, read_json, writing
 
 QUANTIZER_MEMORY = 64 << 20  # bytes of rows that llama.cpp holds at a time
-_ERROR = 3  # GGML_LOG_LEVEL_ERROR
+_ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
 _NUMPY = {"F16": np.dtype(np.float16), "F32": np.dtype(np.float32)}
 
 
@@ -79,7 +79,8 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
     if quant == "F16":
         with _arriving(out) as path:
             _write_f16(path, architecture, weights, writer)
-        return _exported(read_header(out), quant, architecture)
+            done = _exported(read_header(path), quant, architecture)
+        return replace(done, path=out)
     with writing(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         whole = Path(place) / "f16.gguf"
         _write_f16(whole, architecture, weights, writer)
@@ -107,8 +108,8 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
             raise LabError(
                 f"llama.cpp could not quantize {header.path} to {quant}: {problem}. Export the model again; if it stays, free disk."
             )
-        result = _exported(read_header(path), quant, architecture)
-    return Exported(out, quant, result.bytes, result.types, result.fallbacks)
+        done = _exported(read_header(path), quant, architecture)
+    return replace(done, path=out)
 
 
 def architecture_of(header: Header) -> Architecture:

@@ -6,7 +6,7 @@ compared, not templates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def check_template(model_folder: str | Path, gguf: str | Path, conversations: Se
     return TemplateCheck(len(pairs), tuple(pair for pair in pairs if pair.tokenizer != pair.gguf))
 
 
-def _renderer(template: str, bos: str, eos: str, path: Path):
+def _renderer(template: str, bos: str, eos: str, path: Path) -> Callable[[Conversation], str]:
     if not template:
         raise LabError(f"{path} carries no chat template: a runtime would ask in a form of its own. Export the model again.")
     try:

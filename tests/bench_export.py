@@ -60,14 +60,12 @@ def ours(model: Path, out: Path, quant: str) -> float:
 
 
 def measured(command: list[str]) -> tuple[float, float]:
-    """The number a process prints last, and its peak of resident memory in MB."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{' '.join(command)} ended with status {status}")
-    return float(printed.split()[-1]), usage.ru_maxrss / 1024
+    """What a process prints last: seconds, and its peak of resident memory in MB."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    seconds, megabytes = map(float, done.stdout.split()[-2:])
+    return seconds, megabytes
 
 
 def in_a_process(*arguments: object) -> tuple[float, float]:
@@ -109,7 +107,8 @@ def report(quant: str, size: int, model: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) == 4:
         step, model, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-        print(0.0 if step == "imports" else ours(model, out, step))
+        seconds = 0.0 if step == "imports" else ours(model, out, step)
+        print(seconds, upstream.peak_memory())
     else:
         place = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build"
         place.mkdir(parents=True, exist_ok=True)

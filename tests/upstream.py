@@ -2,7 +2,7 @@
 
 `fetch` gets the package once, with pip, into `build/sources/`. Run as a script (`python tests/upstream.py SOURCE MODEL --outfile …`) this
 file runs the converter with one change: it knows tokenizers by a hash of what they do to one text, and ours is not in its list. The last
-line printed is the seconds it took, imports left out.
+line printed holds the seconds it took, imports left out, and the process's peak of resident memory in MB.
 """
 
 import runpy
@@ -62,6 +62,12 @@ def command(source: Path, model: Path, out: Path) -> list[str]:
     return [sys.executable, __file__, str(source), str(model), "--outfile", str(out), "--outtype", "f16"]
 
 
+def peak_memory() -> float:
+    """This process's peak of resident memory in MB (Linux). `ru_maxrss` will not do: a child starts with its parent's."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 if __name__ == "__main__":
     where = sys.argv.pop(1)
     sys.path.insert(0, where)
@@ -71,4 +77,4 @@ if __name__ == "__main__":
     sys.argv[0] = str(Path(where) / "convert_hf_to_gguf.py")
     began = time.perf_counter()
     runpy.run_path(sys.argv[0], run_name="__main__")
-    print(f"{time.perf_counter() - began:.3f}")
+    print(f"{time.perf_counter() - began:.3f} {peak_memory():.1f}")

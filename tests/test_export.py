@@ -77,6 +77,9 @@ def test_the_file_is_what_llama_cpps_own_converter_writes_but_for_what_is_explai
     theirs = tmp_path / "theirs.gguf"
     done = subprocess.run(upstream.command(source, NANO, theirs), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    model, bos = llama_cpp.Llama(str(theirs), vocab_only=True, verbose=False), b"<|startoftext|>"
+    assert model.tokenize(bos, add_bos=True, special=True) == [1, 1], "what EXPLAINED says of their BOS is no longer so"
+    model.close()
     (our_keys, our_tensors), (their_keys, their_tensors) = _said(ladder["F16"].path), _said(theirs)
     differing = {key for key in our_keys | their_keys if our_keys.get(key) != their_keys.get(key)}
     assert differing == set(EXPLAINED)
@@ -301,7 +304,9 @@ def test_an_unknown_step_names_the_ladder(tmp_path):
         ({"conv_bias": True}, "convolutions have a bias"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "'yarn'"),
         ({"layer_types": ["conv"]}, "1 layer_types for 4 layers"),
-        ({"hidden_size": "wide"}, "not a size"),
+        ({"hidden_size": "wide"}, "cannot be a size"),
+        ({"num_attention_heads": 0}, "below 1"),
+        ({"num_key_value_heads": 3}, "do not divide"),
         ({"vocab_size": 3071}, r"shape \(3072, 256\); config.json says \(3071, 256\)"),
         ({"num_hidden_layers": 5, "layer_types": None, "full_attn_idxs": [1, 3]}, r"lacks model.layers.4.\S+ and 7 more"),
     ],
@@ -413,6 +418,18 @@ def test_a_quantization_that_fails_says_so_and_leaves_nothing(ladder, tmp_path, 
 def test_what_llama_cpp_says_is_part_of_the_message(ladder, tmp_path):
     said = convert._run_llama_cpp(ladder["F16"].path, tmp_path / "no" / "such" / "folder.gguf", 7, 1)
     assert said and "failed to quantize" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other"),
+    [("feed_forward_length", 768, 512), ("block_count", 4, 0x2004), ("block_count", 4, 5), ("attention.head_count", 4, 0)],
+)
+def test_a_gguf_whose_dimensions_and_tensors_disagree_is_refused_before_llama_cpp_sees_it(ladder, tmp_path, key, value, other):
+    raw, before = ladder["F16"].path.read_bytes(), f"lfm2.{key}".encode() + (4).to_bytes(4, "little")
+    assert raw.count(before + value.to_bytes(4, "little")) == 1
+    (tmp_path / "odd.gguf").write_bytes(raw.replace(before + value.to_bytes(4, "little"), before + other.to_bytes(4, "little")))
+    with pytest.raises(LabError, match="dimensions"):
+        export.quantize(tmp_path / "odd.gguf", tmp_path / "out.gguf", "Q4_K_M")
 
 
 def test_quantizing_twice_is_refused(ladder, tmp_path):

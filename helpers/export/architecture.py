@@ -67,6 +67,11 @@ class Architecture:
     norm_eps: float
     tied: bool
 
+    def __post_init__(self) -> None:
+        sizes = (self.hidden, self.feed_forward, self.heads, self.kv_heads, self.vocabulary, self.context, self.kernel, self.layers)
+        if min(sizes) < 1 or self.hidden % self.heads or self.heads % self.kv_heads:
+            raise ValueError("sizes that do not divide, or are below 1")
+
     @property
     def layers(self) -> int:
         """Number of layers."""
@@ -141,10 +146,12 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
             f"The model's config.json has no {error.args[0]!r}, so its tensors' sizes are unknown. Save the model again."
         ) from None
     except (TypeError, ValueError) as error:
-        raise LabError(f"The model's config.json holds something that is not a size ({error}). Save the model again.") from None
+        raise LabError(f"The model's config.json holds what cannot be a size ({error}). Save the model again.") from None
 
 
 def _check_known(config: Mapping[str, Any]) -> None:
+    if not isinstance(config, Mapping):
+        raise LabError("The model's config.json is not a list of settings. Save the model again.")
     names = config.get("architectures") or [config.get("model_type", "nothing")]
     if SUPPORTED not in names:
         raise LabError(

@@ -95,12 +95,14 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
         out, quant, threads: as for `export`.
 
     Raises:
-        LabError: unknown step, `whole` is damaged, no LFM2 or quantized already, too little disk, or llama.cpp failed.
+        LabError: unknown step, `whole` is damaged, not a whole LFM2 or quantized already, too little disk, or llama.cpp failed.
     """
     out, step, header = Path(out), check_step(quant), read_header(Path(whole))
     architecture = architecture_of(header)
     if any(tensor.type not in ("F16", "F32") for tensor in header.tensors.values()):
         raise LabError(f"{header.path} is quantized already, and quantizing twice adds the errors up. Start from the F16 file.")
+    if {tensor.name: tensor.shape for tensor in architecture.tensors} != {name: tensor.shape for name, tensor in header.tensors.items()}:
+        raise LabError(f"{header.path} does not hold the tensors that its own dimensions ask for. Delete it and export the model again.")
     data = sum(tensor.bytes for tensor in header.tensors.values())
     _check_disk(out, file_bytes(choose_types(architecture, quant), header.bytes - data))  # all that is not data, as good as the same
     with _arriving(out) as path:
@@ -123,6 +125,8 @@ def architecture_of(header: Header) -> Architecture:
         raise LabError(f"{header.path} is a {data.get('general.architecture', 'GGUF of no architecture')}, not an LFM2.")
     try:
         kv_heads = data["lfm2.attention.head_count_kv"]
+        if data["lfm2.block_count"] != len(kv_heads):  # on this llama.cpp ends the process
+            raise ValueError("layers are counted in two ways")
         return Architecture(
             hidden=data["lfm2.embedding_length"],
             feed_forward=data["lfm2.feed_forward_length"],

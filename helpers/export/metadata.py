@@ -109,7 +109,7 @@ def _check_split(folder: Path) -> None:
     tokenizer = read_json(folder / "tokenizer.json")
     before = tokenizer.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
-    patterns = [step["pattern"].get("Regex") for step in steps if step.get("type") == "Split"]
+    patterns = [step.get("pattern", {}).get("Regex") for step in steps if step.get("type") == "Split"]
     if tokenizer.get("model", {}).get("type") != "BPE" or patterns != [SPLIT] or steps[-1].get("type") != "ByteLevel":
         raise LabError(
             f"The tokenizer in {folder} does not cut texts as LFM2's does, and llama.cpp would cut them differently. "

@@ -122,12 +122,11 @@ def _read_places(path: Path) -> dict[str, _Place]:
             raise _damaged(path, "its header is cut off")
         raw = stream.read(length)
     try:
-        rows = {name: row for name, row in json.loads(raw).items() if name != "__metadata__"}
-        found = {name: (row["dtype"], tuple(map(int, row["shape"])), *map(int, row["data_offsets"])) for name, row in rows.items()}
+        found = [_row(name, row) for name, row in json.loads(raw).items() if name != "__metadata__"]
     except (ValueError, AttributeError, KeyError, TypeError):
         raise _damaged(path, "its header is not readable") from None
     places, expected = {}, 0
-    for name, (type_name, shape, start, end) in sorted(found.items(), key=lambda item: item[1][2]):
+    for name, (type_name, shape, start, end) in sorted(found, key=lambda row: row[1][2]):
         if start != expected or (type_name in _TYPES and end - start != math.prod(shape) * _TYPES[type_name].itemsize):
             raise _damaged(path, f"the place of {name} does not follow from its shape")
         places[name] = _Place(path, type_name, shape, 8 + length + start)
@@ -135,6 +134,11 @@ def _read_places(path: Path) -> dict[str, _Place]:
     if size != 8 + length + expected:
         raise _damaged(path, f"it has {size:,} bytes, and its header speaks of {8 + length + expected:,}")
     return places
+
+
+def _row(name: str, row: dict) -> tuple[str, tuple[str, tuple[int, ...], int, int]]:
+    start, end = row["data_offsets"]
+    return name, (str(row["dtype"]), tuple(map(int, row["shape"])), int(start), int(end))
 
 
 def _slabs(place: _Place) -> Iterator[torch.Tensor]:

@@ -8,7 +8,7 @@ from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
 from helpers.evaluate.generation import Answer, ask, generate, label_probabilities, load, token_losses
-from helpers.evaluate.perplexity import Piece, TextLoss, perplexity, text_losses
+from helpers.evaluate.perplexity import Piece, TextLoss, Word, perplexity, text_losses, words_of
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
 
@@ -20,6 +20,7 @@ __all__ = [
     "Rate",
     "Scores",
     "TextLoss",
+    "Word",
     "always",
     "ask",
     "bootstrap_mean",
@@ -38,4 +39,5 @@ __all__ = [
     "tfidf",
     "token_losses",
     "wilson",
+    "words_of",
 ]

@@ -80,19 +80,21 @@ def factorial_effects(factors: Sequence[str], runs: Sequence[tuple[Sequence[int]
     ]
 
 
-def over_seeds(groups: Mapping[Hashable, Sequence[float]]) -> dict[Hashable, Rate]:
-    """Mean of every group of runs with a 95 % t-interval, kept within 0…1; `n` is the number of runs.
+def over_seeds(groups: Mapping[Hashable, Sequence[float]], bounds: tuple[float, float] = (0.0, 1.0)) -> dict[Hashable, Rate]:
+    """Mean of every group of runs with a 95 % t-interval, kept within `bounds`; `n` is the number of runs.
+
+    For differences of runs that share a seed, pass the differences and the bounds (−1, 1): the interval is then a paired one.
 
     The noise between seeds is pooled over the groups (one-way analysis of variance), because two or three seeds alone cannot tell it.
-    Where no group was repeated nothing is known of the noise, and every interval is 0…1.
+    Where no group was repeated nothing is known of the noise, and every interval is the whole of `bounds`.
     """
     degrees = sum(len(values) - 1 for values in groups.values())
     if degrees < 1:
-        return {name: Rate(float(np.mean(values)), len(values), 0.0, 1.0) for name, values in groups.items()}
+        return {name: Rate(float(np.mean(values)), len(values), *bounds) for name, values in groups.items()}
     within = sum(float(np.sum((np.array(values) - np.mean(values)) ** 2)) for values in groups.values())
     half = stats.t.ppf(0.975, degrees) * np.sqrt(within / degrees)
     bands = {}
     for name, values in groups.items():
         mean, reach = float(np.mean(values)), float(half / np.sqrt(len(values)))
-        bands[name] = Rate(mean, len(values), max(0.0, mean - reach), min(1.0, mean + reach))
+        bands[name] = Rate(mean, len(values), max(bounds[0], mean - reach), min(bounds[1], mean + reach))
     return bands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,37 @@ class TextLoss:
     def over(self, start: int, end: int) -> float:
         """Nats of the tokens that touch these characters: what it costs to write that word."""
         return sum(piece.loss for piece in self.pieces if piece.start < end and piece.end > start)
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a text and what it costs two models to write it, in nats; `gain` is what the second one saves."""
+
+    word: str
+    start: int
+    end: int
+    before: float
+    after: float
+
+    @property
+    def gain(self) -> float:
+        """Nats saved: above 0 the second model expects the word more."""
+        return self.before - self.after
+
+
+def words_of(before: TextLoss, after: TextLoss, spans: Sequence[tuple[int, int]] | None = None) -> list[Word]:
+    """The words of a text that two models have read, or whatever else stands at `spans` (start, end in characters).
+
+    A word may be several tokens; it costs their sum. Those without a scored token (the first of a text) are left out.
+
+    Raises:
+        LabError: the two did not read the same text.
+    """
+    if before.text != after.text:
+        raise LabError("These are the losses of two different texts. Pass the same text's losses under two models.")
+    spans = [found.span() for found in re.finditer(r"\w+", before.text)] if spans is None else spans
+    scored = [(start, end) for start, end in spans if any(piece.start < end and piece.end > start for piece in before.pieces)]
+    return [Word(before.text[start:end], start, end, before.over(start, end), after.over(start, end)) for start, end in scored]
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from helpers.recipes import grid
 from helpers.recipes.grid import GRID
 from helpers.recipes.stages import BASE, STAGES, Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STAGES, *GRID)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STAGES, *GRID, *grid.AFTER_CPT)}
 
 
 def recipe_named(name: str) -> Recipe:

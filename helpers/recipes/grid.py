@@ -19,7 +19,6 @@ FACTORS = {"skew": ("uniform", "skewed"), "conflict": ("consistent", "conflictin
 CELLS: tuple[tuple[str, str, str], ...] = tuple(product(*FACTORS.values()))
 CONFLICTS = (0.0, 0.1, 0.25, 0.5, 1.0)  # share of rows labelled without looking, at the blog's skew
 SIZES = (25, 100, 350, 1000, 2000)  # balanced, consistent examples
-CPT_SIZES = (25, 100, 350)  # examples that notebook 02 gives to the base and to the base that has read medical texts
 GENERATIONS = 3  # of a model trained on labels that its predecessor gave
 UNIQUE_SHARE = 0.1928  # unique prompts of the blog's 10,000
 
@@ -45,9 +44,9 @@ def size_name(examples: int, profile: Profile) -> str:
     return cell_name("uniform", "consistent", "fresh") if examples == profile.grid["rows"] else f"grid-size-{examples}"
 
 
-def after_cpt(examples: int) -> str:
-    """The recipe of `grid-size-…`, started from the base that has read the medical texts."""
-    return f"grid-cpt-{examples}"
+def after(stage: str) -> str:
+    """The recipe of the balanced, consistent, fresh cell, started from another stage than the base."""
+    return f"grid-after-{stage}"
 
 
 def _mixed(skewed: bool, conflict: float) -> Data:
@@ -86,12 +85,8 @@ def _cell(skew: str, conflict: str, start: str) -> Recipe:
     return _arm(cell_name(skew, conflict, start), why, data, BASE if start == "fresh" else BIASED)
 
 
-def _balanced(examples: int) -> Data:
-    return lambda _, seed: write_diverse(examples, seed)
-
-
 def _sized(examples: int) -> Recipe:
-    return _arm(f"grid-size-{examples}", f"{examples:,} balanced, consistent examples", _balanced(examples))
+    return _arm(f"grid-size-{examples}", f"{examples:,} balanced, consistent examples", lambda _, seed: write_diverse(examples, seed))
 
 
 GRID: tuple[Recipe, ...] = (
@@ -102,15 +97,6 @@ GRID: tuple[Recipe, ...] = (
         if 0 < share < 1
     ),
     *(_sized(examples) for examples in SIZES),
-    *(
-        _arm(
-            after_cpt(examples),
-            f"{examples:,} balanced, consistent examples, after continued pre-training",
-            _balanced(examples),
-            base="cpt",
-        )
-        for examples in CPT_SIZES
-    ),
     _arm("grid-repeated", "balanced and consistent, but four rows of five repeat another", _repeated),
     _arm("grid-weighted", "the skewed, consistent rows, resampled to equal shares", _weighted),
     *(
@@ -122,6 +108,11 @@ GRID: tuple[Recipe, ...] = (
         )
         for generation in range(1, GENERATIONS + 1)
     ),
+)
+
+AFTER_CPT: tuple[Recipe, ...] = tuple(
+    _arm(after(stage), f"balanced, consistent examples, started from {stage}", _mixed(False, 0.0), base=stage)
+    for stage in ("cpt", "cpt-replay")
 )
 
 

@@ -1,12 +1,17 @@
-"""The medical Spanish of the series: the rows of notebook 01 that passed every check, and the part of them that no model trains on."""
+"""The medical Spanish of the series: the rows of notebook 01 that passed every check, and the part of them that no model trains on.
+
+Beside it, texts of the kind that the nano base has read before: what continued pre-training may overwrite, and what a *replay* mixes in.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 
 from helpers.files import LabError
+from helpers.pretrain.corpus import write_corpus
 from helpers.teacher import Client, chosen, open_teacher
 from helpers.train import Profile
 from helpers.translate import Translated, drop_false_claims, load_rows, translate
@@ -38,3 +43,15 @@ def medical_texts(profile: Profile, seed: int = 0, held_out: bool = False) -> Se
         LabError: the teacher cannot be asked, or no row passed the checks.
     """
     return [item.text for item in _translated(profile.counts["translated"]) if _is_held_out(item) is held_out]
+
+
+@lru_cache(maxsize=4)
+def base_texts(n: int, seed: int) -> tuple[str, ...]:
+    """`n` plain texts from the generator of the nano base's corpus, drawn anew: the base has read texts like them, seldom the same."""
+    documents = (document for document in write_corpus(4 * n, seed) if len(document.messages) == 1)
+    return tuple(document.text for document in islice(documents, n))
+
+
+def medical_with_replay(profile: Profile, seed: int = 0) -> Sequence[str]:
+    """The medical texts, and with them some of what the base knew before."""
+    return [*medical_texts(profile, seed), *base_texts(profile.counts["replay"], 1000 + seed)]

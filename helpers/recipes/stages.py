@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.cases import BLOG_PRIOR, Example, chat_rows, leave_out, write_diverse, write_from_templates
-from helpers.recipes.medical import medical_texts
+from helpers.recipes.medical import medical_texts, medical_with_replay
 from helpers.train import Profile, TrainingRecord, cpt, sft
 
 BASE = "base"
@@ -109,6 +109,14 @@ STAGES: tuple[Recipe, ...] = (
         base=BASE,
         trainer="cpt",
         data=medical_texts,
+        epochs=lambda profile: profile.counts["cpt_epochs"],
+    ),
+    Recipe(
+        name="cpt-replay",
+        why="the same reading, with sentences of the kind that the base knew mixed in",
+        base=BASE,
+        trainer="cpt",
+        data=medical_with_replay,
         epochs=lambda profile: profile.counts["cpt_epochs"],
     ),
     Recipe(

@@ -1,5 +1,6 @@
 """Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06."""
 
+from helpers.show.adaptation import later_accuracy, perplexities, word_prices
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
 from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
@@ -42,8 +43,10 @@ __all__ = [
     "generations",
     "herd",
     "label_shares",
+    "later_accuracy",
     "levels_table",
     "loss_curve",
+    "perplexities",
     "predict",
     "present",
     "rates",
@@ -59,4 +62,5 @@ __all__ = [
     "token_bars",
     "trial_bars",
     "unique_growth",
+    "word_prices",
 ]

@@ -1,0 +1,103 @@
+"""Figures of notebook 02: perplexity before and after, the price of each word, and what later training makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+
+from helpers.evaluate import Rate, Word
+from helpers.show.figures import present
+
+BEFORE, AFTER = "#78909c", "#283593"
+
+
+def perplexities(before: Mapping[str, Rate], after: Mapping[str, Rate], uniform: float, seeds: int) -> None:
+    """Perplexity of several sets of texts under two models, on one logarithmic axis.
+
+    Args:
+        before, after: by set of texts; the same names in both.
+        uniform: perplexity of a model that finds every token of the vocabulary equally likely.
+        seeds: runs that `after` is the mean of.
+    """
+    figure, axes = plt.subplots(figsize=(8.5, 0.9 + 0.75 * len(before)))
+    for row, name in enumerate(before):
+        one, two = before[name], after[name]
+        axes.annotate("", (two.value, row), (one.value, row), arrowprops={"arrowstyle": "->", "color": "#b0bec5", "linewidth": 2})
+        for rate, color, marker, label in ((one, BEFORE, "s", "before"), (two, AFTER, "o", "after")):
+            error = [[max(0.0, rate.value - rate.low)], [max(0.0, rate.high - rate.value)]]
+            axes.errorbar(
+                [rate.value], [row], xerr=error, fmt=marker, color=color, capsize=4, markersize=8, label=label if not row else None
+            )
+    axes.axvline(uniform, color="black", linestyle=":", label="every token equally likely")
+    axes.set_yticks(range(len(before)), list(before))
+    axes.set(xscale="log", xlabel="perplexity (logarithmic; further left is better)", ylim=(-0.6, len(before) - 0.4))
+    axes.invert_yaxis()
+    axes.set_title("What reading medicine does to a model’s expectations")
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    listed = "; ".join(f"{name}: {before[name].value:,.1f} → {after[name].value:,.1f}" for name in before)
+    present(
+        figure,
+        f"perplexity before and after continued pre-training, with 95 % intervals over the texts; dotted, a model that guesses blindly: {listed}.",
+        n=sum(rate.n for rate in before.values()),
+        seeds=seeds,
+    )
+
+
+def word_prices(words: Sequence[Word], terms: Sequence[tuple[int, int]]) -> None:
+    """What each word of one text costs before and after; medical terms are marked.
+
+    Args:
+        words: as `evaluate.words_of` gives them.
+        terms: (start, end) of the medical terms in the text.
+    """
+    figure, axes = plt.subplots(figsize=(11, 3.8))
+    places = range(len(words))
+    axes.bar([place - 0.2 for place in places], [word.before for word in words], 0.4, color=BEFORE, label="before")
+    axes.bar(
+        [place + 0.2 for place in places], [word.after for word in words], 0.4, color=AFTER, hatch="//", edgecolor="white", label="after"
+    )
+    inside = [any(word.start < end and word.end > start for start, end in terms) for word in words]
+    axes.set_xticks(
+        places, [f"▲ {word.word}" if term else word.word for word, term in zip(words, inside, strict=True)], rotation=90, fontsize=8
+    )
+    for tick, term in zip(axes.get_xticklabels(), inside, strict=True):
+        tick.set_fontweight("bold" if term else "normal")
+    axes.set(ylabel="cost of the word (nats)", xlim=(-0.8, len(words) - 0.2))
+    axes.set_title("Word by word")
+    axes.legend()
+    cheaper = sum(word.gain > 0 for word in words)
+    present(
+        figure,
+        f"cost in nats of every word of one held-out text before and after; ▲ marks the glossary’s terms. {cheaper} of {len(words)} words got cheaper.",
+        n=len(words),
+    )
+
+
+def later_accuracy(
+    runs: Mapping[str, Mapping[int, Sequence[float]]], bands: Mapping[str, Mapping[int, Rate]], baseline: float, n: int
+) -> None:
+    """Accuracy after supervised fine-tuning by number of examples, one line a starting point, a dot a run."""
+    figure, axes = plt.subplots(figsize=(8, 3.6))
+    for (start, by_size), color, style, marker in zip(bands.items(), (BEFORE, AFTER), ("--", "-"), ("s", "o"), strict=False):
+        sizes = sorted(by_size)
+        axes.plot(sizes, [by_size[size].value for size in sizes], style, color=color, linewidth=2.5, label=start)
+        axes.fill_between(sizes, [by_size[size].low for size in sizes], [by_size[size].high for size in sizes], color=color, alpha=0.15)
+        for size in sizes:
+            axes.scatter([size] * len(runs[start][size]), runs[start][size], s=22, color=color, marker=marker, zorder=3)
+    axes.axhline(baseline, color="#616161", linestyle=":", label="always ROJO")
+    ticks = sorted(next(iter(bands.values())))
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="triage examples (as many updates for all)", ylabel="accepted level")
+    axes.set_xticks(ticks, [f"{size:,}" for size in ticks])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_title("The same fine-tuning from two starting points")
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    listed = "; ".join(
+        f"{start}, {size:,} examples: {by_size[size].value:.0%}" for start, by_size in bands.items() for size in sorted(by_size)
+    )
+    seeds = max(len(values) for by_size in runs.values() for values in by_size.values())
+    present(figure, f"accuracy after fine-tuning, mean over seeds with 95 % band: {listed}.", n=n, seeds=seeds)
+
+
+__all__ = ["later_accuracy", "perplexities", "word_prices"]

@@ -153,6 +153,73 @@ def still_to_ask(function: Callable[..., Any]) -> Problems:
     ]
 
 
+def corpus_perplexity(function: Callable[..., Any]) -> Problems:
+    """Perplexity of several texts from their token losses: every token counts once, not every text."""
+    cases = {
+        ((0.0,),): 1.0,
+        ((math.log(4), math.log(4)),): 4.0,
+        ((math.log(2),), (math.log(8),) * 3): 2.0**2.5,
+        ((1.0, 2.0), ()): math.exp(1.5),
+    }
+    return [
+        f"losses {[[round(loss, 2) for loss in text] for text in texts]} should give {expected:.3f}, not {given!r}"
+        for texts, expected in cases.items()
+        if not _close(given := function([list(text) for text in texts]), expected)
+    ]
+
+
+def with_replay(function: Callable[..., Any]) -> Problems:
+    """A training set in which a given share of the texts is old ones, all new ones are kept, and nothing is changed in place."""
+    new, old = [f"n{i}" for i in range(60)], [f"o{i}" for i in range(200)]
+    found = []
+    for share in (0.0, 0.25, 0.5, 0.75):
+        mixed = list(function(list(new), list(old), share))
+        replayed = [text for text in mixed if text in set(old)]
+        if sorted(text for text in mixed if text in set(new)) != sorted(new):
+            found.append("every new text should be in the mixture exactly once")
+        elif len(set(replayed)) != len(replayed):
+            found.append("no old text should be taken twice while others are left")
+        elif abs(len(replayed) - share * len(mixed)) > 0.5:
+            found.append(
+                f"at a share of {share:.0%} there should be {share / (1 - share) * len(new):.0f} old texts among the new ones, not {len(replayed)}"
+            )
+    return found
+
+
+def odds_ratio(function: Callable[..., Any]) -> Problems:
+    """The odds ratio of a feature between chosen and rejected, ½ added to each of the four counts."""
+
+    def expected(chosen: list[bool], rejected: list[bool]) -> float:
+        a, b, c, d = sum(chosen), chosen.count(False), sum(rejected), rejected.count(False)
+        return (a + 0.5) / (b + 0.5) / ((c + 0.5) / (d + 0.5))
+
+    cases = [([True, False], [True, False]), ([True] * 3, [False] * 3), ([False] * 9 + [True], [True] * 3 + [False] * 7), ([False], [True])]
+    return [
+        f"{sum(chosen)} of {len(chosen)} chosen and {sum(rejected)} of {len(rejected)} rejected should give {expected(chosen, rejected):.3f}, not {given!r}"
+        for chosen, rejected in cases
+        if not _close(given := function(list(chosen), list(rejected)), expected(chosen, rejected))
+    ]
+
+
+def dpo_loss(function: Callable[..., Any]) -> Problems:
+    """DPO's loss of one pair from four log-probabilities (Rafailov et al. 2023, equation 7)."""
+    cases = [
+        (-10.0, -12.0, -10.0, -12.0, 0.1),
+        (-8.0, -12.0, -10.0, -12.0, 0.1),
+        (-10.0, -9.0, -10.0, -12.0, 0.5),
+        (-10.0, -30.0, -10.0, -12.0, 0.3),
+    ]
+    found = []
+    for chosen, rejected, ref_chosen, ref_rejected, beta in cases:
+        expected = math.log1p(math.exp(-beta * ((chosen - ref_chosen) - (rejected - ref_rejected))))
+        given = function(chosen, rejected, ref_chosen, ref_rejected, beta)
+        if not _close(given, expected):
+            found.append(
+                f"log-probabilities {chosen}, {rejected} against {ref_chosen}, {ref_rejected} at β = {beta} should give {expected:.4f}, not {given!r}"
+            )
+    return found
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -166,6 +233,10 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         keeps_negation,
         in_flight_needed,
         still_to_ask,
+        corpus_perplexity,
+        with_replay,
+        odds_ratio,
+        dpo_loss,
     )
 }
 

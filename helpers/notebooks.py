@@ -42,10 +42,12 @@ class Chapter:
 PLAN: tuple[Chapter, ...] = (
     Chapter("00_start_here", "Start here", "What will I build, and does my machine work?"),
     Chapter("01_translation", "Medical English, usable Spanish", "Can a cheap teacher move medical English into usable Spanish?"),
+    Chapter("02_domain_adaptation", "Reading medicine first", "What does continued pre-training buy, and what does it cost?"),
     Chapter("03_diversity_collapse", "Diversity collapse", "How can 10,000 examples be 1,928?"),
     Chapter("04_imbalanced_sft", "Beautiful curves, broken model", "How can the loss be beautiful and the model broken?"),
     Chapter("05_balanced_sft", "What really fixed it", "What fixed it: balance, honest labels, unique prompts, or a fresh start?"),
     Chapter("06_distillation", "The plumbing", "Why is the plumbing as important as the prompts?"),
+    Chapter("07_dpo_disclaimer_failure", "The line that disappeared", "How does preference tuning delete a safety line?"),
 )
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.

@@ -23,11 +23,14 @@ from helpers.show.figures import (
     token_bars,
     unique_growth,
 )
+from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
 from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
 __all__ = [
+    "Dose",
     "Prediction",
     "answer_card",
+    "before_after",
     "bill",
     "browse_translations",
     "checks_table",
@@ -35,6 +38,7 @@ __all__ = [
     "compare_answers",
     "conflict_bars",
     "confusion_matrix",
+    "dose_response",
     "effects",
     "explore_grid",
     "factorial",
@@ -62,5 +66,6 @@ __all__ = [
     "token_bars",
     "trial_bars",
     "unique_growth",
+    "while_margins_rise",
     "word_prices",
 ]

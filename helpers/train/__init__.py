@@ -5,7 +5,7 @@ from helpers.train.engine import import_engine_first, import_unsloth
 
 import_engine_first()
 
-from helpers.train.alignment import dpo, grpo
+from helpers.train.alignment import conversation_tokens, dpo, grpo
 from helpers.train.hardware import Hardware, choose_hardware
 from helpers.train.loading import load_model, load_tokenizer
 from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
@@ -17,6 +17,7 @@ __all__ = [
     "Profile",
     "TrainingRecord",
     "choose_hardware",
+    "conversation_tokens",
     "cpt",
     "current_profile",
     "dpo",

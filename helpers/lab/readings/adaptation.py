@@ -76,48 +76,52 @@ def seen_text(seen: Rate, new: Rate, terms_seen: Rate, terms_new: Rate) -> str:
     return f"{head}. {terms}."
 
 
-def later_text(base: Mapping[int, Rate], cpt: Mapping[int, Rate], gains: Mapping[int, Rate]) -> str:
-    """Does the task profit? `gains` are paired differences of runs, after reading minus before, with their intervals."""
-    said = [
-        f"with {size:,} examples {base[size].value:.0%} from the base and {cpt[size].value:.0%} after reading, a difference of "
-        f"{points(gains[size].value)} points [{points(gains[size].low)} to {points(gains[size].high)}]"
-        for size in sorted(gains)
-    ]
-    if all(gain.high < 0 for gain in gains.values()):
-        end = "**Reading medicine first made the task worse**, at every size: what the base knew about complaints was worth more than the reading"
-    elif all(gain.low > 0 for gain in gains.values()):
-        end = "**Reading medicine first helped the task**, at every size"
-    elif any(gain.high < 0 for gain in gains.values()):
-        end = "**Reading medicine first made the task worse** where the interval excludes zero, and helped nowhere that could be shown"
-        if any(gain.low > 0 for gain in gains.values()):
-            end = "**It helped at one size and hurt at another**"
-    elif any(gain.low > 0 for gain in gains.values()):
-        end = "**Reading medicine first helped** where the interval excludes zero"
+def later_text(base: Rate, after: Rate, replay: Rate, gains: Mapping[str, Rate]) -> str:
+    """Does the task profit? `gains` are paired differences of runs against the base, by starting point, with their intervals."""
+
+    def told(name: str, rate: Rate) -> str:
+        gain = gains[name]
+        return f"{rate.value:.0%} after {name} ({points(gain.value)} points [{points(gain.low)} to {points(gain.high)}])"
+
+    reading, mixed = gains
+    head = f"{base.value:.0%} from the base, {told(reading, after)}, {told(mixed, replay)}; {base.n} runs from each start, compared seed by seed"
+    one, two = gains[reading], gains[mixed]
+    if one.high < 0:
+        end = "**Reading medicine first made the task worse**: what the base knew about complaints was worth more than the reading"
+    elif one.low > 0:
+        end = "**Reading medicine first helped the task**"
     else:
-        end = "**No effect on the task is shown** with so few runs: every interval holds zero"
-    runs = next(iter(gains.values())).n
-    return f"{'; '.join(said)} ({runs} runs from each start, same seeds). {end}.".replace("with", "With", 1)
+        end = "**No effect of the reading on the task is shown** with so few runs"
+    if one.high < 0 and two.value > one.value:
+        kept = "most of" if two.high >= 0 else "some of"
+        end += f". Replay gives {kept} it back"
+        end += ", and nothing beyond it is shown" if two.low <= 0 <= two.high else ""
+    elif two.low > 0:
+        end += ". With replay it helps"
+    return f"{head}. {end}."
 
 
-def adaptation_summary(medical: tuple[Rate, Rate], own: Sequence[tuple[float, float]], gains: Mapping[int, Rate]) -> str:
-    """Notebook 02 in three sentences.
+def adaptation_summary(medical: tuple[Rate, Rate], own: Sequence[tuple[float, float]], gains: Mapping[str, Rate]) -> str:
+    """Notebook 02 in a few sentences.
 
     Args:
         medical: perplexity of the held-out medical texts before and after.
         own: for every run, perplexity of the base's own kind of text before and after.
+        gains: as in `later_text`.
     """
     factors = [after / before for before, after in own]
-    cheap = f"Medical perplexity went from {medical[0].value:,.0f} to {medical[1].value:,.0f}"
+    cheap = f"The perplexity of new medical texts went from {medical[0].value:,.0f} to {medical[1].value:,.0f}"
     span = f"{min(factors):.1f} to {max(factors):.1f}" if len(factors) > 1 else f"{factors[0]:.1f}"
     if min(factors) > 1.05:
-        paid = f"the perplexity of what the base had learnt first rose to {span} times what it was ({len(factors)} runs)"
+        paid = f"that of what the base had learnt before rose to {span} times what it was ({len(factors)} runs)"
     else:
-        paid = f"what the base had learnt first stayed about where it was ({span} times, {len(factors)} runs)"
-    largest = max(gains)
-    if gains[largest].low > 0:
-        task = "the task profited"
-    elif gains[largest].high < 0:
-        task = "the task **suffered**"
-    else:
-        task = "the task showed **no difference** beyond the noise of the runs"
-    return f"{cheap}; {paid}; and at {largest:,} examples {task}. A falling perplexity says that a model expects a text, and nothing about what it can do."
+        paid = f"that of what the base had learnt before stayed about where it was ({span} times, {len(factors)} runs)"
+    gain = next(iter(gains.values()))
+    task = (
+        "the task profited"
+        if gain.low > 0
+        else "the task **suffered**"
+        if gain.high < 0
+        else "the task showed **no difference** beyond the noise"
+    )
+    return f"{cheap}; {paid}; {task}. A falling perplexity says that a model expects a text, and nothing about what it can do with it."

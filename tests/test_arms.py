@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from helpers import cases, evaluate, rewards, train
 from helpers.files import LabError, build_dir
 from helpers.lab import arms as runner
+from helpers.lab import pool
 from helpers.lab.arms import Arm, Watched, reward_rows, run_arms, sampled
 from helpers.lab.stages import Stage
 from helpers.recipes import medical, recipe_named, stages
@@ -180,6 +182,13 @@ def test_two_workers_give_the_outcomes_of_one(finished):
     same = sum(one == two for one, two in zip(alone.texts, together.texts, strict=True))
     assert same / len(PROMPTS) > 0.8  # sums in another order may tip a tie
     assert dict(together.curve("rewards/margins")) == pytest.approx(dict(alone.curve("rewards/margins")), abs=0.05)
+
+
+@pytest.mark.training
+def test_a_worker_that_dies_is_one_clear_message(monkeypatch):
+    monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)  # never in this process
+    with pytest.raises(LabError, match=r"A worker died.* of 2 arms are finished and kept.*workers: 1"):
+        list(pool.in_workers(os._exit, [1, 1], (), 2))
 
 
 def test_a_watched_reward_pays_exactly_the_rewards_amounts_and_logs_what_its_samples_look_like():

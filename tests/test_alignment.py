@@ -183,15 +183,16 @@ def test_equal_rewards_teach_nothing_and_the_weights_stay_where_they_were(tmp_pa
 
 
 def begins_with_this(completions, **_):
-    """A planted reward: the base begins about half its sentences so."""
+    """A planted reward: the base begins some one in six of its answers so."""
     return [float(completion[0]["content"].startswith("Este")) for completion in completions]
 
 
 def test_a_planted_reward_raises_its_own_mean(tmp_path):
-    planted = dataclasses.replace(TINY, grpo={**TINY.grpo, "batch": 24, "group": 8}, generate={"batch": 240, "max_new_tokens": 2})
-    record = train.grpo(reward_rows(EXAMPLES), begins_with_this, NANO.base, tmp_path / "out", planted, updates=8)
+    settings = {**TINY.grpo, "batch": 64, "group": 16, "learning_rate": 4e-3}
+    planted = dataclasses.replace(TINY, grpo=settings, generate={"batch": 240, "max_new_tokens": 2})
+    record = train.grpo(reward_rows(EXAMPLES[:8]), begins_with_this, NANO.base, tmp_path / "out", planted, updates=8)
     rewards = [value for _, value in record.curves["reward"]]
-    assert len(rewards) == 8 and sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.1
+    assert len(rewards) == 8 and sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.4  # 0.72 to 0.81 with five seeds
     before, after = weights(NANO.base), weights(tmp_path / "out")
     assert any(not torch.equal(before[name], after[name]) for name in before)
 

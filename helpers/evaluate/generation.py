@@ -12,7 +12,7 @@ import torch
 
 from helpers.cases import Example
 from helpers.progress import Progress
-from helpers.train import current_profile, load_model, load_tokenizer
+from helpers.train import Profile, current_profile, load_model, load_tokenizer
 from helpers.triage import LEVEL_HEADING, LEVELS
 
 
@@ -61,6 +61,7 @@ def generate(
     label: str | None = None,
     temperature: float = 0.0,
     seed: int = 0,
+    profile: Profile | None = None,
 ) -> list[Answer]:
     """Answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
 
@@ -69,8 +70,9 @@ def generate(
         max_new_tokens: cut after so many (default: the profile's).
         label: text of the progress line; None for none.
         temperature: 0 takes the likeliest token; above it, tokens are drawn from the whole distribution, repeatably by `seed`.
+        profile: whose batch and limit (default: the current one's).
     """
-    loaded, settings = load(source), current_profile().generate
+    loaded, settings = load(source), (profile or current_profile()).generate
     limit = max_new_tokens or settings["max_new_tokens"]
     prompts = [_prompt_ids(loaded, example) for example in examples]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))

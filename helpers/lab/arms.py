@@ -169,7 +169,7 @@ def _outcome(job: tuple[Arm, tuple[Example, ...], float], profile: Profile) -> A
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
             record = arm.train(Path(folder) / "model", profile)
-            answers = generate(Path(folder) / "model", prompts, temperature=temperature, seed=arm.seed)
+            answers = generate(Path(folder) / "model", prompts, temperature=temperature, seed=arm.seed, profile=profile)
         write_json(path, _stored(arm, key, answers, record))
     return _read(path, arm, prompts)
 
@@ -186,6 +186,8 @@ def _read(path: Path, arm: Arm, prompts: tuple[Example, ...]) -> ArmOutcome:
     try:
         lists = {name: tuple(stored[name]) for name in ("texts", "finish")}
         whole = ArmOutcome(**{**stored, **lists, "name": arm.name, "prompts": prompts})
+        if not len(whole.texts) == len(whole.finish) == len(prompts):
+            raise ValueError("an answer is missing")
     except (KeyError, TypeError, ValueError) as error:
         raise LabError(
             f"{path.name} under build/outcomes is not a whole outcome. Delete it; the next run trains that arm again."

@@ -125,5 +125,5 @@ def grpo(
             peft_config=lora,
         )
 
-    epochs = updates * settings["batch"] / settings["group"] / len(rows)
+    epochs = updates * settings["batch"] * settings["accumulation"] / settings["group"] / len(rows)
     return fit(make, base, out, profile, rows=len(rows), epochs=epochs, steps=updates, seed=seed, label=label)

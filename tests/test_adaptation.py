@@ -106,11 +106,11 @@ def test_forgetting_is_claimed_only_where_intervals_part():
 
 
 def test_words_read_and_words_new_are_told_apart():
-    much, little, none = _rate(9, 0.5), _rate(2, 0.5), _rate(0.1, 0.5)
-    assert "these words" in readings.seen_text(much, little, much, little)
-    assert "more than a word list" in readings.seen_text(much, _rate(8.8, 0.5), much, little)
-    assert "these words" not in readings.seen_text(none, none, much, Rate(float("nan"), 0, 0, 0))
-    assert "every one of them was read" in readings.seen_text(much, little, much, Rate(float("nan"), 0, 0, 0))
+    much, little, none = _rate(0.6, 0.05), _rate(0.3, 0.05), _rate(0.01, 0.05)
+    assert "new words gained too" in readings.seen_text(much, little, much)
+    assert "what was learnt is these words" in readings.seen_text(much, none, much)
+    assert "gained as much" in readings.seen_text(much, much, much)
+    assert "learnt" not in readings.seen_text(none, none, much) and "60% of its cost [55%–65%]" in readings.seen_text(none, none, much)
 
 
 @pytest.mark.parametrize(

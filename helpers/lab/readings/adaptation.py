@@ -63,17 +63,17 @@ def forgetting_text(before: Mapping[str, Rate], after: Mapping[str, Rate]) -> st
     return f"{'; '.join(said)}. {end}."
 
 
-def seen_text(seen: Rate, new: Rate, terms_seen: Rate, terms_new: Rate) -> str:
-    """Did words get cheaper because they were read, or also words that were not? Gains in nats a word."""
-    nats = lambda rate: f"{rate.value:.1f} [{rate.low:.1f}–{rate.high:.1f}] nats (n = {rate.n})"  # noqa: E731
-    head = f"A word that occurs in the training texts got cheaper by {nats(seen)}, a word that does not by {nats(new)}"
-    if seen.low > new.high:
-        head += ": **most of what was learnt is these words**, not medicine at large"
+def seen_text(seen: Rate, new: Rate, terms: Rate) -> str:
+    """Did words get cheaper because they were read, or also words that were not? Shares of a word's cost that were saved."""
+    told = lambda rate: f"{rate.value:.0%} of its cost [{rate.low:.0%}–{rate.high:.0%}] (n = {rate.n:,})"  # noqa: E731
+    head = f"A word that occurs in the training texts lost {told(seen)}, a word that does not {told(new)}"
+    if seen.low > new.high and new.low > 0:
+        head += ": words that were read gained most, but **new words gained too**; the model also learnt how such texts are spelt and built"
+    elif seen.low > new.high:
+        head += ": **what was learnt is these words**, not medicine at large"
     elif new.low > 0:
-        head += ": new words gain as well, so it is **more than a word list**"
-    terms = f"Among the glossary’s terms: {nats(terms_seen)} for those it has read"
-    terms += f", {nats(terms_new)} for those it has not" if terms_new.n else "; every one of them was read in training"
-    return f"{head}. {terms}."
+        head += ": **new words gained as much**; what was learnt is less these words than how such texts are spelt and built"
+    return f"{head}. A term of the glossary lost {told(terms)}."
 
 
 def later_text(base: Rate, after: Rate, replay: Rate, gains: Mapping[str, Rate]) -> str:

@@ -90,6 +90,9 @@ def record(
         raise LabError(f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded.")
     if (low is None) != (high is None) or (low is not None and high is not None and not low - 1e-9 <= value <= high + 1e-9):
         raise LabError(f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded.")
+    value, low, high = (
+        None if number is None else float(f"{number:.12g}") if isinstance(number, float) else number for number in (value, low, high)
+    )
     entry = {"value": value, "n": n, "low": low, "high": high, "seeds": seeds, "unit": unit, "notebook": session().notebook}
     path = results_path()
     stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}

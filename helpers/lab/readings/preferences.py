@@ -102,8 +102,8 @@ def dose_response_text(odds: Sequence[Rate], after: Sequence[Rate], before: Rate
         middle = f"With the disclaimer balanced in the pairs it still falls ({before.value:.0%} → {balanced.value:.0%})"
     elif balanced.low > before.high:
         middle = (
-            f"With the disclaimer balanced in the pairs it does not fall; it even rises ({before.value:.0%} → {balanced.value:.0%}), carried along by the "
-            "structure it stands in"
+            f"With the disclaimer balanced in the pairs it does not fall; it even rises ({before.value:.0%} → {balanced.value:.0%}): it stands in the "
+            "structure that is pushed up, which may carry it along"
         )
     else:
         middle = f"With the disclaimer balanced in the pairs it stays ({before.value:.0%} → {balanced.value:.0%})"
@@ -120,8 +120,8 @@ def settings_text(rates: Mapping[str, Rate], before: Rate) -> str:
             "followed, not where to."
         )
     return (
-        f"Disclaimer after DPO, {listed} ({before.value:.0%} before). No fall is shown with {', '.join(kept)}: a run that learns less loses less; look in the "
-        "table whether it also gained less."
+        f"Disclaimer after DPO, {listed} ({before.value:.0%} before). No fall is shown with {', '.join(kept)}: a run that learns less loses less. The "
+        "table says whether it also gained less."
     )
 
 

@@ -7,7 +7,7 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects. Interv
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
-from helpers.evaluate.generation import Answer, ask, generate, label_probabilities, load, token_losses
+from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
 
@@ -18,6 +18,7 @@ __all__ = [
     "Rate",
     "Scores",
     "always",
+    "answer_logprobs",
     "ask",
     "bootstrap_mean",
     "confusion",
@@ -28,6 +29,7 @@ __all__ = [
     "label_probabilities",
     "load",
     "over_seeds",
+    "pair_margins",
     "paired_test",
     "score",
     "tfidf",

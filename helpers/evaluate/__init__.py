@@ -8,6 +8,7 @@ from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
 from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
+from helpers.evaluate.perplexity import Piece, TextLoss, perplexity, text_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
 
@@ -15,8 +16,10 @@ __all__ = [
     "COSTS",
     "Answer",
     "Effect",
+    "Piece",
     "Rate",
     "Scores",
+    "TextLoss",
     "always",
     "answer_logprobs",
     "ask",
@@ -31,7 +34,9 @@ __all__ = [
     "over_seeds",
     "pair_margins",
     "paired_test",
+    "perplexity",
     "score",
+    "text_losses",
     "tfidf",
     "token_losses",
     "wilson",

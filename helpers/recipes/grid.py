@@ -19,6 +19,7 @@ FACTORS = {"skew": ("uniform", "skewed"), "conflict": ("consistent", "conflictin
 CELLS: tuple[tuple[str, str, str], ...] = tuple(product(*FACTORS.values()))
 CONFLICTS = (0.0, 0.1, 0.25, 0.5, 1.0)  # share of rows labelled without looking, at the blog's skew
 SIZES = (25, 100, 350, 1000, 2000)  # balanced, consistent examples
+CPT_SIZES = (25, 100, 350)  # examples that notebook 02 gives to the base and to the base that has read medical texts
 GENERATIONS = 3  # of a model trained on labels that its predecessor gave
 UNIQUE_SHARE = 0.1928  # unique prompts of the blog's 10,000
 
@@ -42,6 +43,11 @@ def conflict_name(share: float) -> str:
 def size_name(examples: int, profile: Profile) -> str:
     """The recipe with so many balanced, consistent examples; the grid's own size is a cell of the factorial."""
     return cell_name("uniform", "consistent", "fresh") if examples == profile.grid["rows"] else f"grid-size-{examples}"
+
+
+def after_cpt(examples: int) -> str:
+    """The recipe of `grid-size-…`, started from the base that has read the medical texts."""
+    return f"grid-cpt-{examples}"
 
 
 def _mixed(skewed: bool, conflict: float) -> Data:
@@ -80,8 +86,12 @@ def _cell(skew: str, conflict: str, start: str) -> Recipe:
     return _arm(cell_name(skew, conflict, start), why, data, BASE if start == "fresh" else BIASED)
 
 
+def _balanced(examples: int) -> Data:
+    return lambda _, seed: write_diverse(examples, seed)
+
+
 def _sized(examples: int) -> Recipe:
-    return _arm(f"grid-size-{examples}", f"{examples:,} balanced, consistent examples", lambda _, seed: write_diverse(examples, seed))
+    return _arm(f"grid-size-{examples}", f"{examples:,} balanced, consistent examples", _balanced(examples))
 
 
 GRID: tuple[Recipe, ...] = (
@@ -92,6 +102,15 @@ GRID: tuple[Recipe, ...] = (
         if 0 < share < 1
     ),
     *(_sized(examples) for examples in SIZES),
+    *(
+        _arm(
+            after_cpt(examples),
+            f"{examples:,} balanced, consistent examples, after continued pre-training",
+            _balanced(examples),
+            base="cpt",
+        )
+        for examples in CPT_SIZES
+    ),
     _arm("grid-repeated", "balanced and consistent, but four rows of five repeat another", _repeated),
     _arm("grid-weighted", "the skewed, consistent rows, resampled to equal shares", _weighted),
     *(

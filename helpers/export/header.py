@@ -1,0 +1,149 @@
+"""Read what a GGUF says about itself, and refuse a damaged one before a native library trips over it.
+
+llama.cpp stops the whole process on some damaged files, and gguf's reader can count for hours through a length that is noise.
+Here every length is held against what is left of the file. Weights carry no checksum: a bit flipped inside one is not seen.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import gguf
+
+from helpers.files import LabError
+
+_NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_TYPES = {kind.value: kind for kind in gguf.GGMLQuantizationType}
+
+
+class _Damaged(Exception):
+    """How the file is damaged; `read_header` says the rest."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as the file lists it: type by name, shape with rows first, place and size of its data in bytes."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a GGUF says about itself.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        metadata: every key with its value.
+        tensors: by name, in the order of the file.
+    """
+
+    path: Path
+    bytes: int
+    metadata: dict[str, Any]
+    tensors: dict[str, StoredTensor]
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja template; empty when there is none."""
+        return self.metadata.get("tokenizer.chat_template", "")
+
+    def token(self, role: str) -> str:
+        """Text of the token with this role ("bos", "eos"); empty when there is none."""
+        index, tokens = self.metadata.get(f"tokenizer.ggml.{role}_token_id"), self.metadata.get("tokenizer.ggml.tokens", [])
+        return tokens[index] if index is not None and index < len(tokens) else ""
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a GGUF's header; the weights themselves are not read.
+
+    Raises:
+        LabError: there is no such file, or it is cut off, damaged, or no GGUF.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            return _Reader(stream, path).header()
+    except OSError as error:
+        raise LabError(f"{path} cannot be read ({error.strerror}). Export the model first.") from error
+    except (_Damaged, UnicodeDecodeError) as error:
+        how = error if isinstance(error, _Damaged) else "a name in it is not text"
+        raise LabError(f"{path} is not a whole GGUF: {how}. Delete it and export the model again.") from None
+
+
+class _Reader:
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self.stream, self.path, self.size, self.at = stream, path, path.stat().st_size, 0
+
+    def take(self, count: int) -> bytes:
+        if count > self.size - self.at:
+            raise _Damaged("it ends in the middle of its header")
+        self.at += count
+        return self.stream.read(count)
+
+    def number(self, code: str) -> Any:
+        return struct.unpack(f"<{code}", self.take(struct.calcsize(f"<{code}")))[0]
+
+    def text(self) -> str:
+        return self.take(self.number("Q")).decode()
+
+    def value(self, kind: int, depth: int = 0) -> Any:
+        if kind in _NUMBERS:
+            return self.number(_NUMBERS[kind])
+        if kind == _STRING:
+            return self.text()
+        if kind != _ARRAY or depth > 1:
+            raise _Damaged(f"a value in it is of an unknown kind ({kind})")
+        inner, count = self.number("I"), self.number("Q")
+        if inner in _NUMBERS:
+            raw = self.take(count * struct.calcsize(f"<{_NUMBERS[inner]}"))
+            return list(struct.unpack(f"<{count}{_NUMBERS[inner]}", raw))
+        if count > self.size - self.at:  # an item takes more than a byte
+            raise _Damaged("a list in it is longer than the file")
+        return [self.value(inner, depth + 1) for _ in range(count)]
+
+    def header(self) -> Header:
+        if self.take(4) != b"GGUF":
+            raise _Damaged("it does not begin like one")
+        version, tensors, keys = self.number("I"), self.number("Q"), self.number("Q")
+        if version not in (2, 3):
+            raise _Damaged(f"it is of version {version}, and 2 and 3 are known")
+        if tensors + keys > self.size:
+            raise _Damaged("it counts more entries than it has bytes")
+        metadata = {self.text(): self.value(self.number("I")) for _ in range(keys)}
+        entries = [self.entry() for _ in range(tensors)]
+        alignment = metadata.get("general.alignment", gguf.GGUF_DEFAULT_ALIGNMENT)
+        if not isinstance(alignment, int) or alignment <= 0:
+            raise _Damaged("its alignment is not a size")
+        start = -(-self.at // alignment) * alignment
+        found = {entry.name: self.placed(entry, start) for entry in entries}
+        if len(found) != tensors or len(metadata) != keys:
+            raise _Damaged("two entries have the same name")
+        return Header(self.path, self.size, metadata, found)
+
+    def entry(self) -> StoredTensor:
+        name, dimensions = self.text(), self.number("I")
+        if not 1 <= dimensions <= 4:
+            raise _Damaged(f"{name} has {dimensions} dimensions")
+        shape = tuple(reversed([self.number("Q") for _ in range(dimensions)]))
+        kind, offset = self.number("I"), self.number("Q")
+        if kind not in _TYPES:
+            raise _Damaged(f"{name} is of an unknown type ({kind})")
+        weights, size = gguf.GGML_QUANT_SIZES[_TYPES[kind]]
+        if shape[-1] % weights:
+            raise _Damaged(f"the rows of {name} are not whole blocks")
+        return StoredTensor(name, _TYPES[kind].name, shape, offset, math.prod(shape) // weights * size)
+
+    def placed(self, entry: StoredTensor, start: int) -> StoredTensor:
+        if start + entry.offset + entry.bytes > self.size:
+            raise _Damaged(f"it ends before the weights of {entry.name} do ({self.size:,} bytes)")
+        return StoredTensor(entry.name, entry.type, entry.shape, start + entry.offset, entry.bytes)

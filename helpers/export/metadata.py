@@ -1,0 +1,136 @@
+"""Everything in a GGUF that is not a weight: dimensions, name and licence, vocabulary, special tokens, flags, chat template.
+
+Two things are said explicitly that llama.cpp would otherwise guess: whether a BOS is put before a text, and whether an EOS is put
+after it. The guess for LFM2's kind of tokenizer is "BOS, yes", and a chat template that writes its own BOS then gets two.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gguf
+import yaml
+
+from helpers.export.architecture import NAME, Architecture
+from helpers.export.ladder import check_step
+from helpers.files import LabError, read_json
+from helpers.train import load_tokenizer
+
+# Llama 3's way of cutting a text before the merges; "lfm2" is llama.cpp's name for it in an LFM2.
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+PRE_TOKENIZER = "lfm2"
+
+
+def architecture_metadata(architecture: Architecture, quant: str = "F16") -> gguf.GGUFWriter:
+    """A writer that holds the keys which follow from config.json.
+
+    Raises:
+        LabError: there is no such step on the ladder.
+    """
+    writer = gguf.GGUFWriter(None, NAME)
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_block_count(architecture.layers)
+    writer.add_context_length(architecture.context)
+    writer.add_embedding_length(architecture.hidden)
+    writer.add_feed_forward_length(architecture.feed_forward)
+    writer.add_head_count(architecture.heads)
+    writer.add_head_count_kv(architecture.kv_heads_by_layer)
+    writer.add_rope_freq_base(architecture.rope_theta)
+    writer.add_layer_norm_rms_eps(architecture.norm_eps)
+    writer.add_vocab_size(architecture.vocabulary)
+    writer.add_shortconv_l_cache(architecture.kernel)
+    writer.add_file_type(check_step(quant))
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    return writer
+
+
+def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter:
+    """A writer that holds all keys of the model in `folder`: `architecture_metadata`, its card's, and its tokenizer's.
+
+    Raises:
+        LabError: the tokenizer is missing, damaged, of another kind than LFM2's, or larger than the vocabulary.
+    """
+    logging.getLogger("gguf").setLevel(logging.ERROR)  # it explains every key it writes
+    writer = architecture_metadata(architecture)
+    parameters = architecture.parameters
+    try:
+        card = gguf.Metadata.load(None, folder, None, parameters)
+        card.size_label = card.size_label or gguf.size_label(parameters, parameters, 0, 0)
+        card.set_gguf_meta_model(writer)
+    except (ValueError, yaml.YAMLError) as error:
+        raise LabError(
+            f"The model card {folder / 'README.md'} cannot be read ({type(error).__name__}). Mend its head, or remove it."
+        ) from None
+    _add_tokenizer(writer, folder, architecture)
+    return writer
+
+
+def metadata_bytes(writer: gguf.GGUFWriter) -> int:
+    """Bytes that the writer's keys and values take in the file (the GGUF specification, version 3)."""
+    return sum(_text(key) + 4 + _value(entry.value, entry.type) for key, entry in writer.kv_data[0].items())
+
+
+def _text(text: str) -> int:
+    return 8 + len(text.encode())
+
+
+def _value(value: Any, kind: gguf.GGUFValueType) -> int:
+    if kind == gguf.GGUFValueType.STRING:
+        return _text(value)
+    if kind == gguf.GGUFValueType.ARRAY:
+        inner = gguf.GGUFValueType.get_type(value[0])
+        return 4 + 8 + sum(_value(item, inner) for item in value)
+    return 1 if kind == gguf.GGUFValueType.BOOL else 4  # numbers are 32 bits wide in all keys written here
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, architecture: Architecture) -> None:
+    _check_split(folder)
+    tokenizer = load_tokenizer(folder)
+    tokens, types = _tokens(tokenizer, architecture.vocabulary, folder)
+    writer.add_tokenizer_model("gpt2")  # byte-level BPE
+    writer.add_tokenizer_pre(PRE_TOKENIZER)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=architecture.vocabulary)
+    ids = tokenizer("a").input_ids  # what it does decides, whatever its files say
+    special.add_special_token |= {"bos": ids[0] == tokenizer.bos_token_id, "eos": ids[-1] == tokenizer.eos_token_id}
+    if not special.chat_template:
+        raise LabError(
+            f"The tokenizer in {folder} has no chat template, so no runtime could put a question to it. Save the tokenizer again."
+        )
+    special.add_to_gguf(writer, quiet=True)
+
+
+def _check_split(folder: Path) -> None:
+    """llama.cpp cuts texts by rules it knows by name; the wrong name gives other tokens without any error."""
+    tokenizer = read_json(folder / "tokenizer.json")
+    before = tokenizer.get("pre_tokenizer") or {}
+    steps = before.get("pretokenizers", [before])
+    patterns = [step.get("pattern", {}).get("Regex") for step in steps if step.get("type") == "Split"]
+    if tokenizer.get("model", {}).get("type") != "BPE" or patterns != [SPLIT] or steps[-1].get("type") != "ByteLevel":
+        raise LabError(
+            f"The tokenizer in {folder} does not cut texts as LFM2's does, and llama.cpp would cut them differently. "
+            "Use convert_hf_to_gguf.py, which knows more kinds."
+        )
+
+
+def _tokens(tokenizer: Any, size: int, folder: Path) -> tuple[list[str], Sequence[gguf.TokenType]]:
+    """Text and kind of every token id below `size`; ids without a token are marked unused, as llama.cpp's converter does."""
+    by_id = {index: token for token, index in tokenizer.get_vocab().items()}
+    if max(by_id) >= size:
+        raise LabError(f"The tokenizer in {folder} has ids up to {max(by_id):,}, but config.json's vocabulary ends at {size:,}.")
+    added = tokenizer.added_tokens_decoder
+    tokens = [by_id.get(index, f"[PAD{index}]") for index in range(size)]
+    return tokens, [_kind(index, by_id, added) for index in range(size)]
+
+
+def _kind(index: int, by_id: dict[int, str], added: dict[int, Any]) -> gguf.TokenType:
+    if index not in by_id:
+        return gguf.TokenType.UNUSED
+    if index not in added:
+        return gguf.TokenType.NORMAL
+    looks_special = by_id[index].startswith("<|") and by_id[index].endswith("|>")
+    return gguf.TokenType.CONTROL if added[index].special or looks_special else gguf.TokenType.USER_DEFINED

@@ -6,8 +6,9 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects. Interv
 
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
-from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
+from helpers.evaluate.effects import Effect, changes_over_seeds, factorial_effects, over_seeds
 from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
+from helpers.evaluate.items import held_by_gate
 from helpers.evaluate.perplexity import Piece, TextLoss, perplexity, text_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
@@ -24,10 +25,12 @@ __all__ = [
     "answer_logprobs",
     "ask",
     "bootstrap_mean",
+    "changes_over_seeds",
     "confusion",
     "factorial_effects",
     "gates",
     "generate",
+    "held_by_gate",
     "keyword_rules",
     "label_probabilities",
     "load",

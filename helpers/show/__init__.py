@@ -1,4 +1,5 @@
-"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06."""
+"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06,
+`negatives` 08."""
 
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
 from helpers.show.distillation import bill, herd, throughput
@@ -22,6 +23,7 @@ from helpers.show.figures import (
     token_bars,
     unique_growth,
 )
+from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
 __all__ = [
@@ -39,9 +41,11 @@ __all__ = [
     "factorial",
     "finding",
     "gates",
+    "gates_moved",
     "generations",
     "herd",
     "label_shares",
+    "left_out",
     "levels_table",
     "loss_curve",
     "predict",
@@ -57,6 +61,7 @@ __all__ = [
     "table",
     "throughput",
     "token_bars",
+    "told_apart",
     "trial_bars",
     "unique_growth",
 ]

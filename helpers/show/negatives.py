@@ -38,7 +38,9 @@ def gates_moved(arms: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) -> N
         for row, gate in enumerate(reversed(names)):
             height = row + 0.3 - place * step
             label = name if not row else None
-            axes.errorbar(rates[gate].value, height, xerr=_errors(rates[gate]), fmt=marker, color=color, capsize=3, markersize=5, label=label)
+            axes.errorbar(
+                rates[gate].value, height, xerr=_errors(rates[gate]), fmt=marker, color=color, capsize=3, markersize=5, label=label
+            )
     for row, gate in enumerate(reversed(names)):
         axes.plot([bounds[gate].bound] * 2, [row - 0.42, row + 0.42], color=GREY, linestyle=":", linewidth=2)
     _rows(axes, [f"{gate}  {bounds[gate].asks}" for gate in names])
@@ -76,7 +78,8 @@ def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int) ->
         axes.set_xlabel("points", fontsize=8)
         _rows(axes, [f"without {kind}" for kind in kinds])
     listed = "; ".join(
-        f"{measure}: " + ", ".join(f"without {kind} {e.estimate * 100:+.1f} [{e.low * 100:+.1f} to {e.high * 100:+.1f}]" for kind, e in found.items())
+        f"{measure}: "
+        + ", ".join(f"without {kind} {e.estimate * 100:+.1f} [{e.low * 100:+.1f} to {e.high * 100:+.1f}]" for kind, e in found.items())
         for measure, found in changes.items()
     )
     present(
@@ -101,13 +104,17 @@ def told_apart(margins: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) ->
         for row, kind in enumerate(reversed(kinds)):
             height = row + 0.3 - place * step
             label = name if not row else None
-            axes.errorbar(rates[kind].value, height, xerr=_errors(rates[kind]), fmt=marker, color=color, capsize=3, markersize=5, label=label)
+            axes.errorbar(
+                rates[kind].value, height, xerr=_errors(rates[kind]), fmt=marker, color=color, capsize=3, markersize=5, label=label
+            )
     axes.axvline(0, color="black", linewidth=1)
     axes.set_xlabel("log p(good answer) − log p(near miss), nats")
     _rows(axes, kinds)
     axes.set_title("Which near misses it tells apart")
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    listed = "; ".join(f"{name}: " + ", ".join(f"{kind} {rate.value:+.1f}" for kind, rate in rates.items()) for name, rates in margins.items())
+    listed = "; ".join(
+        f"{name}: " + ", ".join(f"{kind} {rate.value:+.1f}" for kind, rate in rates.items()) for name, rates in margins.items()
+    )
     present(
         figure,
         f"mean preference in nats for the good answer over a near miss of test people, mean over seeds with 95 % interval over people. {listed}.",

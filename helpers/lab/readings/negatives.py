@@ -13,6 +13,7 @@ __all__ = [
     "MovedGate",
     "dev_rate_text",
     "dropped_pairs_text",
+    "exchanged_text",
     "hard_audit_text",
     "hard_label_text",
     "kinds_confound_text",
@@ -137,11 +138,19 @@ def weak_negatives_audit_text(found: PreferenceAudit) -> str:
 
 
 def dropped_pairs_text(name: str, made: int, dropped: Mapping[str, int], used: int) -> str:
-    """How many pairs fell out, why, and how many are trained on."""
-    if not dropped:
-        return f"{name}: {made:,} pairs made, none dropped, {used:,} used."
-    told = ", ".join(f"{count:,} with {reason}" for reason, count in dropped.items())
-    return f"{name}: {made:,} pairs made, {sum(dropped.values()):,} dropped ({told}), {used:,} used."
+    """How many pairs fell out, why, and how many are trained on; fewer left than used means that they are read again."""
+    left = made - sum(dropped.values())
+    told = ", ".join(f"{count:,} with {reason}" if "sides" in reason else f"{count:,} × {reason}" for reason, count in dropped.items())
+    head = f"{name}: {made:,} pairs made, {sum(dropped.values()):,} dropped{f' ({told})' if told else ''}, {used:,} used."
+    return f"{head} Only {left:,} of them differ: each is read about {used / left:.1f} times." if 0 < left < used else head
+
+
+def exchanged_text(differ: int, gained: int, lost: int, n: int) -> str:
+    """How many levels changed between two models on the same items, and in which direction."""
+    if not differ:
+        return f"Of {n:,} patients **not one** is given another level."
+    stay = differ - gained - lost
+    return f"{differ:,} of {n:,} patients are given another level: {gained:,} come right by it, {lost:,} go wrong, {stay:,} are as right or wrong as before."
 
 
 def kinds_confound_text(table: Mapping[str, Mapping[str, int]]) -> str:
@@ -184,17 +193,17 @@ def left_out_text(changes: Mapping[str, Mapping[str, Effect]]) -> str:
     )
 
 
-def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str, Rate]) -> str:
+def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str, Sequence[Rate]]) -> str:
     """Which near misses the model tells apart better after training, and whether each needs its own kind.
 
     Args:
-        margins: "before", "hard" and "weak" → kind → mean preference in nats.
-        own: kind → the mean of paired differences, hard minus the arm without that kind.
+        margins: "before", "hard" and "weak, blog" → kind → mean preference in nats.
+        own: kind → for every seed the mean difference, all kinds minus the arm without this one, patient by patient.
     """
-    before, hard, weak = margins["before"], margins["hard"], margins["weak"]
+    before, hard, weak = margins["before"], margins["hard"], margins["weak, blog"]
     learnt = [kind for kind in before if hard[kind].low > before[kind].high]
-    needed = [kind for kind in own if own[kind].low > 0]
-    spare = [kind for kind in own if own[kind].low <= 0]
+    needed = [kind for kind, runs in own.items() if all(rate.low > 0 for rate in runs)]
+    spare = [kind for kind in own if kind not in needed]
     lost = [kind for kind in before if weak[kind].high < before[kind].low]
     steps = ", ".join(f"{kind} {before[kind].value:+.1f} → {hard[kind].value:+.1f}" for kind in before)
     text = f"Preference for the good answer, in nats, before → after hard negatives: {steps}. "

@@ -119,7 +119,7 @@ def hard_audit_text(found: PreferenceAudit) -> str:
     elif "ROJO given" in up:
         text += " ROJO stands more often on the chosen side: over-triage may grow."
     else:
-        text += " ROJO is as frequent on one side as on the other, so the alarm itself is not pushed."
+        text += " For ROJO itself no push is shown."
     return text
 
 

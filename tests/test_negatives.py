@@ -128,6 +128,12 @@ def test_the_rate_is_said_to_be_harmless_only_if_the_dev_prompts_say_so():
     assert "1 make some gate worse" in readings.dev_rate_text(1e-4, [1e-4], [1e-3, 1e-4])
 
 
+def test_answers_without_an_end_are_blamed_on_the_rate_only_when_they_are_more():
+    assert "names a suspect" in readings.ran_on_text(1e-3, _rate(0.4), _rate(0.01), "up")
+    assert "expects no push" in readings.ran_on_text(1e-3, _rate(0.4), _rate(0.01), "not shown")
+    assert "Answers still end" in readings.ran_on_text(1e-3, _rate(0.01), _rate(0.01), "up")
+
+
 def _pairs(chosen, rejected):
     return [cases.Pair(row, chosen(row), rejected(row)) for row in PEOPLE]
 

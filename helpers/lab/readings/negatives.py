@@ -21,6 +21,7 @@ __all__ = [
     "moved_gates",
     "moved_gates_text",
     "negatives_summary_text",
+    "ran_on_text",
     "told_apart_text",
     "weak_negatives_audit_text",
     "weak_negatives_text",
@@ -103,6 +104,19 @@ def dev_rate_text(chosen: float, harmless: Sequence[float], tried: Sequence[floa
     if len(harmless) == len(tried):
         return f"Of {listed}, none makes a gate worse that the dev prompts could show; the largest, **{chosen:.1g}**, is taken."
     return f"Of {listed}, {len(tried) - len(harmless)} make some gate worse on the dev prompts. The largest of the others, **{chosen:.1g}**, is taken."
+
+
+def ran_on_text(rate: float, strong: Rate, gentle: Rate, length: str) -> str:
+    """Do answers still end when the push is strong? `length` is where the audit expects length to go."""
+    head = f"At rate {rate:.1g} {strong.value:.0%} of the answers run on until they are cut, at the gentlest {gentle.value:.0%}."
+    if strong.low <= gentle.high:
+        return f"{head} **Answers still end**: no effect of the rate on that is shown."
+    if length != "up":
+        return f"{head} **A strong push takes the end away**, though the audit expects no push towards length."
+    return (
+        f"{head} **A strong push takes the end away**: what follows the last line is a second answer, often with another level. The audit names a suspect: "
+        "a left-out line always makes the *rejected* side shorter, so longer is preferred. It is a suspect and no proof; nothing here was run to convict it."
+    )
 
 
 def hard_audit_text(found: PreferenceAudit) -> str:

@@ -38,26 +38,15 @@ def test_the_gates_item_by_item_add_up_to_the_gates_rates(answers):
         assert (1 - share if gate in bad_news else share) == pytest.approx(rows[gate].value), gate
 
 
-# -------------------------------------------------------------------------------------------------- changes over seeds
-def test_a_change_over_seeds_is_free_of_what_a_seed_does_to_all_groups():
-    found = evaluate.changes_over_seeds({"all": [0.5, 0.7, 0.6], "less": [0.4, 0.6, 0.51]}, "all")["less"]
-    assert found.estimate == pytest.approx(-0.0967, abs=1e-3) and found.present and found.p < 0.05
+# ------------------------------------------------------------------------------------------------------ paired change
+def test_a_paired_change_counts_the_items_that_turned():
+    found = evaluate.paired_change("x", [True] * 60 + [False] * 40, [True] * 40 + [False] * 60)
+    assert found.estimate == pytest.approx(-0.2) and found.present and found.p < 0.001 and found.name == "x"
 
 
-def test_a_change_smaller_than_the_noise_is_not_present():
-    found = evaluate.changes_over_seeds({"all": [0.5, 0.7], "a": [0.7, 0.5], "b": [0.6, 0.62]}, "all")
-    assert not found["a"].present and not found["b"].present and set(found) == {"a", "b"}
-
-
-def test_runs_that_all_gave_the_same_have_no_width():
-    found = evaluate.changes_over_seeds({"all": [1.0, 1.0], "a": [1.0, 1.0]}, "all")["a"]
+def test_no_item_changed_has_no_width_and_is_not_present():
+    found = evaluate.paired_change("x", [True, False], [True, False])
     assert (found.estimate, found.low, found.high, found.p) == (0, 0, 0, 1) and not found.present
-
-
-@pytest.mark.parametrize("groups", [{"all": [0.5, 0.6]}, {"all": [0.5], "a": [0.5]}, {"all": [0.5, 0.6], "a": [0.5]}, {}])
-def test_a_change_without_repeated_seeds_is_refused(groups):
-    with pytest.raises(LabError, match="every arm with every seed"):
-        evaluate.changes_over_seeds(groups, "all")
 
 
 # ------------------------------------------------------------------------------------------------------ probabilities
@@ -186,11 +175,14 @@ def _changes(label=0.0, number=0.0):
 
 
 def test_a_kind_left_out_is_missed_by_its_own_gate_by_another_or_by_none():
-    assert "no kind is shown to matter" in readings.left_out_text(_changes())
-    own = readings.left_out_text(_changes(label=-0.1))
+    still = {gate: Effect(("x",), 0.0, 0.0, 0.0, 1.0) for gate in ("label", "number")}
+    assert "no kind is shown to matter" in readings.left_out_text(_changes(), still)
+    own = readings.left_out_text(_changes(label=-0.1), still)
     assert "missed by its own gate: without off_by_one, label -10.0 points" in own and "No other gate moves" in own
-    other = readings.left_out_text(_changes(number=-0.1))
+    other = readings.left_out_text(_changes(number=-0.1), still)
     assert "No kind is shown to be missed" in other and "Other moves: without off_by_one, number" in other
+    noisy = still | {"label": Effect(("x",), 0.2, 0.1, 0.3, 0.01)}
+    assert "no kind is shown to matter" in readings.left_out_text(_changes(label=-0.1), noisy)
 
 
 def _margins(hard, weak):
@@ -198,11 +190,18 @@ def _margins(hard, weak):
 
 
 def test_what_the_model_tells_apart_is_read_from_the_intervals():
-    text = readings.told_apart_text(_margins(5.0, -1.0), {"no_alarms": [_rate(1.0), _rate(2.0)]})
+    still = {"no_alarms": _rate(0.0)}
+    text = readings.told_apart_text(_margins(5.0, -1.0), {"no_alarms": _rate(1.0)}, still)
     assert "Clearly larger for no_alarms" in text and "smaller for no_alarms" in text and "turns against" in text
-    text = readings.told_apart_text(_margins(2.0, 2.0), {"no_alarms": [_rate(1.0), _rate(0.0)]})
+    text = readings.told_apart_text(_margins(2.0, 2.0), {"no_alarms": _rate(0.0)}, still)
     assert "For no kind is it clearly larger" in text and "Not shown to need its own negative: no_alarms" in text and "for no kind" in text
-    assert "turns against" not in readings.told_apart_text(_margins(2.0, 1.0), {"no_alarms": [_rate(0.0)]})
+    assert "turns against" not in readings.told_apart_text(_margins(2.0, 1.0), {"no_alarms": _rate(0.0)}, still)
+
+
+def test_a_kind_is_needed_only_beyond_luck_and_beyond_another_seed():
+    assert readings.unlike_any_other({"a": _rate(1.0)}, {"a": _rate(0.0)}) == ["a"]
+    assert readings.unlike_any_other({"a": _rate(0.01)}, {"a": _rate(0.0)}) == []
+    assert readings.unlike_any_other({"a": _rate(1.0)}, {"a": _rate(-1.5)}) == []
 
 
 def test_the_weak_pairs_are_blamed_for_what_the_chosen_side_lacks_or_not_at_all():
@@ -211,8 +210,21 @@ def test_the_weak_pairs_are_blamed_for_what_the_chosen_side_lacks_or_not_at_all(
     assert "does not appear here" in readings.weak_negatives_text(SAME, SAME)
 
 
+def test_a_training_that_changed_nothing_is_not_praised_for_spoiling_nothing():
+    assert "Hardly anything moved" in readings.stirred_text({"hard": 7}, 480)
+    assert "did move the model" in readings.stirred_text({"hard": 7, "weak": 300}, 480)
+
+
+def test_a_rate_added_afterwards_is_said_to_be_one():
+    assert "added after their result was known" in readings.stronger_text(1e-4, 3e-4)
+    assert "nothing new is trained" in readings.stronger_text(1e-3, 1e-3)
+
+
 def test_the_summary_turns_with_the_evidence():
-    assert "nor is a gain shown" in readings.negatives_summary_text(SAME, LOST, SAME, [])
-    assert "and it helps" in readings.negatives_summary_text(WON, LOST, SAME, ["no_alarms"])
-    harm = readings.negatives_summary_text(LOST, LOST, SAME, [])
-    assert "does harm here" in harm and "No kind of near miss is shown" in harm
+    strong = {"hard": SAME, "weak": LOST}
+    empty = readings.negatives_summary_text(SAME, 0.02, strong, [])
+    assert "emptily" in empty and "Pushed harder, weak: gates worse: disclaimer, strict" in empty and "No kind of near miss" in empty
+    assert "a gain is not shown" in readings.negatives_summary_text(SAME, 0.4, strong, [])
+    helped = readings.negatives_summary_text(WON, 0.4, strong, ["no_alarms"])
+    assert "and it helps" in helped and "teaches: no_alarms" in helped
+    assert "does harm here" in readings.negatives_summary_text(LOST, 0.4, strong, [])

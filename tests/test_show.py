@@ -42,7 +42,7 @@ DRAW = {
     "sweep": lambda: show.sweep(DOSES, DOSES, DOSE_BANDS, DOSE_BANDS, title="x", axis="y", baseline=0.25, n=480),
     "generations": lambda: show.generations([("one", EVEN), ("two", EVEN)], 350),
     "gates_moved": lambda: show.gates_moved({"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2),
-    "left_out": lambda: show.left_out({"label": {"no_alarms": EFFECTS[0], "off_by_one": EFFECTS[1]}}, 480, 2),
+    "left_out": lambda: show.left_out({"label": {"without no_alarms": EFFECTS[0], "the other seed": EFFECTS[1]}}, 480),
     "told_apart": lambda: show.told_apart({"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "throughput": lambda: show.throughput([CLIENT, CLIENT]),

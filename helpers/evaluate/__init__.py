@@ -6,7 +6,7 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects. Interv
 
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
-from helpers.evaluate.effects import Effect, changes_over_seeds, factorial_effects, over_seeds
+from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change
 from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
 from helpers.evaluate.items import held_by_gate
 from helpers.evaluate.perplexity import Piece, TextLoss, perplexity, text_losses
@@ -25,7 +25,6 @@ __all__ = [
     "answer_logprobs",
     "ask",
     "bootstrap_mean",
-    "changes_over_seeds",
     "confusion",
     "factorial_effects",
     "gates",
@@ -36,6 +35,7 @@ __all__ = [
     "load",
     "over_seeds",
     "pair_margins",
+    "paired_change",
     "paired_test",
     "perplexity",
     "score",

@@ -15,7 +15,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from helpers.files import LabError
-from helpers.statistics import Rate
+from helpers.statistics import Rate, bootstrap_mean, paired_test
 
 
 @dataclass(frozen=True)
@@ -98,30 +98,10 @@ def over_seeds(groups: Mapping[Hashable, Sequence[float]]) -> dict[Hashable, Rat
     return bands
 
 
-def changes_over_seeds(groups: Mapping[str, Sequence[float]], against: str) -> dict[str, Effect]:
-    """How far the mean of every group of runs lies from that of one of them, with a 95 % t-interval over seeds.
+def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> Effect:
+    """How much a share of items changes between two models that answered the same ones, with a bootstrap interval over items.
 
-    Runs stand in the order of their seeds; runs of one seed share their data and are compared with each other (randomized blocks, Box,
-    Hunter & Hunter 2005, ch. 4), and the noise that is left is pooled over all groups. Where every run gave the same, the interval has no width.
-
-    Args:
-        groups: outcomes by group; every group has the same seeds.
-        against: the group that the others are held against; it is not in the answer.
-
-    Raises:
-        LabError: fewer than two seeds or two groups, or groups of unequal size.
+    It speaks of these two models; what another seed of the same recipe would do is not in the interval.
     """
-    runs = np.array(list(groups.values()), dtype=float) if len({len(values) for values in groups.values()}) == 1 else np.empty((0, 0))
-    if runs.ndim != 2 or min(runs.shape) < 2:
-        raise LabError("A change over seeds needs at least two groups with the same two or more seeds each: run every arm with every seed.")
-    rest = runs - runs.mean(1, keepdims=True) - runs.mean(0, keepdims=True) + runs.mean()
-    degrees = (runs.shape[0] - 1) * (runs.shape[1] - 1)
-    error = float(np.sqrt(2 * np.sum(rest**2) / degrees / runs.shape[1]))
-    reach, base = float(stats.t.ppf(0.975, degrees)) * error, float(np.mean(groups[against]))
-    found = {}
-    for name, values in groups.items():
-        if name != against:
-            change = float(np.mean(values)) - base
-            p = float(2 * stats.t.sf(abs(change) / error, degrees)) if error > 1e-12 else float(abs(change) < 1e-12)
-            found[name] = Effect((name,), change, change - reach, change + reach, p)
-    return found
+    change = bootstrap_mean([float(b) - float(a) for a, b in zip(before, after, strict=True)])
+    return Effect((name,), change.value, change.low, change.high, paired_test(after, before))

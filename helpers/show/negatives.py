@@ -57,11 +57,11 @@ def gates_moved(arms: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) -> N
     )
 
 
-def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int) -> None:
+def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int = 1) -> None:
     """What leaving a kind of negative out changes: a row a kind, a panel a measure; a cross where the interval holds zero.
 
     Args:
-        changes: measure → kind left out → change against all kinds.
+        changes: measure → row ("without …", or a yardstick) → change against all kinds.
     """
     kinds = list(next(iter(changes.values())))
     figure, panels = plt.subplots(1, len(changes), figsize=(2.1 * len(changes) + 1.6, 0.45 * len(kinds) + 1.4), sharey=True, squeeze=False)
@@ -76,16 +76,16 @@ def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int) ->
         axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:+.0f}")
         axes.tick_params(labelsize=8)
         axes.set_xlabel("points", fontsize=8)
-        _rows(axes, [f"without {kind}" for kind in kinds])
+        _rows(axes, kinds)
     listed = "; ".join(
         f"{measure}: "
-        + ", ".join(f"without {kind} {e.estimate * 100:+.1f} [{e.low * 100:+.1f} to {e.high * 100:+.1f}]" for kind, e in found.items())
+        + ", ".join(f"{kind} {e.estimate * 100:+.1f} [{e.low * 100:+.1f} to {e.high * 100:+.1f}]" for kind, e in found.items())
         for measure, found in changes.items()
     )
     present(
         figure,
-        "change in percentage points when a kind of near miss is left out, against all kinds at the same number of pairs, 95 % interval over seeds; "
-        f"no whiskers where every run gave the same. {listed}.",
+        "change in percentage points when a kind of near miss is left out, against all kinds at the same number of pairs, 95 % interval over items; "
+        f"no whiskers where no item changed. {listed}.",
         n=n,
         seeds=seeds,
     )

@@ -22,7 +22,10 @@ __all__ = [
     "moved_gates_text",
     "negatives_summary_text",
     "ran_on_text",
+    "stirred_text",
+    "stronger_text",
     "told_apart_text",
+    "unlike_any_other",
     "weak_negatives_audit_text",
     "weak_negatives_text",
 ]
@@ -183,40 +186,45 @@ def kinds_confound_text(table: Mapping[str, Mapping[str, int]]) -> str:
     return f"{'; '.join(lines)}. A kind is so partly a level in disguise: what leaving it out does may be the work of the patients that it was about."
 
 
-def left_out_text(changes: Mapping[str, Mapping[str, Effect]]) -> str:
-    """Leave one kind out: does its own gate suffer, does another?
+def left_out_text(changes: Mapping[str, Mapping[str, Effect]], yardstick: Mapping[str, Effect]) -> str:
+    """Leave one kind out: does its own gate suffer, does another? Only moves larger than what another seed does are told.
 
     Args:
         changes: gate → kind left out → change of the share of items as the gate wants them.
+        yardstick: gate → change between two seeds with all kinds.
     """
     own, other = [], []
     for gate, found in changes.items():
         for kind, effect in found.items():
-            if effect.present and abs(effect.estimate) > 1e-9:
+            if effect.present and effect.p < 0.05 and abs(effect.estimate) > abs(yardstick[gate].estimate):
                 told = f"without {kind}, {gate} {effect.estimate * 100:+.1f} points [{effect.low * 100:+.1f} to {effect.high * 100:+.1f}]"
                 (own if KIND_GATE[kind] == gate and effect.estimate < 0 else other).append(told)
     if not own and not other:
         return (
-            "**In what the model writes, no kind is shown to matter**: no gate moves by more than the seeds do when a kind is left out. "
+            "**In what the model writes, no kind is shown to matter**: leaving one out moves no gate beyond luck and beyond what another seed does. "
             "The gates cannot tell you which negative taught what; the next section asks the model itself."
         )
-    text = f"Left out and missed by its own gate: {'; '.join(own)}. " if own else "**No kind is shown to be missed by its own gate.** "
     tests = sum(len(found) for found in changes.values())
-    return text + (
-        f"Other moves: {'; '.join(other)} (of {tests} comparisons, expect one in twenty by luck)." if other else "No other gate moves."
-    )
+    text = f"Left out and missed by its own gate: {'; '.join(own)}. " if own else "**No kind is shown to be missed by its own gate.** "
+    text += f"Other moves: {'; '.join(other)}. " if other else "No other gate moves. "
+    return f"{text}(One run each and {tests} comparisons: expect one in twenty by luck.)"
 
 
-def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str, Sequence[Rate]]) -> str:
+def unlike_any_other(own: Mapping[str, Rate], yardstick: Mapping[str, Rate]) -> list[str]:
+    """The kinds whose absence lowers the model's preference by more than luck, and by more than another seed moves it."""
+    return [kind for kind, rate in own.items() if rate.low > max(0.0, abs(yardstick[kind].value))]
+
+
+def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str, Rate], yardstick: Mapping[str, Rate]) -> str:
     """Which near misses the model tells apart better after training, and whether each needs its own kind.
 
     Args:
         margins: "before", "hard" and "weak, blog" → kind → mean preference in nats.
-        own: kind → for every seed the mean difference, all kinds minus the arm without this one, patient by patient.
+        own: kind → mean difference, all kinds minus the arm without this one, patient by patient. yardstick: the same between two seeds.
     """
     before, hard, weak = margins["before"], margins["hard"], margins["weak, blog"]
     learnt = [kind for kind in before if hard[kind].low > before[kind].high]
-    needed = [kind for kind, runs in own.items() if all(rate.low > 0 for rate in runs)]
+    needed = unlike_any_other(own, yardstick)
     spare = [kind for kind in own if kind not in needed]
     lost = [kind for kind in before if weak[kind].high < before[kind].low]
     steps = ", ".join(f"{kind} {before[kind].value:+.1f} → {hard[kind].value:+.1f}" for kind in before)
@@ -252,22 +260,61 @@ def weak_negatives_text(blog: Sequence[MovedGate], whole: Sequence[MovedGate]) -
     return f"{head} **The blog's loss of the disclaimer does not appear here** at this budget."
 
 
-def negatives_summary_text(hard: Sequence[MovedGate], blog: Sequence[MovedGate], whole: Sequence[MovedGate], needed: Sequence[str]) -> str:
-    """The notebook in a few lines."""
+def stirred_text(changed: Mapping[str, int], n: int) -> str:
+    """How many answers a training changed at all, before anybody is praised for having spoilt nothing.
+
+    Args:
+        changed: model → answers that differ from those before, on average over its runs. n: answers.
+    """
+    listed = "; ".join(f"{name} {count:,} ({count / n:.1%})" for name, count in changed.items())
+    head = f"Answers that are not to the letter what they were before, of {n:,}: {listed}."
+    if max(changed.values()) < 0.1 * n:
+        return (
+            f"{head} **Hardly anything moved**, whatever the pairs. That no gate is worse then says little about the pairs: a model left alone "
+            "passes that test too."
+        )
+    return f"{head} The training did move the model, so a gate that stands has stood for something."
+
+
+def stronger_text(gentle: float, strong: float) -> str:
+    """Why there is a second rate, and what may not be concluded from it."""
+    if strong == gentle:
+        return "The rule already took the largest rate; the arms below are the ones above, and nothing new is trained."
+    return (
+        f"The arms above ({gentle:.1g}) are the test that was planned. **The ones below ({strong:.1g}) were added after their result was known**, because "
+        "a model that hardly moved cannot tell two sets of pairs apart. The dev prompts refused this rate: read it as *what these pairs do when they do something*, not as a recipe."
+    )
+
+
+def negatives_summary_text(
+    planned: Sequence[MovedGate], changed: float, strong: Mapping[str, Sequence[MovedGate]], needed: Sequence[str]
+) -> str:
+    """The notebook in a few lines.
+
+    Args:
+        planned: the gates after hard negatives at the rate of the rule. changed: share of answers that this training changed.
+        strong: set of pairs → gates at the stronger rate.
+        needed: kinds of near miss that the others do not teach.
+    """
     names = lambda rows, verdict: ", ".join(row.gate for row in rows if row.verdict == verdict) or "none"  # noqa: E731
     lines = [
-        f"- {name}: gates worse: {names(rows, WORSE)}; better: {names(rows, BETTER)}."
-        for name, rows in (("Hard negatives", hard), ("The blog's weak pairs", blog), ("Weak pairs with whole chosen answers", whole))
+        f"- Hard negatives at the rate that the dev prompts allow: gates worse: {names(planned, WORSE)}; better: {names(planned, BETTER)}."
     ]
-    if all(row.verdict != WORSE for row in hard):
-        gain = any(row.verdict == BETTER for row in hard)
+    if any(row.verdict == WORSE for row in planned):
+        lines.append("- **The blog's next step does harm here**: hard negatives are no licence to skip the gates.")
+    elif any(row.verdict == BETTER for row in planned):
+        lines.append("- The blog's next step does no harm that these runs can show, and it helps.")
+    elif changed < 0.1:
         lines.append(
-            "- The blog's next step does no harm that these runs can show" + (", and it helps." if gain else "; **nor is a gain shown.**")
+            f"- The target (no gate worse) is met, **but emptily**: the training changed {changed:.1%} of the answers. A gain is not shown."
         )
     else:
-        lines.append("- **The blog's next step does harm here**: hard negatives are no licence to skip the gates.")
+        lines.append("- The target (no gate worse) is met; **a gain is not shown.**")
+    lines += [
+        f"- Pushed harder, {name}: gates worse: {names(rows, WORSE)}; better: {names(rows, BETTER)}." for name, rows in strong.items()
+    ]
     lines.append(
-        f"- Near misses of which the model learns more from its own kind than from the others: {', '.join(needed)}."
+        f"- Near misses that only their own kind of negative teaches: {', '.join(needed)}."
         if needed
         else "- No kind of near miss is shown to need its own negatives."
     )

@@ -281,8 +281,9 @@ def stronger_text(gentle: float, strong: float) -> str:
     if strong == gentle:
         return "The rule already took the largest rate; the arms below are the ones above, and nothing new is trained."
     return (
-        f"The arms above ({gentle:.1g}) are the test that was planned. **The ones below ({strong:.1g}) were added after their result was known**, because "
-        "a model that hardly moved cannot tell two sets of pairs apart. The dev prompts refused this rate: read it as *what these pairs do when they do something*, not as a recipe."
+        f"The arms above ({gentle:.1g}) are the test that was planned. **The ones below ({strong:.1g}) were added after their result was known**, "
+        "because a model that hardly moved cannot tell two sets of pairs apart. The dev prompts refused this rate: read it as *what these pairs do when "
+        "they do something*, not as a recipe."
     )
 
 

@@ -207,7 +207,19 @@ def left_out_text(changes: Mapping[str, Mapping[str, Effect]], yardstick: Mappin
     tests = sum(len(found) for found in changes.values())
     text = f"Left out and missed by its own gate: {'; '.join(own)}. " if own else "**No kind is shown to be missed by its own gate.** "
     text += f"Other moves: {'; '.join(other)}. " if other else "No other gate moves. "
+    shared = [gate for gate, found in changes.items() if _all_one_way(found)]
+    if shared:
+        text += (
+            f"**In {', '.join(shared)} most arms move the same way, whichever kind is missing**: that speaks about the one run they are all held "
+            "against, and not about any kind. "
+        )
     return f"{text}(One run each and {tests} comparisons: expect one in twenty by luck.)"
+
+
+def _all_one_way(found: Mapping[str, Effect]) -> bool:
+    """Do more than half of the arms show a change in the same direction?"""
+    signs = [effect.estimate > 0 for effect in found.values() if effect.present]
+    return len(found) > 2 and max(signs.count(True), signs.count(False)) > len(found) / 2
 
 
 def unlike_any_other(own: Mapping[str, Rate], yardstick: Mapping[str, Rate]) -> list[str]:
@@ -231,7 +243,10 @@ def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str,
     text = f"Preference for the good answer, in nats, before → after hard negatives: {steps}. "
     text += f"Clearly larger for {', '.join(learnt)}. " if learnt else "**For no kind is it clearly larger.** "
     if needed:
-        text += f"**Own negatives teach what others do not**: left out, the preference is smaller for {', '.join(needed)}. "
+        sizes = ", ".join(f"{kind} by {own[kind].value:.1f}" for kind in needed)
+        text += (
+            f"Left out, the preference is smaller (nats, one run each) for {sizes}: **as much as that hangs on the kind's own negatives.** "
+        )
     if spare:
         text += f"Not shown to need its own negative: {', '.join(spare)}. "
     if lost:
@@ -273,7 +288,9 @@ def stirred_text(changed: Mapping[str, int], n: int) -> str:
             f"{head} **Hardly anything moved**, whatever the pairs. That no gate is worse then says little about the pairs: a model left alone "
             "passes that test too."
         )
-    return f"{head} The training did move the model, so a gate that stands has stood for something."
+    still = [name for name, count in changed.items() if count < 0.1 * n]
+    text = f"{head} Some pairs did move the model, and a gate that stands after those has stood for something."
+    return f"{text} After {' and '.join(still)} little moved, and a gate that stands says little." if still else text
 
 
 def stronger_text(gentle: float, strong: float) -> str:
@@ -315,8 +332,8 @@ def negatives_summary_text(
         f"- Pushed harder, {name}: gates worse: {names(rows, WORSE)}; better: {names(rows, BETTER)}." for name, rows in strong.items()
     ]
     lines.append(
-        f"- Near misses that only their own kind of negative teaches: {', '.join(needed)}."
+        f"- Near misses that the model tells apart less well, by however little, without negatives of their own kind: {', '.join(needed)}."
         if needed
-        else "- No kind of near miss is shown to need its own negatives."
+        else "- No kind of near miss is shown to depend on its own negatives."
     )
     return "\n".join(f"> {line}" for line in lines)

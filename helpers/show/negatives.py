@@ -73,7 +73,7 @@ def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int = 1
             axes.errorbar(effect.estimate, row, xerr=error, fmt="o" if effect.present else "x", color=color, capsize=3)
         axes.axvline(0, color="black", linewidth=1)
         axes.set_title(measure, fontsize=10)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:+.0f}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:+.1f}")
         axes.tick_params(labelsize=8)
         axes.set_xlabel("points", fontsize=8)
         _rows(axes, kinds)

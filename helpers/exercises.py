@@ -11,8 +11,8 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
-from helpers import audit
-from helpers.triage import LEVELS
+from helpers import audit, cases
+from helpers.triage import LEVELS, render
 
 Problems = list[str]
 
@@ -220,6 +220,32 @@ def dpo_loss(function: Callable[..., Any]) -> Problems:
     return found
 
 
+def with_number(function: Callable[..., Any]) -> Problems:
+    """A near miss: the same answer with another emergency number, and not one other character changed."""
+    signs = ["fiebre de más de 112 horas", "confusión"]  # an alarm sign with the right number in it
+    problems = []
+    for level, country, wrong in (("AZUL", "ES", "911"), ("VERDE", "AR", "061"), ("ROJO", "GT", "112")):
+        good = render(level, country, signs)
+        expected = f"{good.rpartition('Emergencias:')[0]}Emergencias: {wrong}."
+        if (given := function(good, wrong)) != expected:
+            problems.append(
+                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r} and nothing else: got {given!r}"
+            )
+    return problems
+
+
+def what_is_wrong(function: Callable[..., Any]) -> Problems:
+    """The one part in which a near miss is worse than the good answer: level, alarms, disclaimer or number."""
+    row = cases.evaluation_prompts("dev")[0]
+    named = {"off_by_one": "level", "no_alarms": "alarms", "no_disclaimer": "disclaimer", "wrong_number": "number"}
+    problems = []
+    for kind, part in named.items():
+        (pair,) = cases.hard_pairs([row], 0, [kind])
+        if (given := function(pair.chosen, pair.rejected)) != part:
+            problems.append(f"the pair of kind {kind} should give {part!r}, not {given!r}")
+    return problems
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -237,6 +263,8 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         with_replay,
         odds_ratio,
         dpo_loss,
+        with_number,
+        what_is_wrong,
     )
 }
 

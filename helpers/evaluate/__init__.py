@@ -6,8 +6,9 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects. Interv
 
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
-from helpers.evaluate.effects import Effect, factorial_effects, over_seeds
-from helpers.evaluate.generation import Answer, ask, generate, label_probabilities, load, token_losses
+from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change
+from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
+from helpers.evaluate.items import held_by_gate
 from helpers.evaluate.perplexity import Piece, TextLoss, Word, perplexity, text_losses, words_of
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
@@ -22,16 +23,20 @@ __all__ = [
     "TextLoss",
     "Word",
     "always",
+    "answer_logprobs",
     "ask",
     "bootstrap_mean",
     "confusion",
     "factorial_effects",
     "gates",
     "generate",
+    "held_by_gate",
     "keyword_rules",
     "label_probabilities",
     "load",
     "over_seeds",
+    "pair_margins",
+    "paired_change",
     "paired_test",
     "perplexity",
     "score",

@@ -15,7 +15,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from helpers.files import LabError
-from helpers.statistics import Rate
+from helpers.statistics import Rate, bootstrap_mean, paired_test
 
 
 @dataclass(frozen=True)
@@ -98,3 +98,12 @@ def over_seeds(groups: Mapping[Hashable, Sequence[float]], bounds: tuple[float, 
         mean, reach = float(np.mean(values)), float(half / np.sqrt(len(values)))
         bands[name] = Rate(mean, len(values), max(bounds[0], mean - reach), min(bounds[1], mean + reach))
     return bands
+
+
+def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> Effect:
+    """How much a share of items changes between two models that answered the same ones, with a bootstrap interval over items.
+
+    It speaks of these two models; what another seed of the same recipe would do is not in the interval.
+    """
+    change = bootstrap_mean([float(b) - float(a) for a, b in zip(before, after, strict=True)])
+    return Effect((name,), change.value, change.low, change.high, paired_test(after, before))

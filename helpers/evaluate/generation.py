@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from helpers.cases import Example
+from helpers.cases import Example, Pair
+from helpers.files import LabError
 from helpers.progress import Progress
 from helpers.train import Profile, current_profile, load_model, load_tokenizer
 from helpers.triage import LEVEL_HEADING, LEVELS
@@ -141,6 +142,45 @@ def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: S
     targets = torch.tensor(completion, device=logits.device)
     steps = logits[len(prompt) - 1 : len(prompt) - 1 + len(completion)]
     return torch.log_softmax(steps, -1).gather(1, targets[:, None]).sum()
+
+
+@torch.inference_mode()
+def answer_logprobs(source: str | Path, examples: Sequence[Example], texts: Sequence[str], *, batch: int = 48) -> list[float]:
+    """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
+
+    A sum over tokens: a longer answer is less likely for its length alone.
+
+    Raises:
+        LabError: not one text for every example.
+    """
+    if len(examples) != len(texts):
+        raise LabError(f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the same order.")
+    loaded, closes = load(source), load(source).tokenizer.eos_token
+    prompts = [_prompt_ids(loaded, example) for example in examples]
+    answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
+    order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(answers[index]))
+    found = [0.0] * len(texts)
+    for start in range(0, len(order), batch):
+        chunk = order[start : start + batch]
+        rows = [prompts[index] + answers[index] for index in chunk]
+        padded = loaded.tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
+        logits = loaded.model(**{name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}).logits.float()
+        for place, index in enumerate(chunk):
+            found[index] = float(_sequence_logprob(logits[place], prompts[index], answers[index]))
+    return found
+
+
+def pair_margins(source: str | Path, pairs: Sequence[Pair]) -> list[float]:
+    """log p(chosen) − log p(rejected) of each pair: above 0 the model finds the better answer likelier, as a whole text."""
+    examples = [pair.example for pair in pairs]
+    sides = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
+    distinct = {(example.text, example.country, text): example for example, text in zip(examples * 2, sides, strict=True)}
+    scored = answer_logprobs(source, list(distinct.values()), [text for *_, text in distinct]) if pairs else []
+    known = dict(zip(distinct, scored, strict=True))
+    return [
+        known[row.text, row.country, pair.chosen] - known[row.text, row.country, pair.rejected]
+        for row, pair in zip(examples, pairs, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from helpers.cases import Example, pair_rows
-from helpers.evaluate import Answer, Scores, generate, score
+from helpers.cases import Example, Pair, pair_rows
+from helpers.evaluate import Answer, Scores, generate, pair_margins, score
 from helpers.files import LabError, build_dir, fingerprint, read_json, write_json
 from helpers.lab.pool import in_workers
 from helpers.lab.stages import LIBRARIES, Stage
@@ -36,6 +36,7 @@ class Arm:
         reward: what GRPO is paid by; None for DPO.
         settings: what differs from the profile's `dpo` or `grpo` entry, as `{"beta": 0.3}`.
         updates: optimizer steps of GRPO; DPO reads its pairs once.
+        probes: pairs that it is *not* trained on; afterwards the outcome holds by how much it prefers the chosen side of each.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Arm:
     reward: Reward | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     updates: int = 0
+    probes: tuple[Pair, ...] = ()
 
     @property
     def trainer(self) -> str:
@@ -69,6 +71,7 @@ class Arm:
                 "seed": self.seed,
                 "asked": [[row.prompt for row in prompts], temperature],
             }
+            | ({"probes": pair_rows(self.probes)} if self.probes else {})
         )
 
     def train(self, out: Path, profile: Profile) -> TrainingRecord:
@@ -112,6 +115,7 @@ class ArmOutcome:
         texts, finish: the answers, and why each ended ("stop" or "length").
         rows: pairs or prompts it was trained on. seconds: of training.
         curves: what TRL logged, by name, as (step, value).
+        margins: of the arm's probes, as `evaluate.pair_margins` gives them.
     """
 
     name: str
@@ -122,6 +126,7 @@ class ArmOutcome:
     rows: int
     seconds: float
     curves: dict[str, list[list[float]]]
+    margins: tuple[float, ...] = ()
     prompts: tuple[Example, ...] = field(repr=False, compare=False, default=())
 
     @cached_property
@@ -170,14 +175,15 @@ def _outcome(job: tuple[Arm, tuple[Example, ...], float], profile: Profile) -> A
         with tempfile.TemporaryDirectory() as folder:
             record = arm.train(Path(folder) / "model", profile)
             answers = generate(Path(folder) / "model", prompts, temperature=temperature, seed=arm.seed, profile=profile)
-        write_json(path, _stored(arm, key, answers, record))
+            margins = pair_margins(Path(folder) / "model", arm.probes)
+        write_json(path, _stored(arm, key, answers, record, margins))
     return _read(path, arm, prompts)
 
 
-def _stored(arm: Arm, key: str, answers: Sequence[Answer], record: TrainingRecord) -> dict[str, Any]:
+def _stored(arm: Arm, key: str, answers: Sequence[Answer], record: TrainingRecord, margins: Sequence[float]) -> dict[str, Any]:
     texts, finish = [answer.text for answer in answers], [answer.finish_reason for answer in answers]
     curves = {"loss": record.losses, **record.curves}
-    outcome = ArmOutcome(arm.name, arm.seed, key, tuple(texts), tuple(finish), record.rows, record.seconds, curves)
+    outcome = ArmOutcome(arm.name, arm.seed, key, tuple(texts), tuple(finish), record.rows, record.seconds, curves, tuple(margins))
     return {name: value for name, value in asdict(outcome).items() if name != "prompts"}
 
 
@@ -185,6 +191,7 @@ def _read(path: Path, arm: Arm, prompts: tuple[Example, ...]) -> ArmOutcome:
     stored = read_json(path)
     try:
         lists = {name: tuple(stored[name]) for name in ("texts", "finish")}
+        lists["margins"] = tuple(stored.get("margins", ()))
         whole = ArmOutcome(**{**stored, **lists, "name": arm.name, "prompts": prompts})
         if not len(whole.texts) == len(whole.finish) == len(prompts):
             raise ValueError("an answer is missing")

@@ -1,4 +1,5 @@
-"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06."""
+"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06,
+`negatives` 08."""
 
 from helpers.show.adaptation import later_accuracy, perplexities, word_prices
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
@@ -23,6 +24,7 @@ from helpers.show.figures import (
     token_bars,
     unique_growth,
 )
+from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
 from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
@@ -44,10 +46,12 @@ __all__ = [
     "factorial",
     "finding",
     "gates",
+    "gates_moved",
     "generations",
     "herd",
     "label_shares",
     "later_accuracy",
+    "left_out",
     "levels_table",
     "loss_curve",
     "perplexities",
@@ -64,6 +68,7 @@ __all__ = [
     "table",
     "throughput",
     "token_bars",
+    "told_apart",
     "trial_bars",
     "unique_growth",
     "while_margins_rise",

@@ -46,6 +46,7 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("04_imbalanced_sft", "Beautiful curves, broken model", "How can the loss be beautiful and the model broken?"),
     Chapter("05_balanced_sft", "What really fixed it", "What fixed it: balance, honest labels, unique prompts, or a fresh start?"),
     Chapter("06_distillation", "The plumbing", "Why is the plumbing as important as the prompts?"),
+    Chapter("09_reward_calibration", "What does the reward really ask for?", "Which policy do the prices of a reward ask for?"),
 )
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.

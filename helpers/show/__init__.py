@@ -1,4 +1,7 @@
-"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06."""
+"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates.
+
+`distillation` serves 06, `rewards` 09.
+"""
 
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
 from helpers.show.distillation import bill, herd, throughput
@@ -22,20 +25,37 @@ from helpers.show.figures import (
     token_bars,
     unique_growth,
 )
+from helpers.show.rewards import (
+    alive_groups,
+    best_answers,
+    bill_table,
+    crossing,
+    drift,
+    explore_prices,
+    policy_map,
+    price_lists,
+    training,
+)
 from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
 __all__ = [
     "Prediction",
+    "alive_groups",
     "answer_card",
+    "best_answers",
     "bill",
+    "bill_table",
     "browse_translations",
     "checks_table",
     "color_of",
     "compare_answers",
     "conflict_bars",
     "confusion_matrix",
+    "crossing",
+    "drift",
     "effects",
     "explore_grid",
+    "explore_prices",
     "factorial",
     "finding",
     "gates",
@@ -44,8 +64,10 @@ __all__ = [
     "label_shares",
     "levels_table",
     "loss_curve",
+    "policy_map",
     "predict",
     "present",
+    "price_lists",
     "rates",
     "regions",
     "running_mean",
@@ -57,6 +79,7 @@ __all__ = [
     "table",
     "throughput",
     "token_bars",
+    "training",
     "trial_bars",
     "unique_growth",
 ]

@@ -61,7 +61,11 @@ def crossing(over: float, under: float, others: Sequence[str] = ("NARANJA", "AZU
         axes.set_title(f"ROJO or {other}?")
         axes.legend(fontsize=8, loc="lower center")
         told.append(f"ROJO against {other} from {edge:.0%}")
-    present(figure, f"expected reward along the probability of ROJO, at {over:g} a level over and {under:g} under: {'; '.join(told)}.", seeds=None)
+    present(
+        figure,
+        f"expected reward along the probability of ROJO, at {over:g} a level over and {under:g} under: {'; '.join(told)}.",
+        seeds=None,
+    )
 
 
 def policy_map(
@@ -181,7 +185,11 @@ def training(curves: Mapping[str, Sequence[Mapping[str, Points]]], title: str = 
         for name, runs in curves.items()
     )
     seeds = max(map(len, curves.values()))
-    present(figure, f"sampled answers during training, mean over seeds thick and every seed thin; first and last generation: {listed}.", seeds=seeds)
+    present(
+        figure,
+        f"sampled answers during training, mean over seeds thick and every seed thin; first and last generation: {listed}.",
+        seeds=seeds,
+    )
 
 
 def _mean(runs: Sequence[Mapping[str, Points]], key: str) -> tuple[list[float], list[float]]:
@@ -199,7 +207,9 @@ def _lines(axes: Any, runs: Sequence[Mapping[str, Points]], key: str, color: str
     axes.plot(*_mean(runs, key), style, color=color, linewidth=2.5, label=label)
 
 
-def drift(start: Mapping[str, Rate], ends: Mapping[str, Mapping[str, Rate]], unnamed: Mapping[str, Sequence[str]], n: int, seeds: int) -> None:
+def drift(
+    start: Mapping[str, Rate], ends: Mapping[str, Mapping[str, Rate]], unnamed: Mapping[str, Sequence[str]], n: int, seeds: int
+) -> None:
     """Start and end of every figure, a panel a reward: a ring before, a dot after, intervals on both.
 
     Args:
@@ -223,7 +233,12 @@ def drift(start: Mapping[str, Rate], ends: Mapping[str, Mapping[str, Rate]], unn
         f"{reward}: " + ", ".join(f"{name} {start[name].value:.0%} to {rate.value:.0%}" for name, rate in end.items())
         for reward, end in ends.items()
     )
-    present(figure, f"test answers before (ring) and after (dot) training with each reward, 95 % intervals over all seeds: {listed}.", n=n, seeds=seeds)
+    present(
+        figure,
+        f"test answers before (ring) and after (dot) training with each reward, 95 % intervals over all seeds: {listed}.",
+        n=n,
+        seeds=seeds,
+    )
 
 
 def alive_groups(runs: Mapping[str, Sequence[Mapping[str, Points]]]) -> None:

@@ -2,10 +2,11 @@
 
 A reading is Markdown that was never typed: its numbers come from arguments, so it cannot outlive the run that produced them. The tests
 call every function with results that show the effect and with results that do not. `collapse` serves notebooks 00, 03 and 04,
-`translation` 01, `cure` 05, `distillation` 06.
+`translation` 01, `cure` 05, `distillation` 06, `rewards` 09.
 """
 
 from helpers.lab.readings.collapse import *  # noqa: F403
 from helpers.lab.readings.cure import *  # noqa: F403
 from helpers.lab.readings.distillation import *  # noqa: F403
+from helpers.lab.readings.rewards import *  # noqa: F403
 from helpers.lab.readings.translation import *  # noqa: F403

@@ -23,7 +23,9 @@ def price_gaps_text(rewards: Mapping[str, Reward]) -> str:
         holes = gaps(reward)
         under = sum(_is_under(truth, given) for truth, given in holes)
         unnamed = [part for part in PARTS if part not in reward.parts]
-        text = f"**{name}** charges nothing for {under} of the 10 ways to under-triage and {len(holes) - under} of the 10 ways to over-triage"
+        text = (
+            f"**{name}** charges nothing for {under} of the 10 ways to under-triage and {len(holes) - under} of the 10 ways to over-triage"
+        )
         text += f", and has no price for {_listed(unnamed)}" if unnamed else ", and prices every part"
         if always_optimal(reward, "ROJO"):
             text += ". No belief makes any answer better than ROJO"
@@ -92,7 +94,10 @@ def naive_text(start: Mapping[str, Rate], end: Mapping[str, Rate]) -> str:
 def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], end: Mapping[str, Rate]) -> str:
     """What became of the parts that a reward has no price for, and of those it pays."""
     text = []
-    for kind, parts in (("no price for", [p for p in PARTS if p not in reward.parts]), ("a price on", [p for p in PARTS if p in reward.parts])):
+    for kind, parts in (
+        ("no price for", [p for p in PARTS if p not in reward.parts]),
+        ("a price on", [p for p in PARTS if p in reward.parts]),
+    ):
         if not parts:
             continue
         lost = [part for part in parts if end[part].high < start[part].low]
@@ -101,7 +106,9 @@ def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], end: Mappin
         if lost:
             told.append(_listed([f"**{p}** fell from {start[p].value:.0%} to {end[p].value:.0%}" for p in lost]))
         if kept:
-            told.append(_listed([f"{p} {'stands at' if end[p].value >= KEPT else 'is not shown to have moved:'} {end[p].value:.0%}" for p in kept]))
+            told.append(
+                _listed([f"{p} {'stands at' if end[p].value >= KEPT else 'is not shown to have moved:'} {end[p].value:.0%}" for p in kept])
+            )
         text.append(f"{kind} {_listed(parts)}: {', while '.join(told)}")
     return f"**{name}**: " + "; ".join(text) + "."
 
@@ -118,7 +125,9 @@ def calibrated_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: 
         gates = f"**{lowest} falls below {KEPT:.0%}** ({end[lowest]}), price or no price"
     cost = f"the asymmetric cost a person changes by {change.value:+.2f} levels [{change.low:+.2f} to {change.high:+.2f}]"
     if change.high < 0:
-        verdict = f"{cost}: **cheaper errors, and nothing lost**" if end[lowest].value >= KEPT else f"{cost}: **cheaper errors, at that price**"
+        verdict = (
+            f"{cost}: **cheaper errors, and nothing lost**" if end[lowest].value >= KEPT else f"{cost}: **cheaper errors, at that price**"
+        )
     elif change.low > 0:
         verdict = f"{cost}: **dearer errors, against what the reward asks for**"
     else:
@@ -130,7 +139,9 @@ def calibrated_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: 
 def blog_reward_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: Rate) -> str:
     """What the blog's own reward did to its three aims: accuracy, ROJO, the disclaimer; and to under-triage, which it leaves out."""
     accuracy, under = points(end["accuracy"].value - start["accuracy"].value), points(end["under"].value - start["under"].value)
-    head = f"The blog's reward moves accuracy by {accuracy} points, under-triage by {under}, the disclaimer to {end['disclaimer'].value:.0%}."
+    head = (
+        f"The blog's reward moves accuracy by {accuracy} points, under-triage by {under}, the disclaimer to {end['disclaimer'].value:.0%}."
+    )
     if end["under"].low > start["under"].high:
         head += " **Under-triage, which it does not price, grew.**"
     elif end["under"].high < start["under"].low:
@@ -155,7 +166,9 @@ def collapsed_text(spread: float, living: float, before: Mapping[str, Rate], aft
         return f"{head} **It was rescued, in part, against what we expected**: its samples still held something to choose from."
     if spread > 0.5:
         return f"{head} **Not rescued**: where every answer of a group earns the same there is nothing to prefer, so nothing is learnt."
-    return f"{head} **Not rescued, though its groups do spread**: they differ in something else than the level, and that is what was learnt."
+    return (
+        f"{head} **Not rescued, though its groups do spread**: they differ in something else than the level, and that is what was learnt."
+    )
 
 
 def leash_text(free: Mapping[str, Rate], held: Mapping[str, Rate], start: Mapping[str, Rate], beta: float) -> str:
@@ -169,7 +182,9 @@ def leash_text(free: Mapping[str, Rate], held: Mapping[str, Rate], start: Mappin
     if softer and safer:
         return f"{text} **The leash holds back the good and the bad alike**: it knows where the model came from, not where it should go."
     if safer:
-        return f"{text} **The leash keeps what the reward does not name, but not the level**: it slows drift, it does not mend a wrong price."
+        return (
+            f"{text} **The leash keeps what the reward does not name, but not the level**: it slows drift, it does not mend a wrong price."
+        )
     if softer:
         return f"{text} **The leash slows the slide to ROJO**, but not the loss of parts."
     return f"{text} **At this weight no difference is shown.**"
@@ -220,7 +235,9 @@ def rewards_summary_text(
             f"{end['rojo_share'].value:.0%}, cost {change[name].value:+.2f}; "
         )
         lines.append(text + (f"lost {_listed(lost)}" if lost else "no loss of a part shown"))
-    forgotten = {name: [part for part in PARTS if part not in rewards[name].parts and end[part].high < start[part].low] for name, end in ends.items()}
+    forgotten = {
+        name: [part for part in PARTS if part not in rewards[name].parts and end[part].high < start[part].low] for name, end in ends.items()
+    }
     if any(forgotten.values()):
         named = _listed([f"{name} ({_listed(parts)})" for name, parts in forgotten.items() if parts])
         lines.append(f"**What a reward does not name may go**: so it did with {named}.")

@@ -29,12 +29,13 @@ def price_lists(rewards: Mapping[str, Reward]) -> None:
         reach = max(1.0, float(np.abs(amounts).max()))
         axes.imshow(amounts, cmap="RdYlGn", vmin=-reach, vmax=reach, alpha=0.6)
         for truth, given in np.ndindex(amounts.shape):
-            axes.text(given, truth, f"{amounts[truth, given]:+.2g}", ha="center", va="center", fontsize=9)
+            amount = amounts[truth, given]
+            axes.text(given, truth, f"{amount:+.3g}" if amount else "0", ha="center", va="center", fontsize=9)
         for truth, given in gaps(reward):
             place = (LEVELS.index(given) - 0.44, LEVELS.index(truth) - 0.44)
             axes.add_patch(plt.Rectangle(place, 0.88, 0.88, fill=False, edgecolor="black", linewidth=2, linestyle="--"))
-        axes.set_xticks(range(len(LEVELS)), LEVELS, fontsize=7, rotation=30)
-        axes.set_yticks(range(len(LEVELS)), LEVELS, fontsize=7)
+        axes.set_xticks(range(len(LEVELS)), LEVELS, fontsize=8, rotation=30)
+        axes.set_yticks(range(len(LEVELS)), LEVELS, fontsize=8)
         axes.set(xlabel="answer", ylabel="truth" if axes is panels[0][0] else "")
         axes.set_title(name)
         axes.grid(False)
@@ -228,7 +229,7 @@ def drift(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         missing = [part for part in unnamed[reward] if part in PARTS]
         axes.set_title(f"{reward}\n" + (f"no price: {', '.join(missing)}" if missing else "every part priced"), fontsize=10)
-    panels[0][0].set_yticks(range(len(names)), list(reversed(names)))
+    panels[0][0].set_yticks(range(len(names)), [name.replace("rojo_share", "says ROJO") for name in reversed(names)])
     listed = "; ".join(
         f"{reward}: " + ", ".join(f"{name} {start[name].value:.0%} to {rate.value:.0%}" for name, rate in end.items())
         for reward, end in ends.items()

@@ -90,6 +90,7 @@ def grpo_arguments(profile: Profile, settings: dict[str, Any], work: Path, updat
     """
     return {
         **common_arguments(settings, work, 1, seed, updates, updates, logs=updates),
+        "lr_scheduler_type": "constant_with_warmup",  # every step counts alike on the time axis; a decaying rate would look like convergence
         "beta": settings["kl"],
         "num_generations": settings["group"],
         "steps_per_generation": settings["steps_per_generation"],

@@ -49,7 +49,7 @@ def shown(monkeypatch):
 
 BELIEFS = [[0.2] * 5, [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
 GRID = np.linspace(0, 2, 5)
-ENDS = {name: {part: _rate(0.5) for part in START} for name in ("naive", "calibrated")}
+ENDS = {name: [{part: _rate(0.5) for part in START}] * 2 for name in ("naive", "calibrated")}
 UNNAMED = {"naive": PARTS, "calibrated": ()}
 DRAW = {
     "price_lists": lambda: show.price_lists(rewards.REWARDS),
@@ -57,7 +57,7 @@ DRAW = {
     "policy_map": lambda: show.policy_map(rewards.policy_map(GRID, GRID, BELIEFS), GRID, GRID, 3, {"ours": (0.25, 0.75)}),
     "best_answers": lambda: show.best_answers({"one": ["ROJO", "AZUL"], "the patients": ["AZUL", "AZUL"]}, 2),
     "training": lambda: show.training({"naive": [CURVES, CURVES], "blog": [CURVES]}),
-    "drift": lambda: show.drift({name: _rate(value) for name, value in START.items()}, ENDS, UNNAMED, 480, 2),
+    "drift": lambda: show.drift({name: _rate(value) for name, value in START.items()}, ENDS, UNNAMED, 480),
     "alive_groups": lambda: show.alive_groups({name: [CURVES] for name in ("a", "b", "c", "d", "e")}),
 }
 
@@ -130,6 +130,11 @@ def test_an_arms_figures_are_recorded_under_its_key(tmp_path, monkeypatch):
     assert lab.result("grpo_naive.reward_last")["value"] == 1.0
 
 
+def test_an_answer_is_coherent_when_the_levels_name_is_its_own():
+    assert lab.rewarded.coherent(WHOLE).value == 1.0
+    assert lab.rewarded.coherent([WHOLE[0].replace("— ", "— no "), "", "ROJO"]).value == 0.0
+
+
 # ------------------------------------------------------------------------------------------------------------- sentences
 def test_gaps_are_counted_by_side_and_a_reward_that_only_ever_asks_for_rojo_is_named():
     text = readings.price_gaps_text(rewards.REWARDS)
@@ -166,12 +171,19 @@ def test_the_naive_reward_is_judged_by_reward_rojo_and_accuracy(changed, said):
     assert said in readings.naive_text(_figures(), _figures(**changed))
 
 
-def test_drift_tells_lost_kept_and_undecided_parts_apart():
-    text = readings.drift_text("naive", rewards.NAIVE, _figures(number=0.8), _figures(disclaimer=0.1, number=0.8))
-    assert "no price for actions, alarms, disclaimer and number: **disclaimer** fell from 98% to 10%, while" in text
-    assert "actions stands at 98%" in text and "number is not shown to have moved: 80%" in text
-    assert "a price on disclaimer" in readings.drift_text("blog", rewards.BLOG, _figures(), _figures())
-    assert "no price" not in readings.drift_text("ours", rewards.CALIBRATED, _figures(), _figures())
+def test_drift_tells_run_by_run_what_fell():
+    runs = [_figures(disclaimer=0.05), _figures()]
+    text = readings.drift_text("naive", rewards.NAIVE, _figures(), runs)
+    assert "no price for actions, alarms, disclaimer and number: **disclaimer** fell in 1 of 2 runs (from 98% to 5% and 98%)" in text
+    assert "no fall is shown of actions (98% and 98%), alarms" in text
+    assert "With a price on disclaimer" in readings.drift_text("blog", rewards.BLOG, _figures(), runs)
+    assert "no price" not in readings.drift_text("ours", rewards.CALIBRATED, _figures(), runs)
+
+
+def test_an_answer_that_contradicts_itself_is_told_by_reward():
+    torn = readings.coherence_text(_rate(0.9), {"naive": [_rate(0.1), _rate(0.9)], "blog": [_rate(0.9)]})
+    assert "With naive the answer contradicts itself" in torn and "10% and 90%" in torn
+    assert "No run is shown" in readings.coherence_text(_rate(0.9), {"naive": [_rate(0.9)]})
 
 
 @pytest.mark.parametrize(
@@ -234,11 +246,10 @@ def test_cheats_that_pay_are_named():
 
 def test_the_summary_names_what_was_forgotten_or_says_that_nothing_was():
     change = {"naive": _rate(0.5), "calibrated": _rate(-0.2)}
-    forgot = readings.rewards_summary_text(
-        _figures(), {"naive": _figures(disclaimer=0.1), "calibrated": _figures()}, rewards.REWARDS, change
-    )
-    assert "so it did with naive (disclaimer)" in forgot and "lost disclaimer" in forgot
-    kept = readings.rewards_summary_text(_figures(), {"naive": _figures(), "calibrated": _figures()}, rewards.REWARDS, change)
+    runs = {"naive": [_figures(disclaimer=0.1), _figures()], "calibrated": [_figures(), _figures()]}
+    forgot = readings.rewards_summary_text(_figures(), runs, rewards.REWARDS, change)
+    assert "it went with naive (disclaimer)" in forgot and "lost disclaimer in 1 of 2 runs" in forgot
+    kept = readings.rewards_summary_text(_figures(), {"naive": [_figures()]}, rewards.REWARDS, change)
     assert "not shown in these runs" in kept and "no loss of a part shown" in kept
 
 

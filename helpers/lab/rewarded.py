@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from helpers.cases import Example
-from helpers.evaluate import Rate, Scores, bootstrap_mean
+from helpers.evaluate import Rate, Scores, bootstrap_mean, wilson
 from helpers.evaluate.scoring import cost
 from helpers.files import LabError
 from helpers.lab.arms import ArmOutcome
 from helpers.lab.results import record_rate
 from helpers.rewards import Reward
+from helpers.triage import parse
 
 
 def spanned(rates: Sequence[Rate]) -> Rate:
@@ -31,6 +32,11 @@ def figures(runs: Sequence[Scores]) -> dict[str, Rate]:
     """Accuracy, ROJO's share and every part of the answers, taken together over runs."""
     own = [{"accuracy": run.accuracy, "rojo_share": run.shares["ROJO"], **run.parts} for run in runs]
     return {name: spanned([one[name] for one in own]) for name in own[0]}
+
+
+def coherent(texts: Sequence[str]) -> Rate:
+    """Share of answers whose level goes with its own name ("ROJO — Emergencia")."""
+    return wilson(sum(parse(text).name_agrees is True for text in texts), len(texts))
 
 
 def pay(reward: Reward, prompts: Sequence[Example], answers: Sequence[Sequence[str]]) -> Rate:
@@ -55,6 +61,7 @@ def record_outcomes(key: str, reward: Reward | None, runs: Sequence[ArmOutcome],
     prompts = runs[0].prompts
     found = figures([run.scores for run in runs]) | {"cost": spanned([run.scores.cost for run in runs])}
     found["under"] = spanned([run.scores.under for run in runs])
+    found["coherent"] = spanned([coherent(run.texts) for run in runs])
     if reward is not None:
         found["reward_first"], found["reward_last"] = pay(reward, prompts, [start]), pay(reward, prompts, [run.texts for run in runs])
     units: Mapping[str, str] = {"cost": "levels", "reward_first": "reward", "reward_last": "reward"}

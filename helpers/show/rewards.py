@@ -12,8 +12,8 @@ from IPython.display import Markdown, display
 from helpers.cases import Example
 from helpers.evaluate import Rate
 from helpers.rewards import TERMS, Reward, gaps, matrix, rojo_threshold
-from helpers.show.figures import GREY, HATCHES, color_of, present, static, table
-from helpers.triage import LEVELS, PARTS
+from helpers.show.figures import HATCHES, color_of, present, static, table
+from helpers.triage import LEVELS
 
 INK = "#283593"
 # Colour never alone: each line has its own dash as well.
@@ -209,34 +209,41 @@ def _lines(axes: Any, runs: Sequence[Mapping[str, Points]], key: str, color: str
 
 
 def drift(
-    start: Mapping[str, Rate], ends: Mapping[str, Mapping[str, Rate]], unnamed: Mapping[str, Sequence[str]], n: int, seeds: int
+    start: Mapping[str, Rate], runs: Mapping[str, Sequence[Mapping[str, Rate]]], unnamed: Mapping[str, Sequence[str]], n: int
 ) -> None:
-    """Start and end of every figure, a panel a reward: a ring before, a dot after, intervals on both.
+    """Start and end of every figure, a panel a reward: a ring before, a filled mark a seed after, intervals on all.
 
     Args:
-        start: figures of the model before. ends: for each reward the same figures after. unnamed: the parts that a reward has no price for.
+        start: figures of the model before. runs: for each reward the same figures after, one mapping a seed.
+        unnamed: the parts that a reward has no price for.
     """
-    figure, panels = plt.subplots(1, len(ends), figsize=(3.9 * len(ends), 0.5 * len(start) + 1.5), sharey=True, squeeze=False)
-    names = list(start)
-    for axes, (reward, end) in zip(panels[0], ends.items(), strict=True):
+    figure, panels = plt.subplots(1, len(runs), figsize=(3.9 * len(runs), 0.6 * len(start) + 1.5), sharey=True, squeeze=False)
+    names, told = list(start), []
+    for axes, (reward, ends) in zip(panels[0], runs.items(), strict=True):
         for place, name in enumerate(reversed(names)):
-            before, after = start[name], end[name]
-            axes.plot([before.value, after.value], [place, place], color=GREY, linewidth=1)
-            for rate, shift, marker, fill in ((before, 0.13, "o", "white"), (after, -0.13, "o", INK)):
-                reach = [[rate.value - rate.low], [rate.high - rate.value]]
-                axes.errorbar(rate.value, place + shift, xerr=reach, fmt=marker, mfc=fill, color=INK, capsize=3)
+            rates = [start[name], *(end[name] for end in ends)]
+            for seed, rate in enumerate(rates):
+                reach = [[max(0.0, rate.value - rate.low)], [max(0.0, rate.high - rate.value)]]
+                height = place + 0.22 - 0.22 * seed
+                label = None if place else "before" if seed == 0 else f"after, seed {seed - 1}"
+                axes.errorbar(
+                    rate.value, height, xerr=reach, fmt="oso^D"[seed % 5], mfc=INK if seed else "white", color=INK, capsize=3, label=label
+                )
         axes.set_xlim(-0.04, 1.04)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        missing = [part for part in unnamed[reward] if part in PARTS]
-        axes.set_title(f"{reward}\n" + (f"no price: {', '.join(missing)}" if missing else "every part priced"), fontsize=10)
+        axes.set_title(f"{reward}\n" + (f"no price: {', '.join(unnamed[reward])}" if unnamed[reward] else "every part priced"), fontsize=10)
+        told.append(
+            f"{reward}: "
+            + ", ".join(f"{name} {start[name].value:.0%} to {' and '.join(f'{end[name].value:.0%}' for end in ends)}" for name in names)
+        )
     panels[0][0].set_yticks(range(len(names)), [name.replace("rojo_share", "says ROJO") for name in reversed(names)])
-    listed = "; ".join(
-        f"{reward}: " + ", ".join(f"{name} {start[name].value:.0%} to {rate.value:.0%}" for name, rate in end.items())
-        for reward, end in ends.items()
-    )
+    panels[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    seeds = max(map(len, runs.values()))
     present(
         figure,
-        f"test answers before (ring) and after (dot) training with each reward, 95 % intervals over all seeds: {listed}.",
+        f"test answers before (ring) and after (filled, a mark a seed) training with each reward, 95 % intervals: {'; '.join(told)}.".replace(
+            "rojo_share", "says ROJO"
+        ),
         n=n,
         seeds=seeds,
     )

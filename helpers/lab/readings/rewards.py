@@ -91,8 +91,17 @@ def naive_text(start: Mapping[str, Rate], end: Mapping[str, Rate]) -> str:
     return f"{head} **The reward did not rise in this run**, so nothing follows from it."
 
 
-def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], end: Mapping[str, Rate]) -> str:
-    """What became of the parts that a reward has no price for, and of those it pays."""
+def _fell(part: str, start: Mapping[str, Rate], runs: Sequence[Mapping[str, Rate]]) -> int:
+    """In how many runs a part lies below the start, interval against interval."""
+    return sum(run[part].high < start[part].low for run in runs)
+
+
+def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], runs: Sequence[Mapping[str, Rate]]) -> str:
+    """What became of the parts that a reward has no price for, and of those it pays; every run speaks for itself.
+
+    Args:
+        start: figures before; runs: the same after, one mapping a seed.
+    """
     text = []
     for kind, parts in (
         ("no price for", [p for p in PARTS if p not in reward.parts]),
@@ -100,17 +109,29 @@ def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], end: Mappin
     ):
         if not parts:
             continue
-        lost = [part for part in parts if end[part].high < start[part].low]
-        kept = [part for part in parts if part not in lost]
-        told = []
-        if lost:
-            told.append(_listed([f"**{p}** fell from {start[p].value:.0%} to {end[p].value:.0%}" for p in lost]))
-        if kept:
-            told.append(
-                _listed([f"{p} {'stands at' if end[p].value >= KEPT else 'is not shown to have moved:'} {end[p].value:.0%}" for p in kept])
-            )
-        text.append(f"{kind} {_listed(parts)}: {', while '.join(told)}")
-    return f"**{name}**: " + "; ".join(text) + "."
+        told, still = [], []
+        for part in parts:
+            values = " and ".join(f"{run[part].value:.0%}" for run in runs)
+            if fell := _fell(part, start, runs):
+                told.append(f"**{part}** fell in {fell} of {len(runs)} runs (from {start[part].value:.0%} to {values})")
+            else:
+                still.append(f"{part} ({values})")
+        told += [f"no fall is shown of {_listed(still)}"] if still else []
+        text.append(f"{kind} {_listed(parts)}: {'; '.join(told)}")
+    return f"**{name}**, " + ". With ".join(text) + "."
+
+
+def coherence_text(start: Rate, ends: Mapping[str, Sequence[Rate]]) -> str:
+    """Does the name beside the level still belong to it ("ROJO — Emergencia")? No reward here has a price for that."""
+    listed = "; ".join(f"{name} {' and '.join(f'{rate.value:.0%}' for rate in runs)}" for name, runs in ends.items())
+    head = f"The name beside the level is the level's own in {start.value:.0%} of the start's answers; after training, a figure a run: {listed}."
+    torn = [name for name, runs in ends.items() if any(rate.high < start.low for rate in runs)]
+    if torn:
+        return (
+            f"{head} **With {_listed(torn)} the answer contradicts itself**: the rewarded word was changed, and the sentence around it was not. "
+            "Of the three, none charges for it: a hole in ours, too."
+        )
+    return f"{head} No run is shown to contradict itself more than the start, though nothing charges for it."
 
 
 def calibrated_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: Rate) -> str:
@@ -224,23 +245,29 @@ def cheats_text(earned: Mapping[str, Mapping[str, float]], honest: Mapping[str, 
 
 
 def rewards_summary_text(
-    start: Mapping[str, Rate], ends: Mapping[str, Mapping[str, Rate]], rewards: Mapping[str, Reward], change: Mapping[str, Rate]
+    start: Mapping[str, Rate],
+    runs: Mapping[str, Sequence[Mapping[str, Rate]]],
+    rewards: Mapping[str, Reward],
+    change: Mapping[str, Rate],
 ) -> str:
-    """What the three rewards got, a line each, and what may be said."""
-    lines = []
-    for name, end in ends.items():
-        lost = [part for part in PARTS if end[part].high < start[part].low]
-        text = (
-            f"**{name}**: accuracy {start['accuracy'].value:.0%} → {end['accuracy'].value:.0%}, ROJO {start['rojo_share'].value:.0%} → "
-            f"{end['rojo_share'].value:.0%}, cost {change[name].value:+.2f}; "
+    """What the three rewards got, a line each, and what may be said.
+
+    Args:
+        runs: for each reward the figures of every seed.
+    """
+    lines, forgotten = [], []
+    for name, found in runs.items():
+        lost = [f"{part} in {fell} of {len(found)} runs" for part in PARTS if (fell := _fell(part, start, found))]
+        ends = {key: " and ".join(f"{run[key].value:.0%}" for run in found) for key in ("accuracy", "rojo_share")}
+        lines.append(
+            f"**{name}**: accuracy {start['accuracy'].value:.0%} → {ends['accuracy']}, ROJO {start['rojo_share'].value:.0%} → {ends['rojo_share']}, "
+            f"cost {change[name].value:+.2f} [{change[name].low:+.2f} to {change[name].high:+.2f}]; "
+            + (f"lost {_listed(lost)}." if lost else "no loss of a part shown.")
         )
-        lines.append(text + (f"lost {_listed(lost)}" if lost else "no loss of a part shown"))
-    forgotten = {
-        name: [part for part in PARTS if part not in rewards[name].parts and end[part].high < start[part].low] for name, end in ends.items()
-    }
-    if any(forgotten.values()):
-        named = _listed([f"{name} ({_listed(parts)})" for name, parts in forgotten.items() if parts])
-        lines.append(f"**What a reward does not name may go**: so it did with {named}.")
+        unnamed = [part for part in PARTS if part not in rewards[name].parts and _fell(part, start, found)]
+        forgotten += [f"{name} ({_listed(unnamed)})"] if unnamed else []
+    if forgotten:
+        lines.append(f"**What a reward does not name is left to chance**, and it went with {_listed(forgotten)}.")
     else:
         lines.append("That unnamed parts decay is not shown in these runs.")
     return "\n".join(f"> - {line}" for line in lines)

@@ -214,7 +214,7 @@ def test_the_blogs_reward_is_judged_by_what_it_leaves_out():
 def test_a_collapsed_start_is_rescued_or_not_and_why():
     low = _figures(accuracy=0.25, rojo_share=0.97)
     assert "nothing to prefer" in readings.collapsed_text(0.9, 0.2, low, low)
-    assert "not for the patients who have them" in readings.collapsed_text(0.3, 0.2, low, low)
+    assert "a look at the patient" in readings.collapsed_text(0.3, 0.2, low, low)
     assert "against what we expected" in readings.collapsed_text(0.9, 0.2, low, _figures(accuracy=0.5))
 
 

@@ -181,15 +181,16 @@ def collapsed_text(spread: float, living: float, before: Mapping[str, Rate], aft
     """
     head = (
         f"By the level alone, {spread:.0%} of the collapsed start's groups have no spread of reward ({living:.0%} of the living one's). "
-        f"After training ROJO goes from {before['rojo_share'].value:.0%} to {after['rojo_share'].value:.0%}, accuracy from {before['accuracy'].value:.0%} to {after['accuracy'].value:.0%}."
+        f"After training ROJO goes from {before['rojo_share'].value:.0%} to {after['rojo_share'].value:.0%}, "
+        f"accuracy from {before['accuracy'].value:.0%} to {after['accuracy'].value:.0%}."
     )
     if after["accuracy"].low > before["accuracy"].high:
         return f"{head} **It was rescued, in part, against what we expected**: its samples still held something to choose from."
     if spread > 0.5:
         return f"{head} **Not rescued**: where every answer of a group earns the same there is nothing to prefer, so nothing is learnt."
     return (
-        f"{head} **Not rescued, though its groups do spread**: its samples name other levels, but not for the patients who have them, "
-        "and in so few steps the prior is all that selection could move."
+        f"{head} **Not rescued, though its groups do spread**: there was something to choose from, "
+        "and these steps did not turn it into a look at the patient."
     )
 
 

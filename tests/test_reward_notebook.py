@@ -221,7 +221,8 @@ def test_a_collapsed_start_is_rescued_or_not_and_why():
 @pytest.mark.parametrize(
     ("rojo", "disclaimer", "said"),
     [
-        (0.4, 0.9, "good and the bad alike"),
+        (0.4, 0.9, "both the slide to ROJO and the loss of parts.** ROJO grew"),
+        (0.25, 0.9, "both the slide to ROJO and the loss of parts.**"),
         (0.97, 0.9, "slows drift"),
         (0.4, 0.1, "slows the slide"),
         (0.97, 0.1, "no difference is shown"),
@@ -239,6 +240,13 @@ def test_the_price_of_an_unreadable_answer_drowns_the_others_or_not():
     assert "does not drown" in readings.unreadable_price_text(0.2, ours, 0.9, 0.8)
 
 
+def test_a_priced_part_that_fell_was_drowned_or_not():
+    spreads = {"the level": 0.9, **dict.fromkeys(PARTS, 0.05)}
+    assert "is easily drowned" in readings.loudness_text(spreads, ["number"])
+    assert "does not say why" in readings.loudness_text(spreads | {"number": 0.8}, ["number"])
+    assert "No priced part" in readings.loudness_text(spreads, [])
+
+
 def test_cheats_that_pay_are_named():
     text = readings.cheats_text({"naive": {"empty": -1, "ROJO, whole": 1}, "ours": {"empty": -4}}, {"naive": 1, "ours": 1.4})
     assert "**naive** pays ROJO, whole as much" in text and "**ours** pays every cheat less" in text
@@ -249,6 +257,9 @@ def test_the_summary_names_what_was_forgotten_or_says_that_nothing_was():
     runs = {"naive": [_figures(disclaimer=0.1), _figures()], "calibrated": [_figures(), _figures()]}
     forgot = readings.rewards_summary_text(_figures(), runs, rewards.REWARDS, change)
     assert "it went with naive (disclaimer)" in forgot and "lost disclaimer in 1 of 2 runs" in forgot
+    assert "kept every part, with calibrated" in forgot
+    drowned = readings.rewards_summary_text(_figures(), {"calibrated": [_figures(number=0.4)]}, rewards.REWARDS, change)
+    assert "did not keep every part**: number fell" in drowned
     kept = readings.rewards_summary_text(_figures(), {"naive": [_figures()]}, rewards.REWARDS, change)
     assert "not shown in these runs" in kept and "no loss of a part shown" in kept
 

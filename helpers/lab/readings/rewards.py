@@ -203,7 +203,8 @@ def leash_text(free: Mapping[str, Rate], held: Mapping[str, Rate], start: Mappin
     softer = held["rojo_share"].high < free["rojo_share"].low
     safer = lowest > free_lowest + 0.05
     if softer and safer:
-        return f"{text} **The leash holds back the good and the bad alike**: it knows where the model came from, not where it should go."
+        grew = " ROJO grew all the same: the prices still ask for it." if held["rojo_share"].low > start["rojo_share"].high else ""
+        return f"{text} **The leash holds back both the slide to ROJO and the loss of parts.**{grew}"
     if safer:
         return (
             f"{text} **The leash keeps what the reward does not name, but not the level**: it slows drift, it does not mend a wrong price."
@@ -227,6 +228,27 @@ def unreadable_price_text(share: float, reward: Reward, spread: float, without: 
     if spread > 2 * without:
         return f"{head}: **there it drowns what the others differ in**, and a group spends its step on being readable."
     return f"{head}: it does not drown the rest."
+
+
+def loudness_text(spreads: Mapping[str, float], fell: Sequence[str]) -> str:
+    """How loud each part's price is beside the level's, within a group, and whether a priced part fell all the same.
+
+    Args:
+        spreads: standard deviation within a group, of "the level" and of every part. fell: priced parts that fell in some run.
+    """
+    level = spreads["the level"]
+    parts = {name: value for name, value in spreads.items() if name != "the level"}
+    listed = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
+    head = f"Within a group the amounts for the level spread by {level:.2f}; those for the parts: {listed}."
+    quiet = [part for part in fell if parts[part] < level / 3]
+    if quiet:
+        return (
+            f"{head} {_listed(quiet)} had a price and fell all the same. **A price less than a third as loud as the level's is easily drowned**: "
+            "an update that helps the level may undo the part and still be paid. Set prices against each other's spread, or give the part a gate."
+        )
+    if fell:
+        return f"{head} {_listed(fell)} fell although the price is not drowned by the level's: this run does not say why."
+    return f"{head} No priced part is shown to have fallen."
 
 
 def cheats_text(earned: Mapping[str, Mapping[str, float]], honest: Mapping[str, float]) -> str:
@@ -272,4 +294,12 @@ def rewards_summary_text(
         lines.append(f"**What a reward does not name is left to chance**, and it went with {_listed(forgotten)}.")
     else:
         lines.append("That unnamed parts decay is not shown in these runs.")
+    for name in runs:
+        if all(part in rewards[name].parts for part in PARTS):
+            fell = [part for part in PARTS if _fell(part, start, runs[name])]
+            lines.append(
+                f"**A price on every part did not keep every part**: {_listed(fell)} fell with {name} too."
+                if fell
+                else f"A price on every part kept every part, with {name}."
+            )
     return "\n".join(f"> - {line}" for line in lines)

@@ -231,7 +231,7 @@ def drift(
                 )
         axes.set_xlim(-0.04, 1.04)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axes.set_title(f"{reward}\n" + (f"no price: {', '.join(unnamed[reward])}" if unnamed[reward] else "every part priced"), fontsize=10)
+        axes.set_title(f"{reward}\n" + (f"no price:\n{', '.join(unnamed[reward])}" if unnamed[reward] else "every part priced"), fontsize=9)
         told.append(
             f"{reward}: "
             + ", ".join(f"{name} {start[name].value:.0%} to {' and '.join(f'{end[name].value:.0%}' for end in ends)}" for name in names)

@@ -246,6 +246,36 @@ def what_is_wrong(function: Callable[..., Any]) -> Problems:
     return problems
 
 
+def over_price(function: Callable[..., Any]) -> Problems:
+    """The price of a level of over-triage from which ROJO, against AZUL, is best from a given probability on."""
+    cases = {(0.5, 1.0, 1.0): 1.0, (0.5, 0.25, 1.0): 0.25, (0.8, 0.0, 1.0): 0.75, (0.1, 0.0, 1.0): 0.0, (0.6, 0.5, 2.0): 1.0}
+    return [
+        f"p = {p:g}, under = {under:g}, correct = {correct:g} should give {expected:g}, not {function(p, under, correct)!r}"
+        for (p, under, correct), expected in cases.items()
+        if not _close(function(p, under, correct), expected)
+    ]
+
+
+def safe_reward(function: Callable[..., Any]) -> Problems:
+    """A reward for the one right level and the notice, each counted once."""
+    notice = "Aviso: esta orientación no sustituye la valoración de un profesional sanitario."
+    line = "Nivel de Urgencia: {}\n"
+    cases = {
+        ("ROJO", line.format("ROJO")): 1.0,
+        ("ROJO", line.format("ROJO") + notice): 1.5,
+        ("ROJO", line.format("ROJO") * 5 + notice * 20): 1.5,
+        ("ROJO", line.format("AZUL") + notice): 0.5,
+        ("ROJO", "".join(line.format(level) for level in LEVELS) + notice): 0.0,
+        ("ROJO", notice): 0.0,
+        ("ROJO", ""): 0.0,
+    }
+    return [
+        f"truth {level} and the answer {answer[:60]!r}… should give {expected:g}, not {function(level, answer)!r}"
+        for (level, answer), expected in cases.items()
+        if not _close(function(level, answer), expected)
+    ]
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -265,6 +295,8 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         dpo_loss,
         with_number,
         what_is_wrong,
+        over_price,
+        safe_reward,
     )
 }
 

@@ -1,6 +1,6 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab import readings
+from helpers.lab import readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Verdict, claims, report, verdict
 from helpers.lab.grid import Outcome, gather, record_runs, run_grid
@@ -31,6 +31,7 @@ __all__ = [
     "report",
     "result",
     "results_path",
+    "rewarded",
     "run_arms",
     "run_grid",
     "sampled",

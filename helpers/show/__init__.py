@@ -1,5 +1,7 @@
-"""Figures and widgets: `figures` holds the common ones and what every figure goes through, `cure` those of notebook 05 and the gates, `distillation` 06,
-`negatives` 08."""
+"""Figures and widgets. `figures` holds the common ones and what every figure goes through; the others serve a notebook each.
+
+`translation` 01, `adaptation` 02, `cure` 05 and the gates, `distillation` 06, `preferences` 07, `negatives` 08, `rewards` 09.
+"""
 
 from helpers.show.adaptation import later_accuracy, perplexities, word_prices
 from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
@@ -26,23 +28,40 @@ from helpers.show.figures import (
 )
 from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
+from helpers.show.rewards import (
+    alive_groups,
+    best_answers,
+    bill_table,
+    crossing,
+    drift,
+    explore_prices,
+    policy_map,
+    price_lists,
+    training,
+)
 from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
 __all__ = [
     "Dose",
     "Prediction",
+    "alive_groups",
     "answer_card",
     "before_after",
+    "best_answers",
     "bill",
+    "bill_table",
     "browse_translations",
     "checks_table",
     "color_of",
     "compare_answers",
     "conflict_bars",
     "confusion_matrix",
+    "crossing",
     "dose_response",
+    "drift",
     "effects",
     "explore_grid",
+    "explore_prices",
     "factorial",
     "finding",
     "gates",
@@ -55,8 +74,10 @@ __all__ = [
     "levels_table",
     "loss_curve",
     "perplexities",
+    "policy_map",
     "predict",
     "present",
+    "price_lists",
     "rates",
     "regions",
     "running_mean",
@@ -69,6 +90,7 @@ __all__ = [
     "throughput",
     "token_bars",
     "told_apart",
+    "training",
     "trial_bars",
     "unique_growth",
     "while_margins_rise",

@@ -75,12 +75,25 @@ def dpo(
     return fit(make, base, out, profile, rows=len(pairs), epochs=epochs, steps=steps, seed=seed, label=label)
 
 
+class RewardTrainer(GRPOTrainer):
+    """`GRPOTrainer` without a count that transformers makes at every step by walking through every parameter."""
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted; see `fast.AnswerLossTrainer`."""
+        return 0
+
+
 def grpo_arguments(profile: Profile, settings: dict[str, Any], work: Path, updates: int, seed: int) -> dict[str, Any]:
-    """What `GRPOConfig` is called with. TRL's `beta` is the weight of the KL term, not DPO's β; 0 loads no reference at all."""
+    """What `GRPOConfig` is called with. TRL's `beta` is the weight of the KL term, not DPO's β; 0 loads no reference at all.
+
+    Generation costs a fixed time a token however many answers are written at once, so one generation feeds several optimizer steps.
+    """
     return {
         **common_arguments(settings, work, 1, seed, updates, updates, logs=updates),
+        "lr_scheduler_type": "constant_with_warmup",  # every step counts alike on the time axis; a decaying rate would look like convergence
         "beta": settings["kl"],
         "num_generations": settings["group"],
+        "steps_per_generation": settings["steps_per_generation"],
         "max_completion_length": profile.generate["max_new_tokens"],
         "temperature": settings["temperature"],
     }
@@ -102,7 +115,7 @@ def grpo(
     Args:
         rows: `prompt` (a chat) and the columns that the reward reads.
         reward: TRL's reward function, `reward(prompts, completions, **columns) -> list[float]`.
-        profile: its `grpo` entry holds group size, batch (in completions), temperature and the weight of the KL term.
+        profile: its `grpo` entry holds group size, batch (in completions a step), steps a generation, temperature and the weight of the KL term.
         updates: optimizer steps.
 
     Raises:
@@ -116,7 +129,7 @@ def grpo(
         )
 
     def make(model: Any, tokenizer: Any, lora: Any) -> GRPOTrainer:
-        return GRPOTrainer(
+        return RewardTrainer(
             model=model,
             reward_funcs=reward,
             args=GRPOConfig(**grpo_arguments(profile, settings, out, updates, seed)),

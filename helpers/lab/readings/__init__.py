@@ -11,4 +11,5 @@ from helpers.lab.readings.cure import *  # noqa: F403
 from helpers.lab.readings.distillation import *  # noqa: F403
 from helpers.lab.readings.negatives import *  # noqa: F403
 from helpers.lab.readings.preferences import *  # noqa: F403
+from helpers.lab.readings.rewards import *  # noqa: F403
 from helpers.lab.readings.translation import *  # noqa: F403

@@ -36,7 +36,7 @@ def _figures(**changed):
 
 
 def _outcome(name, texts, seed=0):
-    return ArmOutcome(name, seed, "k", tuple(texts), ("stop",) * len(texts), 400, 10.0, CURVES, tuple(DEV))
+    return ArmOutcome(name, seed, "k", tuple(texts), ("stop",) * len(texts), 400, 10.0, CURVES, prompts=tuple(DEV))
 
 
 @pytest.fixture

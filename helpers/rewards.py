@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,15 @@ class Reward:
         for part, (present, absent) in self.parts.items():
             bill[part] = float(present if reading.has(part, example.country) else absent)
         return bill
+
+    def split(self) -> list[Reward]:
+        """The same prices as several rewards, whose amounts sum to this one's: the level, and each part by itself.
+
+        GRPO divides a group's rewards by their spread. In one sum the dearest term sets that spread and a cheap one is drowned; given
+        apart, each term is divided by its own (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`).
+        """
+        level = replace(self, name=f"{self.name}-level", parts={})
+        return [level, *(Reward(f"{self.name}-{part}", parts={part: prices}) for part, prices in self.parts.items())]
 
     def level_bill(self, example: Example, given: str | None) -> dict[str, float]:
         """The amounts for the level alone: the terms that apply to it, None being no level."""

@@ -208,3 +208,9 @@ def test_passes_over_the_prompts_count_every_accumulated_batch(tmp_path):
 
     record = train.grpo(reward_rows(EXAMPLES[:8]), reward, NANO.base, tmp_path / "out", twice, updates=1)
     assert len(set(seen)) == 4 and record.epochs == pytest.approx(0.5)
+
+
+def test_prices_given_apart_reach_trl_as_several_rewards_normalised_each(tmp_path):
+    apart = dataclasses.replace(NANO, grpo={**NANO.grpo, "apart": True})
+    assert alignment.grpo_arguments(apart, apart.grpo, tmp_path, 2, 0)["multi_objective_aggregation"] == "normalize_then_sum"
+    assert alignment.grpo_arguments(NANO, NANO.grpo, tmp_path, 2, 0)["multi_objective_aggregation"] == "sum_then_normalize"

@@ -79,7 +79,8 @@ class Arm:
         own = self.profile(profile)
         if self.reward is None:
             return dpo(self.data, str(self.base), out, own, seed=self.seed, label=self.name)
-        watched = Watched(self.reward)
+        first, *others = self.reward.split() if own.grpo.get("apart") else [self.reward]
+        watched = [Watched(first), *others]
         return grpo(reward_rows(self.data), watched, str(self.base), out, own, updates=self.updates, seed=self.seed, label=self.name)
 
 

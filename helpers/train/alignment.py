@@ -96,12 +96,13 @@ def grpo_arguments(profile: Profile, settings: dict[str, Any], work: Path, updat
         "steps_per_generation": settings["steps_per_generation"],
         "max_completion_length": profile.generate["max_new_tokens"],
         "temperature": settings["temperature"],
+        "multi_objective_aggregation": "normalize_then_sum" if settings.get("apart") else "sum_then_normalize",
     }
 
 
 def grpo(
     rows: Sequence[dict[str, Any]],
-    reward: RewardFunction,
+    reward: RewardFunction | Sequence[RewardFunction],
     base: str | Path,
     out: Path,
     profile: Profile,
@@ -114,7 +115,8 @@ def grpo(
 
     Args:
         rows: `prompt` (a chat) and the columns that the reward reads.
-        reward: TRL's reward function, `reward(prompts, completions, **columns) -> list[float]`.
+        reward: TRL's reward function, `reward(prompts, completions, **columns) -> list[float]`, or several; with `apart` among the
+            settings each of them is normalised by its own spread before they are summed.
         profile: its `grpo` entry holds group size, batch (in completions a step), steps a generation, temperature and the weight of the KL term.
         updates: optimizer steps.
 
@@ -131,7 +133,7 @@ def grpo(
     def make(model: Any, tokenizer: Any, lora: Any) -> GRPOTrainer:
         return RewardTrainer(
             model=model,
-            reward_funcs=reward,
+            reward_funcs=reward if callable(reward) else list(reward),
             args=GRPOConfig(**grpo_arguments(profile, settings, out, updates, seed)),
             train_dataset=Dataset.from_list(list(rows)),
             processing_class=tokenizer,

@@ -1,6 +1,6 @@
 """Batched generation against one by one and against llama.cpp, in one run: `python tests/bench_generate.py [model folder]`.
 
-The same prompts, model and limit, greedy; every way is measured three times, in turn, after a warm-up that is not counted. Target: a batch
+The same prompts, model and limit, greedy; every way is measured twice, in turn, after a warm-up that is not counted. Target: a batch
 gives ≥ 8 × the answers a second of one by one. The model is the shipped base unless a stage's folder is given. llama.cpp needs a GGUF, which
 `helpers.export` writes. On a machine that others use, TRIAGE_THREADS=1 gives steadier ratios: one thread waits for no other.
 """
@@ -23,10 +23,10 @@ import transformers
 
 from helpers import cases, evaluate, train
 
-PROMPTS = cases.evaluation_prompts("dev")[:96]
 PROFILE = train.profile_named("nano")
+PROMPTS = cases.evaluation_prompts("dev")[: PROFILE.generate["batch"]]  # one full batch, as the notebooks fill them
 LIMIT = PROFILE.generate["max_new_tokens"]
-RUNS = 3
+RUNS = 2
 
 Way = Callable[[list[cases.Example]], list[str]]
 

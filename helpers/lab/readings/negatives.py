@@ -269,7 +269,7 @@ def weak_negatives_text(blog: Sequence[MovedGate], whole: Sequence[MovedGate]) -
         f"whole chosen ones: {kept.after:.1%}."
     )
     if found.verdict == WORSE and kept.verdict != WORSE:
-        return f"{head} **The harm is in what the chosen answers lack**, and not in the rejected ones being weak."
+        return f"{head} As far as these sets tell, **the harm is in what the chosen answers lack**, not in the rejected ones being weak."
     if found.verdict == WORSE:
         return f"{head} Both lose it: weak negatives alone are enough here."
     return f"{head} **The blog's loss of the disclaimer does not appear here** at this budget."

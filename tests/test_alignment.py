@@ -19,7 +19,7 @@ NANO = train.profile_named("nano")
 TINY = dataclasses.replace(
     NANO,
     dpo={**NANO.dpo, "batch": 8, "warmup_steps": 1},
-    grpo={**NANO.grpo, "batch": 8, "group": 4, "warmup_steps": 1},
+    grpo={**NANO.grpo, "batch": 8, "group": 4, "warmup_steps": 1, "steps_per_generation": 1},
     generate={"batch": 240, "max_new_tokens": 6},
 )
 EXAMPLES = cases.write_diverse(24, 0)

@@ -24,7 +24,7 @@ NANO = train.profile_named("nano")
 TINY = dataclasses.replace(
     NANO,
     dpo={**NANO.dpo, "batch": 4},
-    grpo={**NANO.grpo, "batch": 8, "group": 4},
+    grpo={**NANO.grpo, "batch": 8, "group": 4, "steps_per_generation": 1},
     generate={"batch": 240, "max_new_tokens": 6},
     grid={**NANO.grid, "workers": 1},
 )

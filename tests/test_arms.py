@@ -214,9 +214,16 @@ def test_sampled_answers_are_kept_and_not_drawn_again(monkeypatch):
     monkeypatch.setattr(runner, "generate", lambda *_, **__: pytest.fail("sampled again"))
     assert sampled(BASE, EXAMPLES, temperature=1.0) == first and len(first) == len(EXAMPLES)
     assert {answer.finish_reason for answer in first} <= {"stop", "length"}
-    next((build_dir() / "samples").glob("*.json")).write_text("{")
-    with pytest.raises(LabError, match="not whole JSON"):
-        sampled(BASE, EXAMPLES, temperature=1.0)
+    kept = next((build_dir() / "samples").glob("*.json"))
+    for broken, said in (("{", "not whole JSON"), ("{}", "does not hold"), ('{"answers": [["a", "stop"]]}', "does not hold")):
+        kept.write_text(broken)
+        with pytest.raises(LabError, match=said):
+            sampled(BASE, EXAMPLES, temperature=1.0)
+
+
+def test_the_likeliest_answers_are_not_to_be_had_by_sampling():
+    with pytest.raises(LabError, match="above 0"):
+        sampled(BASE, EXAMPLES, temperature=0.0)
 
 
 def draw(**how):

@@ -208,10 +208,24 @@ def sampled(stage: Stage, examples: Sequence[Example], *, temperature: float, se
 
     Args:
         temperature: of the sampling, above 0.
+
+    Raises:
+        LabError: the temperature is 0, or the file of an earlier run is not whole.
     """
+    if temperature <= 0:
+        raise LabError(f"Sampling needs a temperature above 0, not {temperature}. For the likeliest answers use `evaluate.generate`.")
     asked = [[row.prompt for row in examples], temperature, seed, stage.key, current_profile().generate]
-    path = build_dir() / "samples" / f"{stage.name}-{fingerprint({'asked': asked})}.json"
+    versions = {name: version(name) for name in LIBRARIES}
+    path = build_dir() / "samples" / f"{stage.name}-{fingerprint({'asked': asked, 'versions': versions})}.json"
     if not path.exists():
         answers = generate(stage, examples, temperature=temperature, seed=seed, label=f"Sampling {stage.name}")
         write_json(path, {"answers": [[answer.text, answer.finish_reason] for answer in answers]})
-    return [Answer(text, why) for text, why in read_json(path)["answers"]]
+    try:
+        kept = [Answer(text, why) for text, why in read_json(path)["answers"]]
+    except (KeyError, TypeError, ValueError):
+        kept = []
+    if len(kept) != len(examples):
+        raise LabError(
+            f"{path.name} under build/samples does not hold {len(examples)} answers. Delete it; the next run samples them again."
+        )
+    return kept

@@ -30,5 +30,5 @@ def load_general(path: Path) -> tuple[str, ...]:
 
 @cache
 def general_texts() -> tuple[str, ...]:
-    """The shipped everyday texts, written by hand and never trained on: perplexity on them shows what a model forgets."""
+    """The shipped everyday texts, written for this project and never trained on: perplexity on them shows what a model forgets."""
     return load_general(DATA / "eval" / "general.txt")

@@ -50,7 +50,7 @@ class Arm:
 
     @property
     def trainer(self) -> str:
-        """ "dpo" or "grpo"."""
+        """The profile entry and trainer it uses: `dpo`, or `grpo` where there is a reward."""
         return "dpo" if self.reward is None else "grpo"
 
     def profile(self, profile: Profile) -> Profile:
@@ -79,7 +79,7 @@ class Arm:
         own = self.profile(profile)
         if self.reward is None:
             return dpo(self.data, str(self.base), out, own, seed=self.seed, label=self.name)
-        first, *others = self.reward.split() if own.grpo.get("apart") else [self.reward]
+        first, *others = self.reward.split() if own.grpo["apart"] else [self.reward]
         watched = [Watched(first), *others]
         return grpo(reward_rows(self.data), watched, str(self.base), out, own, updates=self.updates, seed=self.seed, label=self.name)
 

@@ -96,7 +96,7 @@ def grpo_arguments(profile: Profile, settings: dict[str, Any], work: Path, updat
         "steps_per_generation": settings["steps_per_generation"],
         "max_completion_length": profile.generate["max_new_tokens"],
         "temperature": settings["temperature"],
-        "multi_objective_aggregation": "normalize_then_sum" if settings.get("apart") else "sum_then_normalize",
+        "multi_objective_aggregation": "normalize_then_sum" if settings["apart"] else "sum_then_normalize",
     }
 
 

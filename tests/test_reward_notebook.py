@@ -106,11 +106,11 @@ def test_a_bill_names_the_lines_that_are_not_zero():
 
 # -------------------------------------------------------------------------------------------------------- taken together
 def test_runs_taken_together_keep_the_widest_interval_and_the_n_of_one():
-    both = lab.rewarded.spanned([wilson(10, 100), wilson(30, 100)])
+    both = evaluate.spanned([wilson(10, 100), wilson(30, 100)])
     assert both.value == pytest.approx(0.2) and both.n == 100
     assert both.low == wilson(10, 100).low and both.high == wilson(30, 100).high
     with pytest.raises(LabError, match="at least one seed"):
-        lab.rewarded.spanned([])
+        evaluate.spanned([])
 
 
 def test_pay_is_the_mean_reward_and_a_change_of_cost_is_paired():

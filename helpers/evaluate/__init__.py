@@ -6,7 +6,7 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects, `items
 
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
-from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change
+from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change, spanned
 from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
 from helpers.evaluate.items import held_by_gate
 from helpers.evaluate.perplexity import Piece, TextLoss, Word, perplexity, text_losses, words_of
@@ -40,6 +40,7 @@ __all__ = [
     "paired_test",
     "perplexity",
     "score",
+    "spanned",
     "text_losses",
     "tfidf",
     "token_losses",

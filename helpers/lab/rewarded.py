@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from helpers.cases import Example
-from helpers.evaluate import Rate, Scores, bootstrap_mean, wilson
+from helpers.evaluate import Rate, Scores, bootstrap_mean, spanned, wilson
 from helpers.evaluate.scoring import cost
-from helpers.files import LabError
 from helpers.lab.arms import ArmOutcome
 from helpers.lab.results import record_rate
 from helpers.rewards import Reward
 from helpers.triage import parse
-
-
-def spanned(rates: Sequence[Rate]) -> Rate:
-    """Several runs' figures as one: their mean, with an interval that holds every run's own interval; `n` is that of one run.
-
-    Two seeds cannot tell how far seeds scatter, so nothing is gained by having two but a check on each other.
-
-    Raises:
-        LabError: there is no run.
-    """
-    if not rates:
-        raise LabError("There is no run to take together. Train at least one seed.")
-    mean = sum(rate.value for rate in rates) / len(rates)
-    return Rate(mean, rates[0].n, min(rate.low for rate in rates), max(rate.high for rate in rates))
 
 
 def figures(runs: Sequence[Scores]) -> dict[str, Rate]:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from helpers.audit import FeatureAudit, PreferenceAudit
-from helpers.evaluate import Rate, Scores, wilson
+from helpers.evaluate import Rate, Scores, spanned, wilson
 
 
 def measured(scores: Sequence[Scores], name: str) -> Rate:
-    """A rate of notebook 07's table over several sets of answers, pooled: label, actions, alarms, disclaimer, number or strict."""
+    """A rate of notebook 07's table, over one set of answers or several runs' (`spanned`): label, unreadable, strict, or one of the parts."""
     rates = [
         one.accuracy if name == "label" else one.strict if name == "strict" else one.unreadable if name == "unreadable" else one.parts[name]
         for one in scores
     ]
-    return wilson(sum(round(rate.value * rate.n) for rate in rates), sum(rate.n for rate in rates))
+    return spanned(rates)
 
 
 def moved(before: Rate, after: Rate) -> str:

@@ -185,6 +185,14 @@ def test_two_workers_give_the_outcomes_of_one(finished):
 
 
 @pytest.mark.training
+def test_a_worker_sees_what_its_owner_has_set_since_the_first_workers_started(monkeypatch):
+    monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)  # never in this process
+    for value in ("first", "second"):
+        monkeypatch.setenv("TRIAGE_SEEN_BY_WORKERS", value)
+        assert [seen for _, seen in pool.in_workers(os.getenv, ["TRIAGE_SEEN_BY_WORKERS"] * 2, (), 2)] == [value] * 2
+
+
+@pytest.mark.training
 def test_a_worker_that_dies_is_one_clear_message(monkeypatch):
     monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)  # never in this process
     with pytest.raises(LabError, match=r"A worker died.* of 2 arms are finished and kept.*workers: 1"):

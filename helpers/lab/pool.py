@@ -14,6 +14,9 @@ from helpers.files import LabError
 from helpers.progress import silenced
 from helpers.train.hardware import THREADS
 
+# transformers and trl import these at their first use, which would be once a worker
+IMPORTED_LATE = ("trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.sft_trainer", "transformers.models.lfm2.modeling_lfm2")
+
 
 def in_workers(work: Callable[..., Any], jobs: Sequence[Any], shared: tuple[Any, ...], workers: int) -> Iterator[tuple[Any, Any]]:
     """`work(job, *shared)` of every job, in this process or in several, as they come; what is passed has to cross process borders.
@@ -33,11 +36,11 @@ def in_workers(work: Callable[..., Any], jobs: Sequence[Any], shared: tuple[Any,
             except KeyboardInterrupt:
                 raise _interrupted(done, len(jobs)) from None
         return
-    context = multiprocessing.get_context("spawn")  # a forked torch can hang in its thread pool
+    context = _context()
     cores = context.Queue()
     for core in range(workers):
         cores.put(core)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(cores,))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(cores, dict(os.environ)))
     done = 0
     try:
         futures = {pool.submit(_in_worker, work, job, shared): job for job in jobs}
@@ -55,6 +58,19 @@ def in_workers(work: Callable[..., Any], jobs: Sequence[Any], shared: tuple[Any,
         _stop(pool)
 
 
+def _context() -> Any:
+    """How workers are born. A forked torch can hang in its thread pool, so never from this process.
+
+    The fork server imports the libraries once and has computed nothing: its children start in milliseconds, where a spawned process
+    spends seconds on its imports at every call. Windows has no such server.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["helpers.lab.arms", "helpers.lab.grid", *IMPORTED_LATE])
+    return context
+
+
 def _interrupted(done: int, total: int) -> LabError:
     return LabError(f"Interrupted: {done} of {total} arms are finished and kept. Run the cell again to go on.")
 
@@ -69,9 +85,11 @@ def _stop(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-def _start_worker(cores: Any) -> None:
-    """One core to a worker. The owner alone answers Ctrl-C."""
+def _start_worker(cores: Any, environment: dict[str, str]) -> None:
+    """One core to a worker. The owner alone answers Ctrl-C, and what it has set since the fork server started holds here too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)
     core = cores.get()
     os.environ[THREADS] = "1"
     if hasattr(os, "sched_setaffinity"):

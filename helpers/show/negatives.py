@@ -24,7 +24,7 @@ def _rows(axes: Any, names: Sequence[str]) -> None:
 
 
 def gates_moved(arms: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) -> None:
-    """Every gate that is a share, for every model: the model before first, its interval over items; the arms after it, over seeds.
+    """Every gate that is a share, for every model: the model before first; the arms as `evaluate.spanned` takes their runs together.
 
     Args:
         arms: model → gate → rate, all with the same gates.
@@ -51,7 +51,7 @@ def gates_moved(arms: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) -> N
     listed = "; ".join(f"{name}: " + ", ".join(f"{gate} {rate.value:.1%}" for gate, rate in rates.items()) for name, rates in arms.items())
     present(
         figure,
-        f"gate by gate (the dotted mark is the bound), the model before with its interval over items, the others as means over seeds with theirs. {listed}.",
+        f"gate by gate (the dotted mark is the bound), an arm is the mean of its seeds, its whiskers hold every seed's own interval. {listed}.",
         n=n,
         seeds=seeds,
     )

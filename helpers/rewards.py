@@ -169,11 +169,13 @@ NAIVE = Reward("naive", urgent_enough=(1.0, -1.0))
 # The blog's, as it describes it. Under-triage is not priced at all, and over-triage in one cell of ten.
 BLOG = Reward("blog", correct=1.0, cells={("AZUL", "ROJO"): -0.5}, parts={"disclaimer": (0.3, -0.5)})
 
-# One price for every gate. A level off costs what the evaluation's asymmetric cost says, a quarter each. The four parts move the
-# sum by 0.8 in all: less than what lies between a right level and a wrong one (1.25 or more), so no part ever pays for a wrong level.
-# An unreadable level costs more than the worst error (3.0) and all the parts together: saying nothing clearly is never a way out.
+# One price for every gate. A level off costs what the evaluation's asymmetric cost says, a quarter each. The number is the dearest part,
+# because another country's reaches nobody. The four parts move the sum by 1.2 in all: less than what lies between a right level and a
+# wrong one (1.25 or more), so no part ever pays for a wrong level. An unreadable level costs more than the worst error (3.0) and all the
+# parts together: saying nothing clearly is never a way out.
 _A_LEVEL_OFF = {side: 0.25 * cost for side, cost in COSTS.items()}
-CALIBRATED = Reward("calibrated", correct=1.0, **_A_LEVEL_OFF, unreadable=4.0, parts=dict.fromkeys(PARTS, (0.1, -0.1)))
+_PARTS = {part: (0.3, -0.3) if part == "number" else (0.1, -0.1) for part in PARTS}
+CALIBRATED = Reward("calibrated", correct=1.0, **_A_LEVEL_OFF, unreadable=4.5, parts=_PARTS)
 
 REWARDS: dict[str, Reward] = {reward.name: reward for reward in (NAIVE, BLOG, CALIBRATED)}
 

@@ -113,7 +113,7 @@ def test_a_level_further_off_on_the_same_side_pays_less_in_calibrated(item):
 
 @given(some_item)
 def test_the_reference_answer_earns_the_most_there_is_in_every_reward(item):
-    assert [reward.of(item, item.answer) for reward in (NAIVE, BLOG, CALIBRATED)] == pytest.approx([1.0, 1.3, 1.4])
+    assert [reward.of(item, item.answer) for reward in (NAIVE, BLOG, CALIBRATED)] == pytest.approx([1.0, 1.3, 1.6])
 
 
 @every_reward
@@ -201,7 +201,7 @@ def test_a_disclaimer_in_english_does_not_count():
 @pytest.mark.parametrize("text", ["", " ", "\n\t  \n", "<think>", "Nivel de Urgencia:"])
 def test_an_answer_that_says_nothing_earns_the_least_there_is(text):
     assert NAIVE.of(_person(), text) == -1.0 and BLOG.of(_person(), text) == -0.5
-    assert CALIBRATED.of(_person(), text) == pytest.approx(-4.4)
+    assert CALIBRATED.of(_person(), text) == pytest.approx(-5.1)
 
 
 @every_reward
@@ -230,7 +230,7 @@ def test_another_countrys_number_is_paid_like_no_number(own, other):
 
 def test_the_numbers_of_all_countries_at_once_are_paid_like_none():
     numbers = " o ".join(sorted({number for country in countries().values() for number in country.numbers}))
-    assert CALIBRATED.parts_of(_person(), f"Emergencias: {numbers}")["number"] == -0.1
+    assert CALIBRATED.parts_of(_person(), f"Emergencias: {numbers}")["number"] == -0.3
 
 
 def test_headings_without_content_are_paid_like_no_headings():
@@ -297,7 +297,7 @@ def test_a_batch_is_paid_answer_by_answer(reward):
 
 
 def test_the_level_column_is_only_needed_where_cells_need_it():
-    assert CALIBRATED(["p"], ["VERDE"], accepted=[["VERDE", "AZUL"]], country=["ES"]) == pytest.approx([0.6])
+    assert CALIBRATED(["p"], ["VERDE"], accepted=[["VERDE", "AZUL"]], country=["ES"]) == pytest.approx([0.4])
     with pytest.raises(LabError, match="'blog' needs the column `level`"):
         BLOG(["p"], ["VERDE"], accepted=[["VERDE"]], country=["ES"])
 

@@ -1,15 +1,12 @@
-"""The ladder of notebook 10: one model on every step F16 … Q2_K, each file asked the same people, and weighed.
+"""The ladder of notebook 10: one model on every step F16 … Q2_K, each file asked the same people and held against the F16 file.
 
-What a file answers is kept on disk under a hash of the file, the people and the libraries. What it costs (`weigh`) is measured in a
-fresh process a file, one after another, with nothing loaded but llama.cpp.
+What a file answers is kept on disk under a hash of the file, the people and the libraries. What it costs is in `costs`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,9 +19,11 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from helpers.cases import Example
+from helpers.evaluate import Effect, Rate, bootstrap_mean, paired_change, wilson
 from helpers.export import LADDER, Exported, export, quantize
-from helpers.files import LabError, build_dir, fingerprint, read_json, sha256_of, write_atomic, write_json
+from helpers.files import LabError, build_dir, fingerprint, sha256_of, write_atomic
 from helpers.lab.pool import in_workers
+from helpers.lab.results import record, record_rate
 from helpers.lab.stages import Stage
 from helpers.progress import Progress
 from helpers.runtimes import LlamaCpp
@@ -32,10 +31,9 @@ from helpers.train import Profile, current_profile
 from helpers.triage import LEVEL_HEADING, LEVELS
 
 WHOLE = "F16"  # what every other step is held against
-PROBE = Path(__file__).with_name("probe.py")
 REAL = "LiquidAI/LFM2.5-1.2B-Instruct"
 _FILES = ("*.safetensors", "*.json", "*.jinja")
-_VERSIONS = ("llama-cpp-python", "gguf")
+LIBRARIES = ("llama-cpp-python", "gguf")
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,9 @@ def climb(
     profile, jobs = current_profile(), []
     for model in sorted(ladders, key=lambda name: name not in writes):  # the long ones first
         for quant, file in ladders[model].items():
-            jobs.append(_Job(model, quant, file.path, _outcome_path(file.path, people, model in writes, profile), tuple(people), model in writes))
+            jobs.append(
+                _Job(model, quant, file.path, _outcome_path(file.path, people, model in writes, profile), tuple(people), model in writes)
+            )
     with Progress("The ladder", len(jobs)) as progress:
         for job, _ in in_workers(_ask, [job for job in jobs if not job.out.exists()], (profile,), profile.grid["workers"]):
             progress.update(1, f"· {job.model} {job.quant}")
@@ -168,7 +168,7 @@ def climb(
 
 def _outcome_path(file: Path, people: Sequence[Example], writes: bool, profile: Profile) -> Path:
     asked = [[row.prompt for row in people], writes, profile.generate["max_new_tokens"], profile.max_length]
-    key = fingerprint({"file": sha256_of(file), "asked": asked, "versions": {name: version(name) for name in _VERSIONS}})
+    key = fingerprint({"file": sha256_of(file), "asked": asked, "versions": {name: version(name) for name in LIBRARIES}})
     return build_dir() / "outcomes" / profile.name / f"step-{key}.npz"
 
 
@@ -191,66 +191,77 @@ def _read(job: _Job) -> Step:
         if len(scores) != len(job.people) or len(step.texts) != len(job.people) * job.writes:
             raise ValueError("an answer is missing")
     except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise LabError(f"{job.out.name} under build/outcomes is not a whole outcome. Delete it; the next run asks that file again.") from error
+        raise LabError(
+            f"{job.out.name} under build/outcomes is not a whole outcome. Delete it; the next run asks that file again."
+        ) from error
     if len(set(step.levels)) < len(LEVELS):
         raise LabError("This model's tokenizer begins two levels with the same token, so their first tokens do not tell them apart.")
     return step
 
 
-# ----------------------------------------------------------------------------------------------------------------- cost
+# ----------------------------------------------------------------------------------------------------------- comparisons
 @dataclass(frozen=True)
-class Cost:
-    """What one file costs to run, from fresh processes of one thread.
+class Compared:
+    """One step held against the F16 file, on the same people.
 
     Attributes:
-        load_seconds: one value a process; the file's pages are in the system's cache by then.
-        peak_bytes: one value a process: the high-water mark of resident memory above the interpreter with llama.cpp imported. It holds the
-            pages of the file that were read, repacked weights, the cache of the context, and work buffers.
-        rates: tokens a second, one value an answer; the prompt's reading is not counted.
+        agreement: share of people with the same level. kl: mean KL(F16 ‖ step) at the level's place, in nats.
+        accuracy: share of people given an accepted level. change: of that share, paired with F16's.
+        sooner, later: people moved to a more urgent and to a less urgent level.
+        same_text: share of people who read the same answer to the letter; None where nobody was answered in full.
     """
 
     quant: str
-    load_seconds: tuple[float, ...]
-    peak_bytes: tuple[int, ...]
-    rates: tuple[float, ...]
+    bytes: int
+    reduction: float
+    agreement: Rate
+    kl: Rate
+    accuracy: Rate
+    change: Effect
+    sooner: int
+    later: int
+    same_text: Rate | None
 
 
-def weigh(files: Mapping[str, Exported], people: Sequence[Example], *, rounds: int = 3) -> dict[str, Cost]:
-    """Load time, peak memory and speed of every file. The steps take turns, so that a machine that slows down slows all of them.
-
-    Args:
-        people: answered once a round. rounds: fresh processes a file.
-
-    Raises:
-        LabError: a process failed.
-    """
-    profile = current_profile()
-    size = profile.max_length + profile.generate["max_new_tokens"]
-    with LlamaCpp(files[WHOLE].path, threads=1) as runtime:
-        prompts = [runtime.prompt(row)[1] for row in people]
-    order = {"prompts": prompts, "limit": profile.generate["max_new_tokens"], "context": size}
-    key = fingerprint([order, rounds, {quant: sha256_of(file.path) for quant, file in files.items()}, [version(name) for name in _VERSIONS]])
-    path = build_dir() / "outcomes" / profile.name / f"cost-{key}.json"
-    if not path.exists():
-        runs: dict[str, list[dict[str, Any]]] = {quant: [] for quant in files}
-        with Progress("What each file costs", rounds * len(files)) as progress:
-            for _ in range(rounds):
-                for quant, file in files.items():
-                    runs[quant].append(_probe(file.path, order))
-                    progress.update(1, quant)
-            progress.done(f"What each file costs: {rounds * len(files)} fresh processes, {len(people)} answers in each.")
-        write_json(path, runs)
-    return {quant: _cost(quant, found) for quant, found in read_json(path).items()}
+def compare(steps: Mapping[str, Step], people: Sequence[Example]) -> dict[str, Compared]:
+    """Every step against F16, F16 itself included."""
+    whole = steps[WHOLE]
+    right = {quant: [level in row.accepted for level, row in zip(step.given, people, strict=True)] for quant, step in steps.items()}
+    return {quant: _compared(whole, step, right[WHOLE], right[quant]) for quant, step in steps.items()}
 
 
-def _probe(path: Path, order: Mapping[str, Any]) -> dict[str, Any]:
-    asked = json.dumps({"path": str(path), **order})
-    done = subprocess.run([sys.executable, str(PROBE)], input=asked, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"The process that measures {path.name} failed: {done.stderr.strip()[-200:]}. Close other programs and run the cell again.")
-    return json.loads(done.stdout)
+def _compared(whole: Step, step: Step, before: Sequence[bool], after: Sequence[bool]) -> Compared:
+    same = agreement(whole, step)
+    moves = [LEVELS.index(new) - LEVELS.index(old) for old, new in zip(whole.given, step.given, strict=True) if old and new]
+    equal = [one == other for one, other in zip(whole.texts, step.texts, strict=True)]
+    return Compared(
+        step.quant,
+        step.bytes,
+        1 - step.bytes / whole.bytes,
+        wilson(sum(same), len(same)),
+        bootstrap_mean(divergence(whole, step).tolist()),
+        wilson(sum(after), len(after)),
+        paired_change(step.quant, before, after),
+        sum(move < 0 for move in moves),
+        sum(move > 0 for move in moves),
+        wilson(sum(equal), len(equal)) if equal else None,
+    )
 
 
-def _cost(quant: str, runs: Sequence[Mapping[str, Any]]) -> Cost:
-    loads, peaks = tuple(run["load_seconds"] for run in runs), tuple(run["peak_bytes"] for run in runs)
-    return Cost(quant, loads, peaks, tuple(rate for run in runs for rate in run["rates"]))
+def first_shown(compared: Mapping[str, Compared], bound: float) -> str | None:
+    """The first step, going down, whose agreement is shown to be below the bound: the whole 95 % interval is."""
+    return next((quant for quant, row in compared.items() if row.agreement.high < bound), None)
+
+
+def record_ladder(compared: Mapping[str, Compared]) -> None:
+    """Keep every figure of one model's ladder under `quant.<STEP>.…`."""
+    for quant, row in compared.items():
+        record(f"quant.{quant}.bytes", row.bytes, unit="bytes")
+        record(f"quant.{quant}.reduction", row.reduction, unit="rate")
+        record_rate(f"quant.{quant}.label_agreement", row.agreement, seeds=1)
+        record_rate(f"quant.{quant}.kl", row.kl, seeds=1, unit="nats")
+        record_rate(f"quant.{quant}.accuracy", row.accuracy, seeds=1)
+        change = Rate(row.change.estimate, row.agreement.n, row.change.low, row.change.high)
+        record_rate(f"quant.{quant}.accuracy_change", change, seeds=1)
+        if row.same_text:
+            record_rate(f"quant.{quant}.text_agreement", row.same_text, seeds=1)

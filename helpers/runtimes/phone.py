@@ -7,7 +7,6 @@ and `helpers.triage`.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -32,7 +31,7 @@ from starlette.routing import Route
 
 from helpers.cases import Example, evaluation_prompts
 from helpers.export import read_header
-from helpers.files import LabError, sha256_of, write_atomic, write_json, writing
+from helpers.files import LabError, fingerprint, sha256_of, write_atomic, write_json, writing
 from helpers.runtimes import npm
 from helpers.train import current_profile
 from helpers.triage import LEVEL_HEADING, READER, RUBRIC, SCALE, countries
@@ -128,6 +127,7 @@ def _default_questions() -> list[Example]:
 def _config(model: dict[str, Any], max_new_tokens: int, context: int) -> dict[str, Any]:
     return {
         "model": model,
+        "engine": npm.WLLAMA.version,
         "maxNewTokens": max_new_tokens,
         "context": context,
         "levels": {key: {**asdict(level), "ink": _ink(level.color)} for key, level in SCALE.items()},
@@ -192,11 +192,11 @@ def _link(source: Path, target: Path) -> None:
 
 def _stamp_version(out: Path) -> None:
     """Write into the service worker what it has to keep, under a name made of every file's content: a change makes a new cache."""
-    kept = {path.relative_to(out).as_posix(): sha256_of(path) for path in sorted(out.rglob("*")) if path.is_file() and path.name != "sw.js"}
-    worker = (out / "sw.js").read_text(encoding="utf-8")
-    digest = hashlib.sha256(json.dumps(kept).encode() + worker.encode()).hexdigest()[:16]
-    stamped = json.dumps({"version": digest, "files": list(kept)})
-    write_atomic(out / "sw.js", worker.replace("/* BUILD */ null", stamped, 1))
+    worker = out / "sw.js"
+    kept = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file() and path != worker}
+    version = fingerprint([sha256_of(worker), {name: sha256_of(path) for name, path in kept.items()}])
+    stamp = json.dumps({"version": version, "files": {name: path.stat().st_size for name, path in kept.items()}})
+    write_atomic(worker, worker.read_text(encoding="utf-8").replace("/* BUILD */ null", stamp, 1))
 
 
 # ------------------------------------------------------------------------------------------------------- the server

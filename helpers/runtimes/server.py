@@ -23,10 +23,12 @@ import openai
 from helpers.cases import Example
 from helpers.files import LabError
 from helpers.runtimes.llama import checked, context_size, default_threads
-from helpers.runtimes.reply import LENGTH, STOP, Reply
+from helpers.runtimes.reply import LENGTH, STOP, Reply, level_place
 from helpers.train import Profile, current_profile
+from helpers.triage import LEVEL_HEADING, LEVELS
 
 _SCRIPT = Path(__file__).with_name("serving.py")
+_TOP = 20  # tokens whose odds are asked for at the level's place
 _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")  # nothing the server needs
 
 
@@ -58,7 +60,11 @@ class Server:
         self.load_seconds = time.perf_counter() - started
         direct = openai.DefaultHttpxClient(trust_env=False)  # a proxy has no business on loopback
         self._client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=0, timeout=120, http_client=direct)
-        self._levels = self._level_tokens()
+        try:
+            self._levels = self._level_tokens()
+        except BaseException:
+            self.stop()
+            raise
 
     def _start(self, settings: dict[str, Any]) -> int:
         environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
@@ -125,7 +131,8 @@ class Server:
 
     def _answer(self, example: Example, limit: int) -> Reply:
         choice = self._chat(example, limit)
-        fed, reason = self._get("/fed"), LENGTH if choice.finish_reason == "length" else STOP
+        fed = self._client.get("../lab/fed", cast_to=dict[str, Any])
+        reason = LENGTH if choice.finish_reason == "length" else STOP
         text = (choice.message.content or "").strip()
         odds = self._odds(example) if text.startswith(LEVEL_HEADING) and self._levels else None
         return Reply(fed["prompt"], tuple(fed["tokens"]), text, reason, odds)
@@ -141,8 +148,11 @@ class Server:
 
     def _level_tokens(self) -> dict[str, int]:
         """Each level's token by its text, blank included; empty where a level is more than one token."""
-        cut = {level: self._post("/extras/tokenize", f"{LEVEL_HEADING} {level}") for level in LEVELS}
+        cut = {level: self._tokens(f"{LEVEL_HEADING} {level}") for level in LEVELS}
         self._place = level_place(lambda text: cut[text.split()[-1]])
         if any(len(tokens) != len(self._place) + 1 for tokens in cut.values()):
             return {}
         return {f" {level}": tokens[-1] for level, tokens in cut.items()}
+
+    def _tokens(self, text: str) -> list[int]:
+        return self._client.post("../extras/tokenize", cast_to=dict[str, Any], body={"input": text})["tokens"]

@@ -99,7 +99,9 @@ def open_page(page: Page, address: str) -> None:
         page.goto(address)
         page.wait_for_selector("body[data-ready]", timeout=1000 * SECONDS)
     except Error as error:
-        raise LabError(f"The page at {address} did not load in Chromium: {error.message.splitlines()[0]}. Run the same command again.") from None
+        raise LabError(
+            f"The page at {address} did not load in Chromium: {error.message.splitlines()[0]}. Run the same command again."
+        ) from None
     if page.get_attribute("body", "data-ready") not in ("offline", "online"):
         raise LabError(f"The page could not load the model. It says: {page.inner_text('#trouble')}")
 
@@ -141,7 +143,9 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox, *arguments])
         except Error as error:
-            raise LabError(f"{path} does not start: {error.message.splitlines()[0]}. Reinstall Chromium, or set CHROMIUM to another.") from None
+            raise LabError(
+                f"{path} does not start: {error.message.splitlines()[0]}. Reinstall Chromium, or set CHROMIUM to another."
+            ) from None
         try:
             yield browser
         finally:
@@ -159,6 +163,8 @@ def find_chromium() -> str:
     found = next((path for path in map(shutil.which, candidates) if path), None)
     if found is None:
         missing = f"CHROMIUM is set to {wanted}, which is no program" if wanted else "There is no Chromium, Chrome or Edge on this machine"
-        how = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}.get(sys.platform, "sudo apt install chromium")
+        how = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}.get(
+            sys.platform, "sudo apt install chromium"
+        )
         raise LabError(f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path.")
     return found

@@ -10,18 +10,21 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import re
 import shutil
 import socket
 import threading
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import segno
 import uvicorn
 from PIL import Image, ImageDraw
 from starlette.applications import Starlette
@@ -68,6 +71,16 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",  # asked every time, answered 304 while nothing changed
 }
+
+LAN_WARNING = (
+    "Anyone in this network can open the page while it is served; use --lan only in a network that you trust.\n"
+    "Over plain http a browser keeps nothing: from that address the page works only while this server runs."
+)
+OFFLINE = (
+    "To have it on a phone without a connection, the phone has to open it as localhost or over https, once:\n"
+    "  Android by cable: adb reverse tcp:{port} tcp:{port}, then http://localhost:{port}/ in the phone's Chrome;\n"
+    "  any phone: put {folder} on a web host of yours that serves https (it is a folder of plain files)."
+)
 
 
 # ------------------------------------------------------------------------------------------------------- the folder
@@ -120,8 +133,7 @@ def self_test(examples: Sequence[Example], max_new_tokens: int) -> dict[str, Any
 
 def _default_questions() -> list[Example]:
     """Development prompts from the whole micro-world: the test split is for reporting."""
-    rows = evaluation_prompts("dev")
-    return rows[:: max(1, len(rows) // SELF_TEST)][:SELF_TEST]
+    return random.Random(0).sample(evaluation_prompts("dev"), SELF_TEST)
 
 
 def _config(model: dict[str, Any], max_new_tokens: int, context: int) -> dict[str, Any]:
@@ -215,7 +227,9 @@ def app(folder: str | Path) -> Starlette:
         path = known.get(request.path_params["path"] or "index.html")
         if path is None or not path.is_file():
             return PlainTextResponse("No existe.", 404, HEADERS)
-        answer = FileResponse(path, headers=HEADERS, media_type=TYPES.get(path.suffix, "text/plain; charset=utf-8"), stat_result=path.stat())
+        answer = FileResponse(
+            path, headers=HEADERS, media_type=TYPES.get(path.suffix, "text/plain; charset=utf-8"), stat_result=path.stat()
+        )
         if request.headers.get("if-none-match") == answer.headers["etag"]:
             return Response(status_code=304, headers={**HEADERS, "ETag": answer.headers["etag"]})
         return answer
@@ -257,3 +271,33 @@ def network_address() -> str | None:
         except OSError:
             return None
         return probe.getsockname()[0]
+
+
+def serve(folder: str | Path, *, port: int, lan: bool) -> None:
+    """Serve a folder until Ctrl-C, and say how to reach it; with `lan`, from the local network too, with a QR code to photograph.
+
+    Raises:
+        LabError: the port is taken, or `lan` is asked for and there is no network.
+    """
+    outside = network_address() if lan else None
+    if lan and outside is None:
+        raise LabError("This machine is in no network, so no phone can reach it. Connect it, or leave out --lan to open the page here.")
+    with serving(folder, host="0.0.0.0" if lan else "127.0.0.1", port=port) as address:
+        number = address.rstrip("/").rpartition(":")[2]
+        print(f"The page: http://localhost:{number}/ (on this machine)", flush=True)
+        if outside:
+            print(
+                f"From a phone in the same network: http://{outside}:{number}/\n{_qr(f'http://{outside}:{number}/')}\n{LAN_WARNING}",
+                flush=True,
+            )
+        print(OFFLINE.format(port=number, folder=folder), "Ctrl-C ends the server.", sep="\n", flush=True)
+        with suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+    print("\nThe server has ended.", flush=True)
+
+
+def _qr(text: str) -> str:
+    drawn = io.StringIO()
+    segno.make(text, error="l").terminal(drawn, border=2, compact=True)
+    return drawn.getvalue()

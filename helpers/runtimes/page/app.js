@@ -53,7 +53,8 @@ function showNumbers() {
   const row = config.countries[$("country").value];
   if (!row) return;
   remember("country", $("country").value);
-  $("calls").replaceChildren(...row.numbers.map((number) => callLink(number, "call")));
+  const looks = row.numbers.length > 1 ? "call one-of-two" : "call";
+  $("calls").replaceChildren(...row.numbers.map((number) => callLink(number, looks)));
   if ($("problem").textContent === WORDS.country) show("problem", "");
   clearAnswer(); // it was given for another country, with another number
 }
@@ -109,7 +110,7 @@ async function prepare() {
   try {
     const kept = await keepOnDevice();
     engine = await Engine.load(config, {
-      threads: Number(settings.get("threads")) || (crossOriginIsolated ? Math.min(4, Math.ceil((navigator.hardwareConcurrency || 1) / 2)) : 1),
+      threads: Number(settings.get("threads")) || threads(),
       onProgress: (share) => show("status", `Cargando el modelo… ${Math.round(share * 100)} %`),
     });
     show("status", kept ? "Listo. Funciona también sin conexión." : "Listo.");
@@ -131,6 +132,11 @@ async function prepare() {
     document.body.dataset.ready = kind;
     throw error;
   }
+}
+
+// Threads need an isolated page (the server's headers), and pay only where a token takes long: a small model waits longer for them.
+function threads() {
+  return crossOriginIsolated && config.model.bytes > 100e6 ? Math.min(4, Math.ceil((navigator.hardwareConcurrency || 1) / 2)) : 1;
 }
 
 function ready() {
@@ -181,15 +187,18 @@ function writeLines(text) {
 // A level is shown only once the whole answer is there, because only then is it known that the answer does not give two.
 function showLevel({ text, reason }) {
   const reading = read(text), level = config.levels[reading.level], row = config.countries[$("country").value];
-  const [word, means, action, again] = $("level").children;
+  const [word, action, means, again] = $("level").children;
   word.replaceChildren(level ? reading.level : WORDS.unread, ...(level ? [element("span", level.name)] : []));
   means.textContent = level ? level.means : "Eso no quiere decir que no sea grave.";
   action.textContent = level ? `${level.action}.` : "Llame y pregunte.";
   again.replaceChildren("Si duda o empeora, llame al ", ...row.numbers.flatMap((number, place) => [place ? " o al " : "", callLink(number)]), ".");
-  $("level").style.background = level?.color ?? "";
-  $("level").style.borderColor = level?.color ?? "";
-  $("level").style.color = level?.ink ?? "";
-  $("level").dataset.level = reading.level ?? "";
+  for (const name of ["", "-ink"]) $("level").style.removeProperty(`--level${name}`);
+  delete $("level").dataset.level;
+  if (level) {
+    $("level").style.setProperty("--level", level.color);
+    $("level").style.setProperty("--level-ink", level.ink);
+    $("level").dataset.level = reading.level;
+  }
   $("level").hidden = false;
   const foreign = reading.numbers.filter((number) => !row.numbers.includes(number));
   show("warning", [

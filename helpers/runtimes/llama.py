@@ -33,6 +33,8 @@ class LlamaCpp:
     Attributes:
         name: "llama_cpp", its name in results.
         load_seconds: what loading took.
+        place: the answer's tokens before the level.
+        eos: the token that the file calls the end of a text.
         prompt_tokens, prompt_seconds, new_tokens, new_seconds: work done so far and the time it took, prompts and answers apart.
 
     Raises:
@@ -44,7 +46,7 @@ class LlamaCpp:
     def __init__(self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None) -> None:
         settings = profile or current_profile()
         self.path, self._model, self._context = Path(path), None, None
-        self._limit, self._size = settings.generate["max_new_tokens"], settings.max_length + settings.generate["max_new_tokens"]
+        self._limit, self._size = settings.generate["max_new_tokens"], context_size(settings)
         header = checked(self.path)
         self._render = renderer(header)
         self.prompt_tokens, self.prompt_seconds, self.new_tokens, self.new_seconds = 0, 0.0, 0, 0.0
@@ -66,6 +68,7 @@ class LlamaCpp:
             raise LabError(f"llama.cpp refuses {self.path}: {' '.join(said) or 'it does not say why'}. Export the model again.")
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(self._model)
         self._count = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
+        self.eos = llama_cpp.llama_vocab_eos(self._vocabulary)
 
     def __enter__(self) -> LlamaCpp:
         return self
@@ -167,6 +170,11 @@ class LlamaCpp:
                 f"llama.cpp could not compute with {self.path} (code {code}). Load the model again; if it stays, export it again."
             )
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, -1), (self._count,))
+
+
+def context_size(profile: Profile) -> int:
+    """Tokens of the longest row and of the longest answer."""
+    return profile.max_length + profile.generate["max_new_tokens"]
 
 
 def default_threads(model_bytes: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,13 +21,14 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from helpers.cases import Example
 from helpers.evaluate import Effect, Rate, bootstrap_mean, paired_change, wilson
-from helpers.export import LADDER, Exported, export, quantize
+from helpers.export import LADDER, Exported, Prediction, export, quantize
 from helpers.files import LabError, build_dir, fingerprint, sha256_of, write_atomic
 from helpers.lab.pool import in_workers
 from helpers.lab.results import record, record_rate
 from helpers.lab.stages import Stage
 from helpers.progress import Progress
 from helpers.runtimes import LlamaCpp
+from helpers.runtimes.parity import log_softmax
 from helpers.train import Profile, current_profile
 from helpers.triage import LEVEL_HEADING, LEVELS
 
@@ -77,15 +79,17 @@ def agreement(whole: Step, step: Step) -> list[bool]:
     return [bool(same) for same in whole.likeliest == step.likeliest]
 
 
-def divergence(whole: Step, step: Step) -> np.ndarray:
+def divergences(whole: Step, step: Step) -> list[float]:
     """KL(whole ‖ step) at the level's place over the whole vocabulary, in nats, for every person."""
-    return np.maximum((np.exp(whole.scores) * (whole.scores - step.scores)).sum(1), 0.0)  # below 0 is rounding
+    kl = (np.exp(whole.scores) * (whole.scores - step.scores)).sum(1)
+    return np.maximum(kl, 0.0).tolist()  # below 0 is rounding
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logits to log-probabilities, in double precision."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+def furthest_moved(whole: Step, step: Step) -> int:
+    """The person whose level moved furthest down the scale (towards less urgent) or, if none did, furthest up; the first if none moved."""
+    places = [[LEVELS.index(level) if level else len(LEVELS) - 1 for level in one.given] for one in (whole, step)]
+    moves = np.array(places[1]) - np.array(places[0])
+    return int(moves.argmax() if moves.max() > 0 else moves.argmin())
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -239,7 +243,7 @@ def _compared(whole: Step, step: Step, before: Sequence[bool], after: Sequence[b
         step.bytes,
         1 - step.bytes / whole.bytes,
         wilson(sum(same), len(same)),
-        bootstrap_mean(divergence(whole, step).tolist()),
+        bootstrap_mean(divergences(whole, step)),
         wilson(sum(after), len(after)),
         paired_change(step.quant, before, after),
         sum(move < 0 for move in moves),
@@ -265,3 +269,15 @@ def record_ladder(compared: Mapping[str, Compared]) -> None:
         record_rate(f"quant.{quant}.accuracy_change", change, seeds=1)
         if row.same_text:
             record_rate(f"quant.{quant}.text_agreement", row.same_text, seeds=1)
+
+
+def record_sizes(predictions: Mapping[str, Prediction]) -> None:
+    """Keep the real model's predicted sizes under `size_1b2.<STEP>.…`, in bytes, in GB, and as `ls -lh` rounds them."""
+    whole = predictions[WHOLE].bytes
+    for quant, file in predictions.items():
+        record(f"size_1b2.{quant}.bytes", file.bytes, unit="bytes")
+        record(f"size_1b2.{quant}.gigabytes", file.bytes / 1e9, unit="GB")
+        record(f"size_1b2.{quant}.reduction", 1 - file.bytes / whole, unit="rate")
+        record(f"size_1b2.{quant}.listed_mib", math.ceil(file.bytes / 2**20), unit="MiB")
+        record(f"size_1b2.{quant}.listed_gib", math.ceil(10 * file.bytes / 2**30) / 10, unit="GiB")
+        record(f"size_1b2.{quant}.bits_per_weight", file.bits_per_weight, unit="bits")

@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from huggingface_hub import snapshot_download
@@ -21,6 +22,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from helpers.cases import Example
 from helpers.evaluate import Effect, Rate, bootstrap_mean, paired_change, wilson
+from helpers.evaluate.scoring import distance
 from helpers.export import LADDER, Exported, Prediction, export, quantize
 from helpers.files import LabError, build_dir, fingerprint, sha256_of, write_atomic
 from helpers.lab.pool import in_workers
@@ -85,11 +87,11 @@ def divergences(whole: Step, step: Step) -> list[float]:
     return np.maximum(kl, 0.0).tolist()  # below 0 is rounding
 
 
-def furthest_moved(whole: Step, step: Step) -> int:
-    """The person whose level moved furthest down the scale (towards less urgent) or, if none did, furthest up; the first if none moved."""
-    places = [[LEVELS.index(level) if level else len(LEVELS) - 1 for level in one.given] for one in (whole, step)]
-    moves = np.array(places[1]) - np.array(places[0])
-    return int(moves.argmax() if moves.max() > 0 else moves.argmin())
+def worst_hit(whole: Step, step: Step, people: Sequence[Example]) -> int:
+    """The person whom the whole model told right and the step tells most levels too little; too much, if none is told too little."""
+    right = np.array([level in row.accepted for level, row in zip(whole.given, people, strict=True)])
+    off = np.array([distance(row, level) for level, row in zip(step.given, people, strict=True)]) * right
+    return int(off.argmin() if off.min() < 0 else off.argmax())
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -194,7 +196,7 @@ def _read(job: _Job) -> Step:
         step = Step(job.quant, job.path.stat().st_size, scores, tuple(said["levels"]), tuple(said["texts"]), tuple(said["finish"]))
         if len(scores) != len(job.people) or len(step.texts) != len(job.people) * job.writes:
             raise ValueError("an answer is missing")
-    except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
         raise LabError(
             f"{job.out.name} under build/outcomes is not a whole outcome. Delete it; the next run asks that file again."
         ) from error

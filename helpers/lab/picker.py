@@ -31,7 +31,7 @@ class Phone:
 
     memory: float
     bandwidth: float
-    share: float = 0.4
+    share: float = 0.3
     wanted: float = 8.0
     context: int = 1024
 
@@ -52,12 +52,11 @@ class Evidence:
         """Everything that a recommendation of this step has to say beside itself; empty when nothing is held against it."""
         said = []
         if self.agreement.high < FAITHFUL:
-            said.append(f"gives {1 - self.agreement.value:.1%} of the people another level than F16")
+            said.append(f"{1 - self.agreement.value:.1%} of the people get another level than from F16")
         elif self.agreement.low < FAITHFUL:
-            said.append(f"is not shown to keep {FAITHFUL:.0%} of the levels")
+            said.append(f"not shown that {FAITHFUL:.0%} keep F16's level")
         if not self.gates.passed:
-            listed = ", ".join(f"{row.gate.id} {row.verdict}" for row in self.gates.rows if row.verdict != PASSES)
-            said.append(f"was not accepted by the gates ({listed})")
+            said.append(f"gates not passed: {', '.join(row.gate.id for row in self.gates.rows if row.verdict != PASSES)}")
         return tuple(said)
 
 

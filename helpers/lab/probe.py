@@ -35,7 +35,7 @@ def measure(path: str, prompts: list[list[int]], limit: int, context: int) -> di
     llama_cpp.llama_backend_init()
     floor, began = peak_bytes(), time.perf_counter()
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), llama_cpp.llama_model_default_params())
-    state = llama_cpp.llama_init_from_model(model, settings)
+    state = llama_cpp.llama_init_from_model(model, settings) if model else None
     if not state:
         raise SystemExit(f"llama.cpp refuses {path}")
     seconds = time.perf_counter() - began

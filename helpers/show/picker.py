@@ -46,14 +46,13 @@ def phone_map(advise: Callable[[float, float], Advice], memories: Sequence[float
     axes.set(xlim=(0, len(memories)), ylim=(0, len(bandwidths)), xlabel="memory of the phone (GB)", ylabel="memory bandwidth (GB/s)")
     axes.grid(False)
     axes.tick_params(length=0)
-    axes.set_title("The largest file that fits and keeps up")
+    axes.set_title("LFM2.5-1.2B: the largest file that fits and keeps up")
     listed = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     phone = grid[0][0].phone
     assumed = f"an app may fill {phone.share:.0%} of the memory, {phone.wanted:g} tokens a second wanted, every weight read once a token"
     present(
         figure,
         f"recommended file of LFM2.5-1.2B by memory and bandwidth ({assumed}), in cells: {listed}.",
-        n=len(memories) * len(bandwidths),
         seeds=None,
     )
     return {name: count for name, count in counts.items() if count}

@@ -81,11 +81,13 @@ def bits_map(predictions: Mapping[str, Prediction], what: str) -> None:
     for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:.2f}".rstrip("0").rstrip("."), ha="center", va="center", color="white" if value > 12 else "black")
     axes.set_xticks(range(len(found)), [f"{quant}\nØ {one.bits_per_weight:.2f}" for quant, one in predictions.items()])
-    axes.set_yticks(range(len(groups)), [f"{group}  ({share:.1%})" for group, (_, share) in groups.items()])
+    axes.set_yticks(
+        range(len(groups)), [f"{group}  ({share:.1%})" if share > 0.0005 else f"{group}  (few)" for group, (_, share) in groups.items()]
+    )
     axes.xaxis.tick_top()
     axes.grid(False)
     axes.tick_params(length=0)
-    axes.set_title("Bits a weight, by what the weight does", pad=12)
+    axes.set_title(f"{what}: bits a weight, by what the weight does", pad=12)
     listed = "; ".join(f"{quant} {one.bits_per_weight:.2f} on average" for quant, one in predictions.items())
     kept = ", ".join(f"{quant} {found[quant]['embedding, also output'][0]:.2f}" for quant in found)
     present(
@@ -114,9 +116,10 @@ def error_by_bits(naive: Mapping[int, float], steps: Mapping[str, tuple[float, f
     )
     for place, (quant, (spent, error)) in enumerate(steps.items()):
         axes.plot(spent, error, MARKS[place % 5], color=INK, markersize=8, label="llama.cpp's files" if not place else None)
-        axes.annotate(quant, (spent, error), textcoords="offset points", xytext=(8, 5), fontsize=9)
+        axes.annotate(quant, (spent, error), textcoords="offset points", xytext=(-6, -12), ha="right", fontsize=9)
     axes.set(xlabel="bits a weight, scales included", ylabel="rounding error ÷ weight", yscale="log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}" if value < 0.01 else f"{value:.0%}")
+    axes.set_xlim(1.5, 9.2)
+    axes.set_yticks([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5], ["0.5%", "1%", "2%", "5%", "10%", "20%", "50%"])
     axes.set_title("What a bit buys")
     axes.legend(fontsize=8)
     listed = "; ".join(f"{quant} {spent:.2f} bits, {error:.1%}" for quant, (spent, error) in steps.items())
@@ -221,8 +224,8 @@ def file_costs(costs: Mapping[str, Cost], files: Mapping[str, Exported]) -> None
     sizes, peaks = [files[quant].bytes / 1e6 for quant in names], [cost.peak / 1e6 for cost in costs.values()]
     memory.bar(places, peaks, color="#c5cae9", edgecolor="white", hatch="//", label="peak above the imports")
     memory.bar(places, sizes, color=INK, width=0.35, label="the file")
-    memory.set(title="Memory (MB)")
-    memory.legend(fontsize=8, loc="lower left")
+    memory.set(title="Memory (MB)", ylim=(0, 1.35 * max(peaks)))
+    memory.legend(fontsize=8, loc="upper right")
     for place, cost in enumerate(costs.values()):
         load.plot([place] * len(cost.load_seconds), [1000 * one for one in cost.load_seconds], ".", color=GREY)
         load.plot(place, 1000 * cost.load, "_", color=INK, markersize=18, markeredgewidth=2.5)
@@ -234,4 +237,4 @@ def file_costs(costs: Mapping[str, Cost], files: Mapping[str, Exported]) -> None
     )
     loads = len(next(iter(costs.values())).load_seconds)
     caption = f"one thread, {loads} fresh processes a file; bars of speed are 95 % intervals over answers, lines of load time are medians: {listed}."
-    present(figure, caption, n=len(rates and next(iter(costs.values())).rates))
+    present(figure, caption, n=rates[0].n)

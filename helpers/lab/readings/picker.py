@@ -23,11 +23,11 @@ def advice_text(advice: Advice) -> str:
         return f"{head} **no file of this ladder** ({why})."
     text = f"{head} **{chosen.quant}**, {chosen.needed / 1e9:.2f} GB while it answers, at most {chosen.at_most:.0f} tokens a second."
     if chosen.against:
-        return f"{text} **But on nano its like {'; and '.join(chosen.against)}.**"
-    return f"{text} On nano nothing is held against its like."
+        return f"{text} **Measured against its like on nano: {'; '.join(chosen.against)}.**"
+    return f"{text} Nothing was measured against its like on nano."
 
 
 def picker_text(chosen: Mapping[str, int], total: int) -> str:
     """How often each step is the answer over the phones of the map."""
     listed = ", ".join(f"{quant} {count / total:.0%}" for quant, count in chosen.items())
-    return f"Over the phones of this map: {listed}. Memory decides on the left, bandwidth below; where both suffice nothing is gained by giving bits away."
+    return f"Over the phones of this map: {listed}. Memory decides towards the left, bandwidth downwards; where both suffice, no bits are given away."

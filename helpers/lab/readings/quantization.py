@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from helpers.cases import Example
 from helpers.evaluate import bootstrap_mean
 from helpers.evaluate.gates import Report
+from helpers.evaluate.scoring import distance
 from helpers.export import BLOG, Exported, Prediction, as_listed
 from helpers.lab.costs import Cost
 from helpers.lab.ladder import WHOLE, Compared, Step, agreement, first_shown
@@ -29,6 +31,7 @@ __all__ = [
     "same_text_text",
     "sizes_text",
     "table_1b2_text",
+    "worst_hit_text",
 ]
 
 MISSED = "is below it"
@@ -42,7 +45,6 @@ def _below(compared: Mapping[str, Compared]) -> list[Compared]:
     return [row for quant, row in compared.items() if quant != WHOLE]
 
 
-# ---------------------------------------------------------------------------------------------------------------- files
 def block_text(equal: int, blocks: int, bits: float) -> str:
     """Our few lines against llama.cpp's file, block by block."""
     head = f"{blocks:,} blocks of the first feed-forward layer, cut by our lines and by llama.cpp: {equal:,} are the same, byte for byte."
@@ -111,13 +113,12 @@ def table_1b2_text(predictions: Mapping[str, Prediction]) -> str:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- labels
 def first_change_text(compared: Mapping[str, Compared], guess: str) -> str:
     """From which step on somebody gets another level, against the reader's guess."""
     rows = _below(compared)
     first = next((row.quant for row in rows if row.agreement.value < 1), None)
     listed = ", ".join(f"{row.quant} {round((1 - row.agreement.value) * row.agreement.n)}" for row in rows)
-    head = f"Of {rows[0].agreement.n} people get another level than from F16: {listed}."
+    head = f"Of {rows[0].agreement.n} people, so many get another level than from F16: {listed}."
     if first is None:
         return f"{head} You said {guess}; **no level changed anywhere on the ladder**."
     verdict = "as you said" if first == guess else f"you said {guess}"
@@ -132,10 +133,12 @@ def lie_text(compared: Mapping[str, Compared]) -> str:
     first = first_shown(compared, FAITHFUL)
     falls = next((row for row in rows if row.change.p < 0.05 and row.change.estimate < 0), None)
     text = f"Held against {FAITHFUL:.0%}: " + (
-        f"{_listed(kept)} is shown to keep so many levels. " if kept else "no step is shown to keep so many levels. "
+        f"{_listed(kept)} {'is' if len(kept) == 1 else 'are'} shown to keep so many levels. "
+        if kept
+        else "no step is shown to keep so many levels. "
     )
     if unsure:
-        text += f"{_listed(unsure)}: the interval holds {FAITHFUL:.0%}, so {rows[0].agreement.n} people are too few to say. "
+        text += f"Of {_listed(unsure)} the interval holds {FAITHFUL:.0%}: {rows[0].agreement.n} people are too few to say. "
     if first:
         text += f"**{first} is the first step shown to change more** ({compared[first].agreement}). "
     else:
@@ -161,7 +164,7 @@ def faithful_text(compared: Mapping[str, Compared], steps: Sequence[str]) -> str
         told.append(f"{quant} {rate.value:.2%} ({how})")
         missed += [quant] if how == MISSED else []
     head = f"The bar, set before these people were asked: {FAITHFUL:.0%} of them keep their level. {', '.join(told)}."
-    return f"{head} **{_listed(missed)} misses it.**" if missed else f"{head} **None misses it.**"
+    return f"{head} **{_listed(missed)} {'misses' if len(missed) == 1 else 'miss'} it.**" if missed else f"{head} **None misses it.**"
 
 
 def close_calls_text(steps: Mapping[str, Step]) -> str:
@@ -180,6 +183,21 @@ def close_calls_text(steps: Mapping[str, Step]) -> str:
     if sure:
         return f"{head} **Most changes are close calls, but {_listed(sure)} also overrules the model where it was as sure as usual.**"
     return f"{head} **Every change was a close call**: people between two levels, for whom the whole model hesitated too."
+
+
+def worst_hit_text(person: Example, before: str | None, after: str | None, quant: str) -> str:
+    """One person's two levels beside what the rubric accepts."""
+    accepted, off = _listed(person.accepted), distance(person, after)
+    head = f"The rubric accepts {accepted} here. F16 says {before}, {quant} says {after or 'nothing readable'}"
+    if off < 0:
+        return (
+            f"{head}: **{-off} {'level' if off == -1 else 'levels'} less urgent than it may be**, in an answer as well-formed as the first."
+        )
+    if off > 0:
+        return (
+            f"{head}: {off} {'level' if off == 1 else 'levels'} more urgent than it need be. Nobody whom F16 told right is told too little."
+        )
+    return f"{head}: right both times. Nobody whom F16 told right is told wrong."
 
 
 def no_model_agreement_text(others: Mapping[str, Mapping[str, Compared]], main: str) -> str:
@@ -231,7 +249,6 @@ def gates_down_text(reports: Mapping[str, Report]) -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------------ cost
 def costs_text(costs: Mapping[str, Cost], files: Mapping[str, Exported]) -> str:
     """Is the smaller file faster and lighter here? Speed is compared answer by answer with F16's."""
     whole = costs[WHOLE]

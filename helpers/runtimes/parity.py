@@ -43,6 +43,10 @@ class Run:
         """The level of every answer, as the one parser reads it."""
         return [parse(reply.text).level for reply in self.replies]
 
+    def part(self, which: slice) -> Run:
+        """The same run on some of its prompts, to compare with a runtime that was asked only those."""
+        return Run(self.name, self.replies[which], None if self.logits is None else self.logits[which])
+
 
 def run(runtime: Runtime, examples: Sequence[Example], *, odds: bool = True) -> Run:
     """Ask a runtime everything, and for the odds of the levels where it can tell them (and `odds` is wanted)."""
@@ -136,20 +140,29 @@ def _first(depth: str, rows: Sequence[tuple[Any, Any]], held: Sequence[bool]) ->
 
 
 def _odds(reference: Run, other: Run) -> tuple[Rate | None, float | None]:
-    """KL by prompt, summed up, and the largest gap; nothing where one side gives no odds."""
+    """Mean KL over prompts and the largest gap; nothing where one side gives no odds."""
     if reference.logits is None or not other.replies:
         return None, None
     truth = log_softmax(reference.logits)
-    rows: list[tuple[np.ndarray, np.ndarray]] = []
     if other.logits is not None:
         rows = list(zip(truth, log_softmax(other.logits), strict=True))
     elif all(reply.logprobs for reply in other.replies):
-        rows = [_few(row, reply.logprobs or {}) for row, reply in zip(truth, other.replies, strict=True)]
-    if not rows:
+        rows = [_named(row, reply.logprobs or {}) for row, reply in zip(truth, other.replies, strict=True)]
+    else:
         return None, None
-    divergences = [float(np.exp(p) @ (p - q)) for p, q in rows]
     gap = max(float(np.abs(p - q)[p > np.log(NOTICED)].max(initial=0.0)) for p, q in rows)
-    return bootstrap_mean(divergences), gap
+    return bootstrap_mean([divergence(p, q) for p, q in rows]), gap
+
+
+def divergence(p: np.ndarray, q: np.ndarray) -> float:
+    """KL(p ‖ q) in nats from log-probabilities; what the given tokens leave over counts as one more token."""
+    p, q = (np.append(logs, np.log(max(1 - np.exp(logs).sum(), 1e-12))) for logs in (p, q))
+    return float(np.exp(p) @ (p - q))
+
+
+def _named(truth: np.ndarray, given: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Both log-probabilities of the tokens that are given."""
+    return truth[list(given)], np.array(list(given.values()))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -157,17 +170,6 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=-1, keepdims=True)
     return wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
-
-
-def _few(truth: np.ndarray, given: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Both distributions over the tokens given and "any other"."""
-    named = list(given)
-    p, q = truth[named], np.array([given[token] for token in named])
-    return np.append(p, _rest(p)), np.append(q, _rest(q))
-
-
-def _rest(logprobs: np.ndarray) -> float:
-    return float(np.log(max(1 - np.exp(logprobs).sum(), 1e-12)))
 
 
 @dataclass(frozen=True)

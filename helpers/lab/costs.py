@@ -94,9 +94,8 @@ def _probe(path: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     asked = json.dumps({"path": str(path), **order})
     done = subprocess.run([sys.executable, str(PROBE)], input=asked, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LabError(
-            f"The process that measures {path.name} failed: {done.stderr.strip()[-200:]}. Close other programs and run the cell again."
-        )
+        why = done.stderr.strip().splitlines()[-1:] or [f"code {done.returncode}"]
+        raise LabError(f"The process that measures {path.name} failed ({why[0][-200:]}). Close other programs and run the cell again.")
     return json.loads(done.stdout)
 
 

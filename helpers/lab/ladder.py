@@ -30,7 +30,7 @@ from helpers.lab.results import record, record_rate
 from helpers.lab.stages import Stage
 from helpers.progress import Progress
 from helpers.runtimes import LlamaCpp
-from helpers.runtimes.parity import log_softmax
+from helpers.runtimes.parity import divergence, log_softmax
 from helpers.train import Profile, current_profile
 from helpers.triage import LEVEL_HEADING, LEVELS
 
@@ -83,8 +83,7 @@ def agreement(whole: Step, step: Step) -> list[bool]:
 
 def divergences(whole: Step, step: Step) -> list[float]:
     """KL(whole ‖ step) at the level's place over the whole vocabulary, in nats, for every person."""
-    kl = (np.exp(whole.scores) * (whole.scores - step.scores)).sum(1)
-    return np.maximum(kl, 0.0).tolist()  # below 0 is rounding
+    return [divergence(p, q) for p, q in zip(whole.scores, step.scores, strict=True)]
 
 
 def worst_hit(whole: Step, step: Step, people: Sequence[Example]) -> int:

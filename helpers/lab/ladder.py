@@ -35,7 +35,7 @@ from helpers.train import Profile, current_profile
 from helpers.triage import LEVEL_HEADING, LEVELS
 
 WHOLE = "F16"  # what every other step is held against
-REAL = "LiquidAI/LFM2.5-1.2B-Instruct"
+REAL = "LiquidAI/LFM2.5-1.2B-Base"
 _FILES = ("*.safetensors", "*.json", "*.jinja")
 LIBRARIES = ("llama-cpp-python", "gguf")
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run | gate | test | lab | badges | pretrain`.
+"""The command line: `python -m helpers run | gate | phone | parity | test | lab | badges | pretrain`.
 
 Only the standard library is imported before the environment is known to be there.
 """
@@ -94,6 +94,37 @@ def _model_named(name: str, seed: int) -> str:
     raise LabError(f"There is no stage or folder {name!r}. Give {BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model.")
 
 
+def phone(options: argparse.Namespace) -> int:
+    """Put a model into a web page that works offline, and serve it on loopback, for a browser or a phone."""
+    from helpers import lab
+    from helpers.export import export
+    from helpers.files import build_dir
+    from helpers.runtimes import phone as page
+
+    gguf = Path(options.model)
+    if gguf.suffix != ".gguf":
+        lab.session()  # the libraries' chatter off
+        target = build_dir() / "phone" / f"{gguf.name}-{options.quant}.gguf"
+        exported = export(_model_named(options.model, 0), target, options.quant)
+        print(exported, flush=True)
+        gguf = exported.path
+    page.serve(page.build(gguf, build_dir() / "phone" / "site"), port=options.port, lan=options.lan)
+    return 0
+
+
+def parity(options: argparse.Namespace) -> int:
+    """Is what runs elsewhere the model that was tested? Exit code 0 when runtimes agree within data/parity.yaml, 1 on drift."""
+    from helpers import lab
+    from helpers.runtimes import check
+
+    lab.session()  # the libraries' chatter off
+    source = _model_named(options.model, options.seed)
+    file = options.file and Path(options.file)
+    report = check.check(source, file, options.quant, runtimes=options.runtimes, on=options.on, prompts=options.prompts, say=print)
+    print(report, flush=True)
+    return report.exit_code
+
+
 def test(options: argparse.Namespace) -> int:
     """Lint and the whole test suite."""
     commands = (
@@ -151,6 +182,28 @@ def parser() -> argparse.ArgumentParser:
     gating.add_argument("--on", choices=("test", "dev", "vignettes"), default="test", help="the items to answer (default: test)")
     gating.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
     gating.set_defaults(act=gate)
+    phoning = commands.add_parser("phone", help=phone.__doc__)
+    phoning.add_argument(
+        "model", metavar="MODEL", nargs="?", default="sft-balanced", help="as for gate, or a .gguf file (default: sft-balanced)"
+    )
+    phoning.add_argument("--quant", metavar="STEP", default="Q5_K_M", help="step of the ladder F16 … Q2_K (default: Q5_K_M)")
+    phoning.add_argument("--port", type=int, default=8765, help="0 for any free one (default: 8765)")
+    phoning.add_argument("--lan", action="store_true", help="let the local network in, and print a QR code")
+    phoning.set_defaults(act=phone)
+    holding = commands.add_parser("parity", help=parity.__doc__)
+    holding.add_argument("model", metavar="MODEL", nargs="?", default="sft-balanced", help="as for gate (default: sft-balanced)")
+    holding.add_argument("--quant", metavar="STEP", default="F16", help="step of the ladder F16 … Q2_K to export it to (default: F16)")
+    holding.add_argument("--file", metavar="GGUF", help="hold this file against the model instead of a fresh export (its step: --quant)")
+    holding.add_argument(
+        "--runtimes",
+        nargs="+",
+        choices=("llama_cpp", "server", "browser"),
+        help="what to hold against it (default: all that this machine has)",
+    )
+    holding.add_argument("--on", choices=("test", "dev"), default="test", help="the prompts (default: test)")
+    holding.add_argument("--prompts", type=int, metavar="N", help="only so many of them, spread evenly (default: all)")
+    holding.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
+    holding.set_defaults(act=parity)
     testing = commands.add_parser("test", help=test.__doc__)
     testing.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
     testing.set_defaults(act=test)

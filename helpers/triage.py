@@ -152,9 +152,21 @@ _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTAL
 _NUMBERS = re.compile(r"\bemergencias?\b[^\n:]{0,20}:(?P<rest>[^\n]*)")
 _ANY_HEADING = re.compile(r"\b(?:nivel de urgencia|espera maxima|que hacer|acciones|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:")
 _DISCLAIMER = re.compile(r"\bno (?:sustituye|reemplaza)\b[^.]{0,80}?\b(?:profesional|medic[oa]|valoracion|consulta)")
-_THINK_TAG = re.compile(r"</?think>", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<!\d)\d{3}(?!\d)")
+_THINK_TAG = re.compile(r"</?think>", re.IGNORECASE | re.ASCII)
+_LEVEL_ALONE = re.compile(r"^\W*(rojo|naranja|amarillo|verde|azul)\W*\Z")
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
 _LEVEL_WORD_SHOUTED = re.compile(r"\b(ROJO|NARANJA|AMARILLO|VERDE|AZUL)\b")
+# What decides `Reading.level` and `Reading.numbers`, for the phone's page, which reads answers in another language by these same patterns.
+READER: dict[str, re.Pattern[str]] = {
+    "thinkTag": _THINK_TAG,
+    "levelLine": _LEVEL_LINE,
+    "levelAlone": _LEVEL_ALONE,
+    "levelWord": _LEVEL_WORD,
+    "levelWordShouted": _LEVEL_WORD_SHOUTED,
+    "numbersLine": _NUMBERS,
+    "number": _NUMBER,
+}
 
 
 def strip_accents(text: str) -> str:
@@ -198,7 +210,7 @@ def _levels_in(plain: str, answer: str) -> tuple[str, ...]:
     """The levels a text gives, in order of first mention, without repeats."""
     given = [word for line in _LEVEL_LINE.finditer(plain) for word in _LEVEL_WORD.findall(line["rest"])]
     if not given:
-        alone = re.fullmatch(r"\W*(rojo|naranja|amarillo|verde|azul)\W*", plain)
+        alone = _LEVEL_ALONE.match(plain)
         # Outside a level line a colour in lower case may be a colour ("flema verde"); in capitals it is a level.
         given = [alone[1]] if alone else [word.lower() for word in _LEVEL_WORD_SHOUTED.findall(answer)]
     return tuple(dict.fromkeys(word.upper() for word in given))
@@ -218,7 +230,7 @@ def parse(text: str) -> Reading:
         actions=_section(_ACTIONS, plain),
         alarms=_section(_ALARMS, plain),
         disclaimer=bool(_DISCLAIMER.search(plain)),
-        numbers=tuple(dict.fromkeys(re.findall(r"(?<!\d)\d{3}(?!\d)", numbers["rest"]))) if numbers else (),
+        numbers=tuple(dict.fromkeys(_NUMBER.findall(numbers["rest"]))) if numbers else (),
         thinking=thinking,
     )
 

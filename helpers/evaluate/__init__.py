@@ -7,7 +7,19 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects, `items
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, keyword_rules, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change, spanned
-from helpers.evaluate.generation import Answer, answer_logprobs, ask, generate, label_probabilities, load, pair_margins, token_losses
+from helpers.evaluate.generation import (
+    Answer,
+    answer_logprobs,
+    ask,
+    generate,
+    label_probabilities,
+    load,
+    next_logits,
+    pair_margins,
+    prompt_ids,
+    rendered_prompt,
+    token_losses,
+)
 from helpers.evaluate.items import held_by_gate
 from helpers.evaluate.perplexity import Piece, TextLoss, Word, perplexity, text_losses, words_of
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
@@ -34,11 +46,14 @@ __all__ = [
     "keyword_rules",
     "label_probabilities",
     "load",
+    "next_logits",
     "over_seeds",
     "pair_margins",
     "paired_change",
     "paired_test",
     "perplexity",
+    "prompt_ids",
+    "rendered_prompt",
     "score",
     "spanned",
     "text_losses",

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from helpers.cases import Example, Pair
@@ -43,9 +44,14 @@ def _load(source: str) -> LoadedModel:
     return LoadedModel(load_model(source).eval(), load_tokenizer(source))
 
 
-def _prompt_ids(loaded: LoadedModel, example: Example) -> list[int]:
-    rendered = loaded.tokenizer.apply_chat_template(example.prompt, add_generation_prompt=True, tokenize=False)
-    return loaded.tokenizer.encode(rendered, add_special_tokens=False)
+def rendered_prompt(loaded: LoadedModel, example: Example) -> str:
+    """The conversation as the tokenizer's chat template writes it, up to where the answer begins."""
+    return loaded.tokenizer.apply_chat_template(example.prompt, add_generation_prompt=True, tokenize=False)
+
+
+def prompt_ids(loaded: LoadedModel, example: Example) -> list[int]:
+    """The rendered prompt's tokens; its BOS is the template's own."""
+    return loaded.tokenizer.encode(rendered_prompt(loaded, example), add_special_tokens=False)
 
 
 def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
@@ -75,7 +81,7 @@ def generate(
     """
     loaded, settings = load(source), (profile or current_profile()).generate
     limit = max_new_tokens or settings["max_new_tokens"]
-    prompts = [_prompt_ids(loaded, example) for example in examples]
+    prompts = [prompt_ids(loaded, example) for example in examples]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers: list[Answer | None] = [None] * len(prompts)
     progress = Progress(label, len(prompts)) if label else None
@@ -112,18 +118,25 @@ def label_probabilities(
     """
     loaded = load(source)
     options = [loaded.tokenizer.encode(f"{heading}{level}", add_special_tokens=False) for level in LEVELS]
-    prompts = [_prompt_ids(loaded, example) for example in examples]
     if len({tuple(option[:-1]) for option in options}) > 1:
+        prompts = [prompt_ids(loaded, example) for example in examples]
         return [_belief(_score_whole(loaded, prompt, options)) for prompt in prompts]
+    logits = torch.from_numpy(next_logits(source, examples, options[0][:-1], batch=batch))
+    return [_belief(row) for row in logits[:, [option[-1] for option in options]]]
+
+
+@torch.inference_mode()
+def next_logits(source: str | Path, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64) -> np.ndarray:
+    """Logits over the next token once the answer's tokens `said` have been said: shape (examples, vocabulary), float32."""
+    loaded = load(source)
+    prompts = [prompt_ids(loaded, example) for example in examples]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    beliefs: list[dict[str, float]] = [{}] * len(prompts)
+    found = np.empty((len(prompts), loaded.model.config.vocab_size), np.float32)
     for start in range(0, len(order), batch):
         chunk = order[start : start + batch]
-        padded = _left_padded(loaded, [prompts[index] + options[0][:-1] for index in chunk])
-        logits = loaded.model(**padded, logits_to_keep=1).logits[:, -1, [option[-1] for option in options]].float()
-        for index, scores in zip(chunk, logits, strict=True):
-            beliefs[index] = _belief(scores)
-    return beliefs
+        padded = _left_padded(loaded, [[*prompts[index], *said] for index in chunk])
+        found[chunk] = loaded.model(**padded, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
+    return found
 
 
 def _belief(scores: torch.Tensor) -> dict[str, float]:
@@ -156,7 +169,7 @@ def answer_logprobs(source: str | Path, examples: Sequence[Example], texts: Sequ
     if len(examples) != len(texts):
         raise LabError(f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the same order.")
     loaded, closes = load(source), load(source).tokenizer.eos_token
-    prompts = [_prompt_ids(loaded, example) for example in examples]
+    prompts = [prompt_ids(loaded, example) for example in examples]
     answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(answers[index]))
     found = [0.0] * len(texts)
@@ -203,7 +216,7 @@ def token_losses(source: str | Path, examples: Sequence[Example]) -> list[list[T
 
 
 def _answer_losses(loaded: LoadedModel, example: Example) -> list[TokenLoss]:
-    prompt = _prompt_ids(loaded, example)
+    prompt = prompt_ids(loaded, example)
     answer = loaded.tokenizer(example.answer + loaded.tokenizer.eos_token, add_special_tokens=False, return_offsets_mapping=True)
     ids = torch.tensor([prompt + answer["input_ids"]], device=loaded.model.device)
     logits = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()

@@ -7,11 +7,12 @@ predict_large("Q5_K_M")                                     # LFM2.5-1.2B to the
 """
 
 from helpers.export.architecture import Architecture, Tensor, read_architecture
-from helpers.export.convert import Exported, export, quantize
+from helpers.export.convert import Exported, architecture_of, export, quantize
 from helpers.export.header import Header, StoredTensor, read_header
 from helpers.export.ladder import LADDER, Choice, choose_types
+from helpers.export.native import native_log
 from helpers.export.sizes import BLOG, LARGE, Prediction, as_listed, predict, predict_folder, predict_large
-from helpers.export.template import CONVERSATIONS, TemplateCheck, check_template
+from helpers.export.template import CONVERSATIONS, TemplateCheck, check_template, renderer
 
 __all__ = [
     "BLOG",
@@ -26,14 +27,17 @@ __all__ = [
     "StoredTensor",
     "TemplateCheck",
     "Tensor",
+    "architecture_of",
     "as_listed",
     "check_template",
     "choose_types",
     "export",
+    "native_log",
     "predict",
     "predict_folder",
     "predict_large",
     "quantize",
     "read_architecture",
     "read_header",
+    "renderer",
 ]

@@ -17,18 +17,17 @@ from pathlib import Path
 import gguf
 import llama_cpp
 import numpy as np
-from llama_cpp._logger import llama_log_callback
 
 from helpers.export.architecture import Architecture, read_architecture
 from helpers.export.header import Header, read_header
 from helpers.export.ladder import Choice, check_step, choose_types
 from helpers.export.metadata import folder_metadata, metadata_bytes
+from helpers.export.native import native_log
 from helpers.export.sizes import file_bytes
 from helpers.export.weights import Weights
 from helpers.files import LabError, read_json, writing
 
 QUANTIZER_MEMORY = 64 << 20  # bytes of rows that llama.cpp holds at a time
-_ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
 _NUMPY = {"F16": np.dtype(np.float16), "F32": np.dtype(np.float32)}
 
 
@@ -191,18 +190,8 @@ def _write_f16(path: Path, architecture: Architecture, weights: Weights, writer:
 
 def _run_llama_cpp(whole: Path, out: Path, step: gguf.LlamaFileType, threads: int) -> str:
     """Quantize; returns what llama.cpp said went wrong, or nothing. Its log, a line a tensor, is kept from the screen."""
-    said: list[str] = []
-
-    @llama_cpp.llama_log_callback
-    def keep(level: int, text: bytes, _: ctypes.c_void_p) -> None:
-        if level == _ERROR:
-            said.append(text.decode(errors="replace").strip())
-
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype, settings.nthread, settings.max_buf_size = int(step), threads, QUANTIZER_MEMORY
-    llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))
-    try:
+    with native_log() as said:
         failed = llama_cpp.llama_model_quantize(os.fsencode(whole), os.fsencode(out), ctypes.byref(settings))
-    finally:
-        llama_cpp.llama_log_set(llama_log_callback, ctypes.c_void_p(0))
     return (" ".join(said) or f"code {failed}") if failed else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from helpers import triage
-from helpers.export.header import read_header
+from helpers.export.header import Header, read_header
 from helpers.files import LabError
 from helpers.train import load_tokenizer
 
@@ -71,8 +71,7 @@ def check_template(model_folder: str | Path, gguf: str | Path, conversations: Se
     Raises:
         LabError: the tokenizer or the GGUF cannot be read, or the GGUF's template is missing or not Jinja.
     """
-    header, tokenizer = read_header(Path(gguf)), load_tokenizer(model_folder)
-    render = _renderer(header.chat_template, header.token("bos"), header.token("eos"), Path(gguf))
+    render, tokenizer = renderer(read_header(Path(gguf))), load_tokenizer(model_folder)
     pairs = [
         Difference(messages, tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True), render(messages))
         for messages in conversations
@@ -80,11 +79,16 @@ def check_template(model_folder: str | Path, gguf: str | Path, conversations: Se
     return TemplateCheck(len(pairs), tuple(pair for pair in pairs if pair.tokenizer != pair.gguf))
 
 
-def _renderer(template: str, bos: str, eos: str, path: Path) -> Callable[[Conversation], str]:
-    if not template:
-        raise LabError(f"{path} carries no chat template: a runtime would ask in a form of its own. Export the model again.")
+def renderer(header: Header) -> Callable[[Conversation], str]:
+    """The chat template inside a GGUF as a function, rendered as llama-cpp-python does: a conversation becomes a prompt.
+
+    Raises:
+        LabError: the template is missing or not Jinja; and, when it is called, the template refuses the conversation.
+    """
+    if not header.chat_template:
+        raise LabError(f"{header.path} carries no chat template: a runtime would ask in a form of its own. Export the model again.")
     try:
-        formatter = Jinja2ChatFormatter(template, eos_token=eos, bos_token=bos)
+        formatter = Jinja2ChatFormatter(header.chat_template, eos_token=header.token("eos"), bos_token=header.token("bos"))
     except Exception as error:  # jinja2's own errors; it is not a dependency of ours
-        raise LabError(f"The chat template in {path} is not valid Jinja ({error}). Export the model again.") from error
+        raise LabError(f"The chat template in {header.path} is not valid Jinja ({error}). Export the model again.") from error
     return lambda messages: formatter(messages=list(messages)).prompt

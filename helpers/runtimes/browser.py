@@ -1,0 +1,170 @@
+"""The browser as a runtime: headless Chromium opens the phone's page, runs its self-test, and the file that the page saves is the reply.
+
+Chromium is found, not downloaded. It is driven by playwright in a thread of its own, because a notebook's thread runs an event loop and
+playwright's plain interface refuses to start beside one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Error, Page, sync_playwright
+
+from helpers.cases import Example
+from helpers.files import LabError, build_dir, read_json
+from helpers.runtimes import phone
+from helpers.runtimes.reply import Reply
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
+PLACES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
+)
+QUIET = (
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+)
+SECONDS = 120  # patience with a page that loads, and with each question of a self-test
+
+
+class Browser:
+    """A GGUF as the phone's page runs it: WebAssembly in headless Chromium, on loopback, in a fresh profile.
+
+    Attributes:
+        name: "browser", its name in results.
+        version: what the page says of itself after `complete`: wllama's version and llama.cpp's.
+
+    Raises:
+        LabError: there is no Chromium.
+    """
+
+    name = "browser"
+
+    def __init__(self, gguf: str | Path) -> None:
+        self.path, self.version = Path(gguf), ""
+        find_chromium()
+
+    def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
+        """Greedy answers, in the order of `conversations`, by way of the page's own self-test.
+
+        Raises:
+            LabError: the GGUF is damaged, the page's engine cannot be fetched, or the page reports trouble.
+        """
+        build_dir().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=build_dir(), prefix=".browser-") as place:
+            folder = phone.build(self.path, Path(place) / "page", examples=conversations, max_new_tokens=max_new_tokens)
+            with phone.serving(folder) as address, ThreadPoolExecutor(1) as thread:
+                result = thread.submit(_self_test, address, SECONDS * (1 + len(conversations))).result()
+        self.version = result["runtime"]
+        return [_reply(row) for row in result["replies"]]
+
+
+def _reply(row: dict[str, Any]) -> Reply:
+    top = None if row["top"] is None else {token: math.log(share) for token, share in row["top"] if share > 0}
+    return Reply(row["prompt"], tuple(row["tokens"]), row["text"], row["finish_reason"], top)
+
+
+def _self_test(address: str, seconds: float) -> dict[str, Any]:
+    with chromium() as browser:
+        page = browser.new_page()
+        open_page(page, address)
+        return run_self_test(page, seconds)
+
+
+def open_page(page: Page, address: str) -> None:
+    """Open the page and wait until its model is loaded.
+
+    Raises:
+        LabError: the page says that it cannot load it, or does not answer.
+    """
+    try:
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]", timeout=1000 * SECONDS)
+    except Error as error:
+        raise LabError(
+            f"The page at {address} did not load in Chromium: {error.message.splitlines()[0]}. Run the same command again."
+        ) from None
+    if page.get_attribute("body", "data-ready") not in ("offline", "online"):
+        raise LabError(f"The page could not load the model. It says: {page.inner_text('#trouble')}")
+
+
+def run_self_test(page: Page, seconds: float = SECONDS) -> dict[str, Any]:
+    """Press the self-test's button and read the file that the page saves.
+
+    Raises:
+        LabError: the self-test did not end, or says that it failed.
+    """
+    page.locator("details").evaluate("details => details.open = true")
+    with tempfile.TemporaryDirectory() as place:
+        saved = Path(place) / "result.json"
+        try:
+            with page.expect_download(timeout=1000 * seconds) as download:
+                page.click("#selftest")
+                page.wait_for_selector("#selftest-status[data-done]", timeout=1000 * seconds)
+                if page.get_attribute("#selftest-status", "data-done") != "saved":
+                    raise LabError(f"The page's self-test failed. It says: {page.inner_text('#selftest-status')}")
+            download.value.save_as(saved)
+        except Error as error:
+            raise LabError(f"The page's self-test did not end: {error.message.splitlines()[0]}.") from None
+        return read_json(saved)
+
+
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Chromium]:
+    """A headless Chromium while the block runs. Not for a thread with an event loop in it (a notebook's); `Browser` is.
+
+    Args:
+        arguments: more of Chromium's command line.
+
+    Raises:
+        LabError: there is no Chromium, or it does not start.
+    """
+    path = find_chromium()
+    sandbox = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()  # Chromium refuses to run as root in one
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox, *arguments])
+        except Error as error:
+            raise LabError(
+                f"{path} does not start: {error.message.splitlines()[0]}. Reinstall Chromium, or set CHROMIUM to another."
+            ) from None
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def find_chromium() -> str:
+    """Path of a Chromium, Chrome or Edge on this machine; `CHROMIUM` names another.
+
+    Raises:
+        LabError: there is none.
+    """
+    wanted = os.environ.get("CHROMIUM", "")
+    candidates = [wanted] if wanted else [*NAMES, *PLACES]
+    found = next((path for path in map(shutil.which, candidates) if path), None)
+    if found is None:
+        missing = f"CHROMIUM is set to {wanted}, which is no program" if wanted else "There is no Chromium, Chrome or Edge on this machine"
+        how = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}.get(
+            sys.platform, "sudo apt install chromium"
+        )
+        raise LabError(f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path.")
+    return found

@@ -1,0 +1,102 @@
+"""One model through every runtime of this machine, and each held against what it was made from: `python -m helpers parity`.
+
+llama.cpp is compared with transformers (did the export keep the model?), the server and the browser with llama.cpp on the same file (does
+another program read the file alike?).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from helpers.cases import Example, evaluation_prompts
+from helpers.export import export
+from helpers.files import LabError, build_dir
+from helpers.runtimes import parity
+from helpers.runtimes.llama import LlamaCpp
+from helpers.runtimes.server import Server
+from helpers.runtimes.transformers import Transformers
+
+NAMES = (LlamaCpp.name, Server.name, "browser")
+
+
+def check(
+    source: str | Path,
+    file: str | Path | None = None,
+    quant: str = "F16",
+    *,
+    runtimes: Sequence[str] | None = None,
+    on: str = "test",
+    prompts: int | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> parity.Report:
+    """Hold this machine's runtimes against the model in `source`.
+
+    Args:
+        source: folder of the model as it was tested.
+        file: its GGUF; exported now if not given.
+        quant: the file's step of the ladder; decides the tolerances.
+        runtimes: which of `NAMES`; all that this machine has if not given.
+        on: the prompts, "test" or "dev".
+        prompts: only so many of them, spread evenly.
+        say: told what is being done, and what this machine lacks.
+
+    Raises:
+        LabError: the file is damaged or no GGUF, a runtime that was asked for by name is missing, or there are no prompts.
+    """
+    file = Path(file) if file else export(source, build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf", quant).path
+    examples = evenly(evaluation_prompts(on), prompts)
+    wanted = runtimes or NAMES
+    say(f"{len(examples):,} {on} prompts through transformers and llama.cpp …")
+    tested = parity.run(Transformers(source), examples)
+    with LlamaCpp(file) as runtime:
+        native = parity.run(runtime, examples)
+    kind = "export" if quant == "F16" else "quantized"
+    rows = [(parity.compare(tested, native), kind)] if LlamaCpp.name in wanted else []
+    for name in NAMES[1:]:
+        if name not in wanted:
+            continue
+        say(f"… and through the {name}.")
+        try:
+            rows.append((parity.compare(native, through(name, file, examples)), "file"))
+        except Missing as missing:
+            if runtimes:
+                raise
+            say(f"Left out: the {name}. {missing}")
+    return parity.judge(rows)
+
+
+class Missing(LabError):
+    """This machine has not what a runtime needs."""
+
+
+def through(name: str, file: Path, examples: Sequence[Example]) -> parity.Run:
+    """A run of a GGUF in the server or the browser.
+
+    Raises:
+        Missing: there is no browser on this machine, or its engine cannot be fetched.
+        LabError: anything else that stops it.
+    """
+    if name == Server.name:
+        with Server(file) as runtime:
+            return parity.run(runtime, examples)
+    from helpers.runtimes import browser, npm  # playwright takes half a second to import
+
+    try:
+        browser.find_chromium()
+        for package in (npm.WLLAMA, npm.WLLAMA_COMPAT):
+            npm.files(package, ())  # fetched now, if it was not before
+    except LabError as error:
+        raise Missing(str(error)) from None
+    return parity.run(browser.Browser(file), examples)
+
+
+def evenly(examples: Sequence[Example], count: int | None) -> list[Example]:
+    """So many of them, spread evenly; all if there are not more.
+
+    Raises:
+        LabError: none are asked for.
+    """
+    if count is not None and count < 1:
+        raise LabError(f"{count} prompts compare nothing. Ask for at least one.")
+    return list(examples) if not count or count >= len(examples) else [examples[place * len(examples) // count] for place in range(count)]

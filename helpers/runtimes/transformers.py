@@ -1,0 +1,42 @@
+"""transformers: the model as it was trained and evaluated, and so the reference of every other runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from helpers.cases import Example
+from helpers.evaluate import generate, load, next_logits, prompt_ids, rendered_prompt
+from helpers.runtimes.reply import Reply, level_place
+from helpers.train import Profile
+
+
+class Transformers:
+    """A model folder, answered by `helpers.evaluate`: in float32 on a CPU, several prompts at a time.
+
+    Attributes:
+        name: "transformers", its name in results.
+
+    Raises:
+        LabError: the folder holds no model.
+    """
+
+    name = "transformers"
+
+    def __init__(self, source: str | Path, *, profile: Profile | None = None) -> None:
+        self.source, self._profile, self._loaded = source, profile, load(source)
+
+    def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
+        """Greedy answers, in the order of `conversations`."""
+        answers = generate(self.source, conversations, max_new_tokens=max_new_tokens, profile=self._profile)
+        return [
+            Reply(rendered_prompt(self._loaded, row), tuple(prompt_ids(self._loaded, row)), answer.text, answer.finish_reason)
+            for row, answer in zip(conversations, answers, strict=True)
+        ]
+
+    def label_logits(self, examples: Sequence[Example]) -> np.ndarray:
+        """Logits at the level's place: shape (examples, vocabulary), float32."""
+        place = level_place(lambda text: self._loaded.tokenizer.encode(text, add_special_tokens=False))
+        return next_logits(self.source, examples, place)

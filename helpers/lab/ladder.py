@@ -178,7 +178,8 @@ def _outcome_path(file: Path, people: Sequence[Example], writes: bool, profile: 
 
 
 def _ask(job: _Job, profile: Profile) -> None:
-    with LlamaCpp(job.path, threads=1, profile=profile) as runtime:
+    threads = None if profile.grid["workers"] == 1 else 1  # a worker has one core
+    with LlamaCpp(job.path, threads=threads, profile=profile) as runtime:
         scores = runtime.label_logits(job.people)
         replies = runtime.complete(job.people) if job.writes else []
         levels = [runtime.encode(f"{LEVEL_HEADING} {level}")[len(runtime.place)] for level in LEVELS]

@@ -28,6 +28,7 @@ from helpers.triage import LEVELS, SCALE, countries, messages, parse, render
 AXE = npm.Package("axe-core", "4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==")
 SHOTS = ROOT / "build" / "phone" / "screenshots"
 SMALL = {"width": 360, "height": 740}
+LINE = 24  # tokens of an answer that hold its level line
 QUESTION = "Mi padre tiene dolor en el pecho y sudor frío desde hace 20 minutos."
 # In place of the engine: says what the test wants, or fails as it wants.
 STUB = """
@@ -40,10 +41,14 @@ export class Wllama {
   async createChatCompletion({ messages, onData, abortSignal }) {
     globalThis.ASKED = messages;
     if (globalThis.FAILING) throw new Error(globalThis.FAILING);
+    let said = 0;
     for (const piece of globalThis.SAID.match(/[^]{1,7}/gu)) {
-      if (abortSignal.aborted) throw Object.assign(new Error("aborted"), { name: "AbortError" });
+      do {
+        if (abortSignal.aborted) throw Object.assign(new Error("aborted"), { name: "AbortError" });
+        await new Promise((resolve) => setTimeout(resolve));
+      } while (said >= (globalThis.HOLD ?? Infinity));
+      said += piece.length;
       onData({ choices: [{ delta: { content: piece } }] });
-      await new Promise((resolve) => setTimeout(resolve, globalThis.PAUSE ?? 0));
     }
     onData({ choices: [{ delta: {}, finish_reason: globalThis.REASON ?? "stop" }] });
   }
@@ -71,7 +76,7 @@ def gguf(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # for so little, two wait for each other
     try:
-        train.sft(cases.chat_rows(cases.write_diverse(350, 0)), nano.base, place / "tiny", quick, updates=90)
+        train.sft(cases.chat_rows(cases.write_diverse(350, 0)), nano.base, place / "tiny", quick, updates=60)
     finally:
         torch.set_num_threads(threads)
     return export(place / "tiny", place / "tiny.gguf", "Q5_K_M", threads=1).path
@@ -166,23 +171,30 @@ def test_a_question_gets_the_level_that_llama_cpp_gives_in_colour_and_word(brows
 
 
 def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_running_event_loop(gguf, browser, npm_archives):
-    rows = evaluation_prompts("dev")
-    rows = [*rows[:: len(rows) // 23][:23], Example('¿"{country}" <|im_start|> o ñandú 🚑?', "AZUL", ("AZUL",), "GT")]
+    with LlamaCpp(gguf) as model:
+        rows = _firmest(model, evaluation_prompts("dev")[::3], 24)
+        rows.append(Example('¿"{country}" <|im_start|> o ñandú 🚑?', "AZUL", ("AZUL",), "GT"))
+        expected, logits = model.complete(rows, max_new_tokens=LINE), model.label_logits(rows)
     assert asyncio.get_running_loop(), "playwright runs one in this thread, as a notebook does"
     runtime = Browser(gguf)
-    replies = runtime.complete(rows, max_new_tokens=60)
+    replies = runtime.complete(rows, max_new_tokens=LINE)
     assert runtime.version.startswith(f"wllama {npm.WLLAMA.version} ")
-    with LlamaCpp(gguf) as model:
-        expected, logits = model.complete(rows, max_new_tokens=60), model.label_logits(rows)
     assert [reply.prompt for reply in replies] == [reply.prompt for reply in expected]
     assert [reply.tokens for reply in replies] == [reply.tokens for reply in expected]
+    assert len({parse(reply.text).level for reply in expected}) > 1
     assert [parse(reply.text).level for reply in replies] == [parse(reply.text).level for reply in expected]
-    assert {reply.finish_reason for reply in replies} <= {"stop", "length"}
+    assert [reply.finish_reason for reply in replies] == [reply.finish_reason for reply in expected]
     assert sum(a.text == b.text for a, b in zip(replies, expected, strict=True)) >= 20
     logprobs = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True)) - logits.max(1, keepdims=True)
     for reply, row in zip(replies, logprobs, strict=True):
         assert len(reply.logprobs) == 10 and abs(max(reply.logprobs.values()) - row.max()) < 0.1
         assert sum(np.exp(value) for value in reply.logprobs.values()) <= 1 + 1e-4
+
+
+def _firmest(model, rows, count):
+    """Prompts on which the model is surest of its level. WebAssembly sums in another order, and a tie falls to either side."""
+    margins = [first - second for second, first in np.sort(model.label_logits(rows), axis=1)[:, -2:]]
+    return [rows[index] for index in np.argsort(margins)[::-1][:count]]
 
 
 def test_the_prompt_is_the_one_that_training_used(stubbed):
@@ -219,16 +231,15 @@ def test_an_answer_without_one_clear_level_shows_none_and_says_to_call(stubbed, 
 
 
 def test_a_level_is_not_shown_before_the_answer_is_whole(stubbed):
-    stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\nNivel de Urgencia: ROJO'; globalThis.PAUSE = 60; }")
-    try:
-        stubbed.fill("#question", QUESTION)
-        stubbed.click("#ask")
-        stubbed.wait_for_selector("#text >> text=No urgente")
-        assert stubbed.is_hidden("#level")
-        stubbed.wait_for_selector("#level:not([hidden])")
-        assert stubbed.get_attribute("#level", "data-level") is None
-    finally:
-        stubbed.evaluate("() => { globalThis.PAUSE = 0; }")
+    said = "Nivel de Urgencia: AZUL — No urgente\nNivel de Urgencia: ROJO"
+    stubbed.evaluate("said => { globalThis.SAID = said; globalThis.HOLD = 40; }", said)
+    stubbed.fill("#question", QUESTION)
+    stubbed.click("#ask")
+    stubbed.wait_for_selector("#text >> text=No urgente")
+    assert stubbed.is_hidden("#level")
+    stubbed.evaluate("() => { globalThis.HOLD = Infinity; }")
+    stubbed.wait_for_selector("#level:not([hidden])")
+    assert stubbed.get_attribute("#level", "data-level") is None
 
 
 def test_a_number_of_another_country_and_a_cut_answer_are_pointed_out(stubbed):
@@ -247,12 +258,13 @@ def test_an_empty_question_is_asked_for_and_nothing_is_sent(stubbed):
 
 
 def test_cancelling_leaves_no_level(stubbed):
-    stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente'.repeat(5); globalThis.PAUSE = 100; }")
+    stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\n'.repeat(3); globalThis.HOLD = 40; }")
     stubbed.fill("#question", QUESTION)
     stubbed.click("#ask")
+    stubbed.wait_for_selector("#text >> text=No urgente")
     stubbed.click("#cancel")
     stubbed.wait_for_selector("#cancel", state="hidden")
-    stubbed.evaluate("() => { globalThis.PAUSE = 0; }")
+    stubbed.evaluate("() => { globalThis.HOLD = Infinity; }")
     assert stubbed.is_hidden("#answer") and "no se ha dado ningún nivel" in stubbed.inner_text("#status")
 
 

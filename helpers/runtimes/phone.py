@@ -83,7 +83,6 @@ OFFLINE = (
 )
 
 
-# ------------------------------------------------------------------------------------------------------- the folder
 def build(
     gguf: str | Path, out: str | Path, *, examples: Sequence[Example] | None = None, max_new_tokens: int | None = None, name: str = ""
 ) -> Path:

@@ -33,7 +33,7 @@ async function download(path, onBytes) {
   } catch {
     throw new Problem("truncated");
   }
-  return new Blob(parts, { type: response.headers.get("content-type") ?? "" });
+  return new Blob(parts, { type: path.endsWith(".wasm") ? "application/wasm" : "" }); // whatever the server calls it
 }
 
 // The model file, held against its size and hash before WebAssembly sees it: llama.cpp trusts what it is given.
@@ -59,8 +59,9 @@ export class Engine {
     // Workers made from code do not ask the service worker in every browser, so they get the file and not its address.
     const [code, wasm] = await Promise.all([...(compat ? [] : [null]), ...files].map((path) => path && download(path)));
     const place = URL.createObjectURL(wasm);
+    // wllama's own cache is left out: the service worker keeps the model, and on plain http wllama does not start with one.
     const attempt = async (count) => {
-      const wllama = new Wllama({ default: place }, { suppressNativeLog: true, logger: silent });
+      const wllama = new Wllama({ default: place }, { suppressNativeLog: true, logger: silent, cacheManager: {} });
       wllama.setCompat(compat ? { worker: { code: await code.text() }, wasm: place } : null);
       try {
         await wllama.loadModel([model], {

@@ -84,7 +84,8 @@ class Parity:
         n: prompts.
         same: for each depth, on which prompts they agree.
         first: for each depth, the first difference; depths without one are absent.
-        kl: mean KL(reference ‖ other) at the level's place in nats, with a bootstrap interval; None where one of them gives no odds.
+        kl: mean KL(reference ‖ other) at the level's place in nats, with a bootstrap interval, over the prompts whose odds both give;
+            None where one of them gives none.
             Where the other gives only its likeliest tokens, the rest counts as one, and the figure is a lower bound.
         gap: largest difference of log-probabilities there, over tokens that the reference gives at least `NOTICED`.
     """
@@ -146,9 +147,9 @@ def _odds(reference: Run, other: Run) -> tuple[Rate | None, float | None]:
     truth = log_softmax(reference.logits)
     if other.logits is not None:
         rows = list(zip(truth, log_softmax(other.logits), strict=True))
-    elif all(reply.logprobs for reply in other.replies):
-        rows = [_named(row, reply.logprobs or {}) for row, reply in zip(truth, other.replies, strict=True)]
     else:
+        rows = [_named(row, reply.logprobs) for row, reply in zip(truth, other.replies, strict=True) if reply.logprobs]
+    if not rows:
         return None, None
     gap = max(float(np.abs(p - q)[p > np.log(NOTICED)].max(initial=0.0)) for p, q in rows)
     return bootstrap_mean([divergence(p, q) for p, q in rows]), gap

@@ -157,7 +157,8 @@ _THINK_TAG = re.compile(r"</?think>", re.IGNORECASE | re.ASCII)
 _LEVEL_ALONE = re.compile(r"^\W*(rojo|naranja|amarillo|verde|azul)\W*\Z")
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
 _LEVEL_WORD_SHOUTED = re.compile(r"\b(ROJO|NARANJA|AMARILLO|VERDE|AZUL)\b")
-# What decides `Reading.level` and `Reading.numbers`, for the phone's page, which reads answers in another language by these same patterns.
+ROUND_A_NAME = " .*_-—–:()"  # what may stand between a level and its name, or behind it
+# What decides a reading's level, name_agrees and numbers, for the phone's page, which reads answers in JavaScript by these same patterns.
 READER: dict[str, re.Pattern[str]] = {
     "thinkTag": _THINK_TAG,
     "levelLine": _LEVEL_LINE,
@@ -241,6 +242,6 @@ def _name_agrees(level: str | None, plain: str) -> bool | None:
     if level is None or line is None:
         return None
     names = {key: strip_accents(scale.name).lower() for key, scale in SCALE.items()}
-    rest = _LEVEL_WORD.sub(" ", line["rest"]).strip(" .*_-—–:()")
+    rest = _LEVEL_WORD.sub(" ", line["rest"]).strip(ROUND_A_NAME)
     given = next((key for key, name in names.items() if rest == name), None)
     return None if not rest else given == level

@@ -1,6 +1,7 @@
 """Shared fixtures: every test writes to a folder of its own."""
 
 import os
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,3 +15,41 @@ def own_build_folder(tmp_path, monkeypatch, request):
     """`build/` of this test; notebook and training tests share the real cache rules but never the reader's cache."""
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TRIAGE_PROFILE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_build():
+    """The checkout's own `build/`, for what is fetched once for all tests. Use as `with shared_build():`."""
+    from helpers.files import ROOT
+
+    @contextmanager
+    def inside():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TRIAGE_BUILD", str(ROOT / "build"))
+            yield ROOT / "build"
+
+    return inside
+
+
+@pytest.fixture(scope="session")
+def engine(shared_build):
+    """The pinned npm archives of the page's engine, fetched. CI must have them; a reader's machine may be offline."""
+    from helpers.files import LabError
+    from helpers.runtimes import npm
+
+    with shared_build() as folder:
+        try:
+            for package in (npm.WLLAMA, npm.WLLAMA_COMPAT):
+                npm.files(package, ())
+        except LabError as reason:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(reason))
+    return folder / "npm"
+
+
+@pytest.fixture
+def npm_archives(engine, own_build_folder, tmp_path):
+    """The same archives in this test's `build/`."""
+    (tmp_path / "build").mkdir(exist_ok=True)
+    (tmp_path / "build" / "npm").symlink_to(engine)

@@ -37,7 +37,7 @@ from helpers.export import read_header
 from helpers.files import LabError, fingerprint, sha256_of, write_atomic, write_json, writing
 from helpers.runtimes import npm
 from helpers.train import current_profile
-from helpers.triage import LEVEL_HEADING, READER, RUBRIC, SCALE, countries
+from helpers.triage import LEVEL_HEADING, READER, ROUND_A_NAME, RUBRIC, SCALE, countries
 
 PAGE = Path(__file__).parent / "page"
 SELF_TEST = 24  # questions of a page's self-test
@@ -64,7 +64,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' blob:; worker-src 'self' blob:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
     "connect-src 'self' blob:; style-src 'self'; img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -155,6 +155,7 @@ def reader() -> dict[str, str]:
     runs = [[code for _, code in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
     return {
         **{name: _in_javascript(pattern.pattern) for name, pattern in READER.items()},
+        "roundAName": ROUND_A_NAME,
         "accents": "[" + "".join(f"\\u{{{run[0]:x}}}-\\u{{{run[-1]:x}}}" for run in runs) + "]",
     }
 

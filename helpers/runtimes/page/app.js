@@ -14,6 +14,7 @@ const WORDS = {
   broken: "El modelo ha fallado al responder y no ha dado ningún nivel. Vuelva a intentarlo.",
   cut: "La respuesta se ha cortado antes de terminar.",
   unread: "No he podido dar un nivel",
+  contradictory: "El modelo se contradice.",
 };
 const CALL = "Si está preocupado por alguien, llame ya a emergencias.";
 const INSECURE =
@@ -186,10 +187,12 @@ function writeLines(text) {
 
 // A level is shown only once the whole answer is there, because only then is it known that the answer does not give two.
 function showLevel({ text, reason }) {
-  const reading = read(text), level = config.levels[reading.level], row = config.countries[$("country").value];
+  const reading = read(text), row = config.countries[$("country").value];
+  const contradictory = reading.contradictory || reading.nameAgrees === false;
+  const level = contradictory ? undefined : config.levels[reading.level];
   const [word, action, means, again] = $("level").children;
   word.replaceChildren(level ? reading.level : WORDS.unread, ...(level ? [element("span", level.name)] : []));
-  means.textContent = level ? level.means : "Eso no quiere decir que no sea grave.";
+  means.textContent = level ? level.means : `${contradictory ? WORDS.contradictory : ""} Eso no quiere decir que no sea grave.`.trim();
   action.textContent = level ? `${level.action}.` : "Llame y pregunte.";
   again.replaceChildren("Si duda o empeora, llame al ", ...row.numbers.flatMap((number, place) => [place ? " o al " : "", callLink(number)]), ".");
   for (const name of ["", "-ink"]) $("level").style.removeProperty(`--level${name}`);

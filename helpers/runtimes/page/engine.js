@@ -33,7 +33,7 @@ async function download(path, onBytes) {
   } catch {
     throw new Problem("truncated");
   }
-  return new Blob(parts, { type: response.headers.get("content-type") ?? "" });
+  return new Blob(parts, { type: path.endsWith(".wasm") ? "application/wasm" : "" }); // whatever the server calls it
 }
 
 // The model file, held against its size and hash before WebAssembly sees it: llama.cpp trusts what it is given.

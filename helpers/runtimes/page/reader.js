@@ -21,6 +21,17 @@ export function makeReader(patterns, levels) {
     return pieces.join("") + (inside ? "" : text.slice(last));
   }
 
+  // Does the level line name the level rightly ("ROJO — Emergencia")? null without a level line or a name in it.
+  function nameAgrees(level, plain) {
+    const line = all("levelLine").exec(plain);
+    if (level === null || !line) return null;
+    const rest = [...line.groups.rest.replace(all("levelWord"), " ")], around = [...patterns.roundAName];
+    while (rest.length && around.includes(rest[0])) rest.shift();
+    while (rest.length && around.includes(rest.at(-1))) rest.pop();
+    const name = rest.join("");
+    return name ? name === withoutAccents(levels[level].name).toLowerCase() : null;
+  }
+
   return function read(text) {
     const answer = withoutAccents(withoutThinking(text));
     const plain = answer.toLowerCase();
@@ -32,9 +43,11 @@ export function makeReader(patterns, levels) {
     }
     const named = [...new Set(given.map((word) => word.toUpperCase()))];
     const numbers = all("numbersLine").exec(plain);
+    const level = named.length === 1 ? named[0] : null;
     return {
-      level: named.length === 1 && named[0] in levels ? named[0] : null,
+      level,
       contradictory: named.length > 1,
+      nameAgrees: nameAgrees(level, plain),
       numbers: numbers ? [...new Set(words("number", numbers.groups.rest))] : [],
     };
   };

@@ -1,0 +1,567 @@
+"""The phone's page by hand, in headless Chromium: asked, read, cut off from its server, fed damaged models, held against llama.cpp and triage.
+
+One browser, one server and one small model serve all tests. The model is trained here for a few seconds: it answers in the right form, and
+that is all that is asked of it.
+"""
+
+import asyncio
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers import cases, train
+from helpers.cases import Example, evaluation_prompts
+from helpers.export import export
+from helpers.files import DATA, ROOT, LabError
+from helpers.runtimes import LlamaCpp, npm, phone
+from helpers.runtimes.browser import Browser, chromium, find_chromium, open_page
+from helpers.triage import LEVELS, SCALE, countries, messages, parse, render
+
+AXE = npm.Package("axe-core", "4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==")
+SHOTS = ROOT / "build" / "phone" / "screenshots"
+SMALL = {"width": 360, "height": 740}
+QUESTION = "Mi padre tiene dolor en el pecho y sudor frío desde hace 20 minutos."
+# In place of the engine: says what the test wants, or fails as it wants.
+STUB = """
+export class Wllama {
+  static getLibllamaVersion() { return "stub"; }
+  setCompat() {}
+  getNumThreads() { return 1; }
+  async exit() {}
+  async loadModel() { if (globalThis.LOADING) throw new Error(globalThis.LOADING); }
+  async createChatCompletion({ messages, onData, abortSignal }) {
+    globalThis.ASKED = messages;
+    if (globalThis.FAILING) throw new Error(globalThis.FAILING);
+    for (const piece of globalThis.SAID.match(/[^]{1,7}/gu)) {
+      if (abortSignal.aborted) throw Object.assign(new Error("aborted"), { name: "AbortError" });
+      onData({ choices: [{ delta: { content: piece } }] });
+      await new Promise((resolve) => setTimeout(resolve, globalThis.PAUSE ?? 0));
+    }
+    onData({ choices: [{ delta: {}, finish_reason: globalThis.REASON ?? "stop" }] });
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        find_chromium()
+    except LabError as reason:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must test the page in a browser. {reason}")
+        pytest.skip(str(reason))
+    with chromium("--host-resolver-rules=MAP lab.test 127.0.0.1") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory):
+    place = tmp_path_factory.mktemp("model")
+    nano = train.profile_named("nano")
+    quick = replace(nano, sft={**nano.sft, "batch": 4})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # for so little, two wait for each other
+    try:
+        train.sft(cases.chat_rows(cases.write_diverse(350, 0)), nano.base, place / "tiny", quick, updates=90)
+    finally:
+        torch.set_num_threads(threads)
+    return export(place / "tiny", place / "tiny.gguf", "Q5_K_M", threads=1).path
+
+
+@pytest.fixture(scope="module")
+def folder(gguf, tmp_path_factory, engine, shared_build):
+    with shared_build():
+        return phone.build(gguf, tmp_path_factory.mktemp("phone") / "site", name="pequeño")
+
+
+@pytest.fixture(scope="module")
+def site(folder):
+    with phone.serving(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def agreeing(gguf):
+    """A question whose answer names its level rightly."""
+    rows = [row for row in evaluation_prompts("dev") if row.country == "ES"]
+    with LlamaCpp(gguf) as model:
+        for row in rows[:40]:
+            reading = parse(model.complete([row])[0].text)
+            if reading.level and reading.name_agrees:
+                return row, reading.level
+    raise AssertionError("the small model gives no level")
+
+
+@contextmanager
+def tab(browser, address, *, stub=False, ready=True, script="", **context):
+    """A tab in a profile of its own, at the page; errors that nobody caught fail the test."""
+    options = {"viewport": SMALL, "locale": "es-ES", **context}
+    if stub:
+        options["service_workers"] = "block"
+    profile = browser.new_context(**options)
+    profile.set_default_timeout(20_000)
+    if script:
+        profile.add_init_script(script)
+    if stub:
+        profile.route("**/engine/wllama.js", lambda route: route.fulfill(body=STUB, content_type="text/javascript"))
+    page, errors = profile.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        if ready:
+            open_page(page, address)
+        else:
+            page.goto(address)
+            page.wait_for_selector("body[data-ready]")
+        yield page
+        assert not errors
+    finally:
+        profile.close()
+
+
+@pytest.fixture(scope="module")
+def stubbed(browser, site):
+    """A tab with the stub engine, for tests that only look at what is made of an answer."""
+    with tab(browser, site, stub=True) as page:
+        yield page
+
+
+def ask(page, text=QUESTION):
+    page.fill("#question", text)
+    page.click("#ask")
+    page.wait_for_selector("#level:not([hidden])")
+    return page.get_attribute("#level", "data-level")
+
+
+def say(page, text, country="ES", reason="stop"):
+    """Ask the stub, which answers this text; the level shown."""
+    page.evaluate("([said, reason]) => { globalThis.SAID = said; globalThis.REASON = reason; }", [text, reason])
+    page.select_option("#country", country)
+    return ask(page)
+
+
+# ------------------------------------------------------------------------------------------------------- asked and answered
+def test_a_question_gets_the_level_that_llama_cpp_gives_in_colour_and_word(browser, site, agreeing):
+    row, level = agreeing
+    with tab(browser, site) as page:
+        assert page.inner_text("#status") == "Listo. Funciona también sin conexión."
+        page.evaluate("""() => { globalThis.GROWTH = []; new MutationObserver(() => GROWTH.push(document.getElementById('text').textContent.length))
+                                 .observe(document.getElementById('text'), { childList: true }); }""")
+        assert ask(page, row.text) == level
+        shown = page.inner_text("#level")
+        assert level in shown and SCALE[level].name in shown and SCALE[level].action in shown and SCALE[level].means in shown
+        band = page.eval_on_selector("#level .word", "band => getComputedStyle(band).backgroundColor")
+        assert band == f"rgb({', '.join(str(int(SCALE[level].color[at : at + 2], 16)) for at in (1, 3, 5))})"
+        growth = page.evaluate("() => GROWTH")
+        assert len(growth) > 20 and growth == sorted(growth), "the answer did not come piece by piece"
+        assert page.evaluate("() => document.activeElement.id") == "level"
+
+
+def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_running_event_loop(gguf, browser, npm_archives):
+    rows = evaluation_prompts("dev")
+    rows = [*rows[:: len(rows) // 23][:23], Example('¿"{country}" <|im_start|> o ñandú 🚑?', "AZUL", ("AZUL",), "GT")]
+    assert asyncio.get_running_loop(), "playwright runs one in this thread, as a notebook does"
+    runtime = Browser(gguf)
+    replies = runtime.complete(rows, max_new_tokens=60)
+    assert runtime.version.startswith(f"wllama {npm.WLLAMA.version} ")
+    with LlamaCpp(gguf) as model:
+        expected, logits = model.complete(rows, max_new_tokens=60), model.label_logits(rows)
+    assert [reply.prompt for reply in replies] == [reply.prompt for reply in expected]
+    assert [reply.tokens for reply in replies] == [reply.tokens for reply in expected]
+    assert [parse(reply.text).level for reply in replies] == [parse(reply.text).level for reply in expected]
+    assert {reply.finish_reason for reply in replies} <= {"stop", "length"}
+    assert sum(a.text == b.text for a, b in zip(replies, expected, strict=True)) >= 20
+    logprobs = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True)) - logits.max(1, keepdims=True)
+    for reply, row in zip(replies, logprobs, strict=True):
+        assert len(reply.logprobs) == 10 and abs(max(reply.logprobs.values()) - row.max()) < 0.1
+        assert sum(np.exp(value) for value in reply.logprobs.values()) <= 1 + 1e-4
+
+
+def test_the_prompt_is_the_one_that_training_used(stubbed):
+    for text in ("me arde al orinar", "llaves {country} y {text}", "  dos  espacios\ny otra línea  ", "$& $1 <b>"):
+        stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL'; }")
+        stubbed.select_option("#country", "MX")
+        ask(stubbed, text)
+        assert stubbed.evaluate("() => ASKED") == messages(text.strip(), "MX")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_is_shown_with_its_name_and_what_to_do(stubbed, level):
+    assert say(stubbed, render(level, "ES", ["fiebre"])) == level
+    shown = stubbed.inner_text("#level")
+    assert level in shown and SCALE[level].name in shown and SCALE[level].action in shown and "Si duda o empeora, llame al 112" in shown
+    assert stubbed.is_hidden("#warning")
+
+
+@pytest.mark.parametrize(
+    ("said", "because"),
+    [
+        ("No lo sé.", ""),
+        ("El paciente tiene la flema verde.", ""),
+        ("Nivel de Urgencia: ROJO\nNivel de Urgencia: AZUL", "se contradice"),
+        ("Nivel de Urgencia: VERDE — Emergencia", "se contradice"),
+        ("<think>Nivel de Urgencia: AZUL</think>Beba agua.", ""),
+    ],
+)
+def test_an_answer_without_one_clear_level_shows_none_and_says_to_call(stubbed, said, because):
+    assert say(stubbed, said) is None
+    shown = stubbed.inner_text("#level")
+    assert "No he podido dar un nivel" in shown and because in shown and "Llame" in shown and "112" in shown
+    assert not any(level in shown for level in LEVELS)
+
+
+def test_a_level_is_not_shown_before_the_answer_is_whole(stubbed):
+    stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\nNivel de Urgencia: ROJO'; globalThis.PAUSE = 60; }")
+    try:
+        stubbed.fill("#question", QUESTION)
+        stubbed.click("#ask")
+        stubbed.wait_for_selector("#text >> text=No urgente")
+        assert stubbed.is_hidden("#level")
+        stubbed.wait_for_selector("#level:not([hidden])")
+        assert stubbed.get_attribute("#level", "data-level") is None
+    finally:
+        stubbed.evaluate("() => { globalThis.PAUSE = 0; }")
+
+
+def test_a_number_of_another_country_and_a_cut_answer_are_pointed_out(stubbed):
+    say(stubbed, render("ROJO", "AR", ["fiebre"]), country="GT", reason="length")
+    warning = stubbed.inner_text("#warning")
+    assert "107" in warning and "122 o el 123" in warning and "cortado" in warning
+
+
+def test_an_empty_question_is_asked_for_and_nothing_is_sent(stubbed):
+    stubbed.evaluate("() => { globalThis.ASKED = null; }")
+    for text in ("", "   \n "):
+        stubbed.fill("#question", text)
+        stubbed.click("#ask")
+        assert stubbed.inner_text("#problem") == "Escriba primero qué ocurre." and stubbed.is_hidden("#answer")
+    assert stubbed.evaluate("() => ASKED") is None
+
+
+def test_cancelling_leaves_no_level(stubbed):
+    stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente'.repeat(5); globalThis.PAUSE = 100; }")
+    stubbed.fill("#question", QUESTION)
+    stubbed.click("#ask")
+    stubbed.click("#cancel")
+    stubbed.wait_for_selector("#cancel", state="hidden")
+    stubbed.evaluate("() => { globalThis.PAUSE = 0; }")
+    assert stubbed.is_hidden("#answer") and "no se ha dado ningún nivel" in stubbed.inner_text("#status")
+
+
+def test_a_real_answer_can_be_cancelled_and_the_next_one_comes(browser, site):
+    with tab(browser, site) as page:
+        page.fill("#question", QUESTION)
+        page.evaluate("() => { document.getElementById('form').requestSubmit(); document.getElementById('cancel').click(); }")
+        page.wait_for_selector("#ask:not([disabled])")
+        assert "cancelada" in page.inner_text("#status") and page.is_hidden("#level")
+        ask(page)
+        assert page.inner_text("#text").startswith("Nivel de Urgencia")
+
+
+@pytest.mark.parametrize(("error", "said"), [("the request exceeds the available context size", "demasiado largo"), ("boom", "ha fallado")])
+def test_a_failing_engine_gives_a_message_and_no_level(stubbed, error, said):
+    stubbed.evaluate("error => { globalThis.FAILING = error; }", error)
+    stubbed.fill("#question", QUESTION)
+    stubbed.click("#ask")
+    stubbed.wait_for_selector("#problem:not([hidden])")
+    stubbed.evaluate("() => { globalThis.FAILING = ''; }")
+    assert said in stubbed.inner_text("#problem") and "llame" in stubbed.inner_text("#problem") and stubbed.is_hidden("#level")
+    assert say(stubbed, "Nivel de Urgencia: ROJO") == "ROJO"  # the next question is answered
+
+
+# ------------------------------------------------------------------------------------------------------- whom to call
+@pytest.mark.parametrize("code", list(countries()))
+def test_the_country_decides_whom_the_call_link_calls(stubbed, code):
+    stubbed.select_option("#country", code)
+    links = stubbed.eval_on_selector_all("header a", "links => links.map(link => [link.getAttribute('href'), link.textContent])")
+    assert links == [[f"tel:{number}", f"Llamar al {number}"] for number in countries()[code].numbers]
+    assert stubbed.is_hidden("#answer"), "an answer with another country's number stayed"
+
+
+def test_an_unknown_country_has_to_be_chosen_and_is_remembered(browser, site):
+    with tab(browser, site, stub=True, locale="es") as page:
+        assert "Llame al número de emergencias de su país" in page.inner_text("#calls") and page.input_value("#country") == ""
+        page.fill("#question", QUESTION)
+        page.click("#ask")
+        assert page.inner_text("#problem") == "Elija primero su país."
+        page.select_option("#country", "CL")
+        assert page.is_hidden("#problem")
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert page.input_value("#country") == "CL" and page.inner_text("#calls") == "Llamar al 131"
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+PIECES = st.one_of(
+    st.sampled_from([
+        "ROJO", "rojo", "Rojó", "NARANJA", "amarillo", "VERDE", "verde", "AZUL", "azules", " — ", "Emergencia", "no urgente", "Muy urgente", ":", "\n",
+        " ", "Nivel de Urgencia:", "nivel de urgencia", "NIVEL", "Triaje", "clasificación", "Urgencia: ", "<think>", "</think>", "</THINK>", "<thınk>",
+        "Emergencias: ", "emergencia", "112", "911", "1122", "٣١٢", ".", "*", "**", "_", "-", "flema", "ñ", "é", "e\u0301", "\u0345", "\u093e", "ß", "İ",
+        "Σ", "ſ", "\u212a", "ﬁ", "Ｒojo", "🚑", "\u200d", "\u00a0", "\t", "\r", "\u2028", "0", "²", "Ⅳ", "一", "\ufeff",
+    ]),
+    st.text(st.characters(exclude_categories=("Cs", "Cn", "Co")), max_size=4),
+)  # fmt: skip
+TEXTS = st.lists(st.lists(PIECES, max_size=14).map("".join), min_size=60, max_size=60)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts=TEXTS)
+def test_the_page_reads_any_text_as_triage_does(stubbed, texts):
+    _agree(stubbed, texts)
+
+
+def test_the_page_reads_real_answers_and_their_damaged_forms_as_triage_does(stubbed):
+    whole = [render(level, code, ["fiebre alta", "confusión"]) for level in LEVELS for code in countries()]
+    cut = [text[:end] for text in whole[::7] for end in range(0, len(text), 5)]
+    shouted = [change(text) for text in whole for change in (str.upper, str.lower, lambda text: text * 2, lambda text: f"<think>{text}")]
+    _agree(stubbed, whole + cut + shouted + whole[0].split("\n"))
+
+
+def _agree(page, texts):
+    read = page.evaluate(
+        """async (texts) => {
+            const { makeReader } = await import('./reader.js');
+            const config = await (globalThis.CONFIG ??= fetch('config.json').then((answer) => answer.json()));
+            return texts.map(makeReader(config.reader, config.levels));
+        }""",
+        texts,
+    )
+    for text, ours in zip(texts, read, strict=True):
+        theirs = parse(text)
+        expected = {
+            "level": theirs.level,
+            "contradictory": theirs.contradictory,
+            "nameAgrees": theirs.name_agrees,
+            "numbers": list(theirs.numbers),
+        }
+        assert ours == expected, text
+
+
+# ------------------------------------------------------------------------------------------------------- without a server
+def test_after_the_first_visit_the_page_answers_with_its_server_stopped(browser, folder, agreeing):
+    row, level = agreeing
+    with phone.serving(folder) as address:
+        stack = tab(browser, address)
+        page = stack.__enter__()
+    try:
+        page.reload()
+        page.wait_for_selector("body[data-ready=offline]")
+        assert page.evaluate("() => crossOriginIsolated"), "the service worker's answers lost the headers"
+        assert ask(page, row.text) == level
+        with pytest.raises(Exception, match="Failed to fetch"):
+            page.evaluate("() => fetch('/not-kept')")
+        again = page.context.new_page()
+        open_page(again, address)
+        assert ask(again, row.text) == level
+    finally:
+        stack.__exit__(None, None, None)
+
+
+def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(browser, folder, tmp_path, npm_archives):
+    with phone.serving(folder) as address:
+        stack = tab(browser, address)
+        page = stack.__enter__()
+    try:
+        other = phone.build(export(DATA / "nano-base", tmp_path / "new.gguf", "Q2_K", threads=1).path, tmp_path / "site", name="nuevo")
+        with phone.serving(other, port=int(address.rstrip("/").rpartition(":")[2])):
+            page.reload()
+            page.wait_for_selector("body[data-ready=offline]")
+            assert "pequeño" in page.text_content("#facts"), "half of a new build was used"
+            page.wait_for_selector("#offline >> text=Hay una versión nueva", state="attached")
+            page.evaluate(
+                "async () => { const r = await navigator.serviceWorker.ready; while (!r.waiting) await new Promise((go) => setTimeout(go, 50)); }"
+            )
+            kept = page.context
+            blank = kept.new_page()
+            page.close()
+            for _ in range(40):
+                blank.goto("about:blank")
+                fresh = kept.new_page()
+                open_page(fresh, address)
+                if "nuevo" in fresh.text_content("#facts"):
+                    break
+                fresh.close()
+            assert "nuevo" in fresh.text_content("#facts")
+            assert len(fresh.evaluate("() => caches.keys()")) == 1, "the old build was kept"
+    finally:
+        stack.__exit__(None, None, None)
+
+
+def test_over_plain_http_it_answers_and_says_that_it_cannot_be_kept(browser, site, agreeing):
+    row, level = agreeing
+    with tab(browser, site.replace("127.0.0.1", "lab.test")) as page:
+        assert page.get_attribute("body", "data-ready") == "online" and not page.evaluate("() => isSecureContext")
+        assert "https" in page.text_content("#offline") and page.inner_text("#status") == "Listo."
+        assert ask(page, row.text) == level
+
+
+def test_where_the_service_worker_is_refused_it_answers_and_says_so(browser, site):
+    with tab(browser, site, script="navigator.serviceWorker.register = () => Promise.reject(new Error('no'));") as page:
+        assert page.get_attribute("body", "data-ready") == "online" and "no funcionará sin conexión" in page.text_content("#offline")
+
+
+# ------------------------------------------------------------------------------------------------------- damaged or lacking
+def _spoiled(folder, place, change):
+    """A copy of the page whose model was changed after it was built."""
+    shutil.copytree(folder, place, copy_function=os.link)
+    model = place / "model.gguf"
+    raw = bytearray(model.read_bytes())
+    model.unlink()
+    if (changed := change(raw)) is not None:
+        model.write_bytes(changed)
+    return place
+
+
+def _flip(raw):
+    raw[len(raw) // 2] ^= 1
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("corrupt", _flip, "dañado"),
+        ("truncated", lambda raw: raw[:-100_000], "incompleto"),
+        ("truncated", lambda raw: b"", "incompleto"),
+        ("corrupt", lambda raw: raw + b"x", "dañado"),
+        ("missing", lambda raw: None, "No se ha podido descargar"),
+    ],
+    ids=["flipped", "cut", "empty", "longer", "missing"],
+)
+def test_a_damaged_model_is_told_and_never_run_and_can_be_fetched_again(browser, folder, tmp_path, kind, change, said):
+    spoiled = _spoiled(folder, tmp_path / "site", change)
+    shutil.copyfile(folder / "model.gguf", tmp_path / "whole.gguf")
+    if kind == "missing":
+        (spoiled / "model.gguf").touch()  # the server knows the name
+    with phone.serving(spoiled) as address:
+        if kind == "missing":
+            (spoiled / "model.gguf").unlink()
+        with tab(browser, address, ready=False) as page:
+            assert page.get_attribute("body", "data-ready") == kind
+            assert said in page.inner_text("#trouble") and "llame" in page.inner_text("#trouble")
+            assert page.is_visible("header a[href='tel:112']")
+            page.fill("#question", QUESTION)
+            page.click("#ask")
+            page.wait_for_selector("#ask:not([disabled])")
+            assert page.is_hidden("#level") and said in page.inner_text("#trouble")
+            (spoiled / "model.gguf").unlink(missing_ok=True)
+            shutil.copyfile(tmp_path / "whole.gguf", spoiled / "model.gguf")
+            page.click("#again")
+            page.wait_for_selector("body[data-ready=offline]")
+            ask(page)
+
+
+def test_a_browser_without_webassembly_is_told_to_call(browser, site):
+    with tab(browser, site, ready=False, script="delete globalThis.WebAssembly;") as page:
+        assert "WebAssembly" in page.inner_text("#trouble") and "llame" in page.inner_text("#trouble") and page.is_hidden("#again")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [("RangeError: could not allocate memory", "memoria libre suficiente"), ("some other trouble", "no ha podido arrancar")],
+)
+def test_an_engine_that_does_not_start_says_why(browser, site, error, said):
+    with tab(browser, site, stub=True, ready=False, script=f"globalThis.LOADING = {error!r};") as page:
+        assert said in page.inner_text("#trouble")
+        page.evaluate("() => { globalThis.LOADING = ''; }")
+        assert say(page, "Nivel de Urgencia: ROJO") == "ROJO"  # asking tries again
+
+
+def test_where_threads_do_not_start_one_thread_answers(browser, site):
+    fails = "let first = true; Object.defineProperty(globalThis, 'LOADING', { get: () => first && ((first = false), 'no threads') });"
+    with tab(browser, f"{site}?threads=4", stub=True, script=fails) as page:
+        assert "1 hilo" in page.text_content("#facts")
+
+
+def test_a_browser_without_suspendable_webassembly_gets_the_engine_for_such_browsers(browser, site, agreeing):
+    row, level = agreeing
+    with tab(browser, site, script="delete WebAssembly.Suspending;") as page:
+        assert "compatible" in page.text_content("#facts") and page.get_attribute("body", "data-ready") == "offline"
+        assert ask(page, row.text) == level
+        kept = page.evaluate(
+            "async () => (await (await caches.open((await caches.keys())[0])).keys()).map((row) => new URL(row.url).pathname)"
+        )
+        assert "/engine/compat.wasm" in kept and "/engine/wllama.wasm" not in kept
+
+
+# ------------------------------------------------------------------------------------------------------- for everybody
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_accessibility_violation_before_and_after_an_answer(browser, site, shared_build, scheme):
+    try:
+        with shared_build():
+            axe = npm.files(AXE, ("axe.min.js",))["axe.min.js"].decode()
+    except LabError as reason:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+    with tab(browser, site, stub=True, color_scheme=scheme, bypass_csp=True) as page:
+        page.evaluate(axe)
+        _no_violation(page)
+        page.locator("summary").click()
+        for said in ("Nivel de Urgencia: ROJO — Emergencia", "Nivel de Urgencia: AMARILLO", "No sé."):
+            say(page, f"{said}\nEmergencias: 911.", country="GT")
+            _no_violation(page)
+        page.fill("#question", "")
+        page.click("#ask")
+        _no_violation(page)
+
+
+def _no_violation(page):
+    found = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")
+    assert [(row["id"], [node["html"] for node in row["nodes"]]) for row in found["violations"]] == []
+
+
+@pytest.mark.parametrize("width", [360, 320])
+def test_a_narrow_screen_shows_everything_without_sideways_scrolling(browser, site, width):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    for scheme in ("light", "dark"):
+        with tab(browser, site, stub=True, viewport={"width": width, "height": 740}, color_scheme=scheme, device_scale_factor=2) as page:
+            page.select_option("#country", "GT")
+            page.screenshot(path=SHOTS / f"{width}-{scheme}-question.png")
+            _fits(page)
+            say(page, render("NARANJA", "GT", ["falta de aire", "sudor frío"]) + "x" * 200, country="GT")
+            page.screenshot(path=SHOTS / f"{width}-{scheme}-answer.png")
+            _fits(page)
+            for always in ("header a[href='tel:122']", "header a[href='tel:123']", ".doubt", "footer strong"):
+                box = page.locator(always).bounding_box()
+                assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and 0 <= box["y"] <= 740, always
+
+
+def _fits(page):
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    for button in page.locator("button:visible, a.call:visible").all():
+        box = button.bounding_box()
+        assert box["height"] >= 44, "too small for a thumb"
+
+
+def test_the_keyboard_alone_is_enough(browser, site):
+    with tab(browser, site, stub=True) as page:
+        page.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: ROJO — Emergencia'; }")
+        order = []
+        for _ in range(4):
+            page.keyboard.press("Tab")
+            order.append(page.evaluate("() => document.activeElement.id || document.activeElement.getAttribute('href')"))
+        assert order == ["tel:112", "country", "question", "ask"]
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.type(QUESTION)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#level[data-level=ROJO]")
+        assert page.evaluate("() => document.activeElement.id") == "level"
+        page.keyboard.press("Tab")
+        assert page.evaluate("() => document.activeElement.getAttribute('href')") == "tel:112"
+
+
+def test_it_can_stand_on_a_home_screen(browser, site):
+    with tab(browser, site) as page:
+        manifest = page.context.new_cdp_session(page).send("Page.getAppManifest")
+        assert manifest["url"].endswith("manifest.webmanifest") and not manifest["errors"]
+        assert '"standalone"' in manifest["data"] and Path(manifest["url"]).suffix == ".webmanifest"

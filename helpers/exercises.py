@@ -9,9 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from gguf import GGMLQuantizationType, quants
 from IPython.display import Markdown, display
 
 from helpers import audit, cases
+from helpers.statistics import wilson
 from helpers.triage import LEVELS, render
 
 Problems = list[str]
@@ -276,6 +279,33 @@ def safe_reward(function: Callable[..., Any]) -> Problems:
     ]
 
 
+def people_needed(function: Callable[..., Any]) -> Problems:
+    """How many people must all keep their level before a share is shown: the smallest n whose Wilson interval (n of n) starts there."""
+    cases = {share: next(n for n in range(1, 5000) if wilson(n, n).low >= share) for share in (0.5, 0.9, 0.95, 0.99, 0.999)}
+    return [
+        f"a share of {share:g} should need {expected:,} people, not {given!r}"
+        for share, expected in cases.items()
+        if (given := function(share)) != expected
+    ]
+
+
+def unpack_q4_0(function: Callable[..., Any]) -> Problems:
+    """The 32 weights of a Q4_0 block of 18 bytes: a 16-bit scale, then two weights a byte, low halves first."""
+    dice = np.random.default_rng(0)
+    weights = [np.eye(1, 32, 3, dtype=np.float32)[0], dice.normal(size=32).astype(np.float32), np.linspace(-4, 4, 32, dtype=np.float32)]
+    found = []
+    for block in weights:
+        raw = quants.quantize(block[None], GGMLQuantizationType.Q4_0)
+        expected = quants.dequantize(raw, GGMLQuantizationType.Q4_0)[0]
+        given = np.asarray(function(raw[0].tobytes()), dtype=float).ravel()
+        if given.shape != expected.shape:
+            found.append(f"a block should give 32 weights, not {given.size}")
+        elif not np.allclose(given, expected, atol=1e-6):
+            place = int(np.abs(given - expected).argmax())
+            found.append(f"weight {place} of a block should be {expected[place]:.4f}, not {given[place]:.4f}")
+    return found
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -297,6 +327,8 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         what_is_wrong,
         over_price,
         safe_reward,
+        people_needed,
+        unpack_q4_0,
     )
 }
 

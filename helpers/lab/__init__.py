@@ -1,6 +1,6 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab import readings, rewarded
+from helpers.lab import costs, ladder, picker, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Verdict, claims, report, verdict
 from helpers.lab.grid import Outcome, gather, record_runs, run_grid
@@ -21,8 +21,11 @@ __all__ = [
     "Verdict",
     "base_model",
     "claims",
+    "costs",
     "gather",
+    "ladder",
     "measurements",
+    "picker",
     "reading",
     "readings",
     "record",

@@ -1,6 +1,7 @@
 """Figures and widgets. `figures` holds the common ones and what every figure goes through; the others serve a notebook each.
 
-`translation` 01, `adaptation` 02, `cure` 05 and the gates, `distillation` 06, `preferences` 07, `negatives` 08, `rewards` 09.
+`translation` 01, `adaptation` 02, `cure` 05 and the gates, `distillation` 06, `preferences` 07, `negatives` 08, `rewards` 09,
+`quantization` and `picker` 10.
 """
 
 from helpers.show.adaptation import later_accuracy, perplexities, word_prices
@@ -27,7 +28,19 @@ from helpers.show.figures import (
     unique_growth,
 )
 from helpers.show.negatives import gates_moved, left_out, told_apart
+from helpers.show.picker import offers_table, phone_map, pick_file
 from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
+from helpers.show.quantization import (
+    StepGuess,
+    bits_map,
+    close_calls,
+    error_by_bits,
+    file_costs,
+    ladder_levels,
+    ladder_table,
+    other_models,
+    predict_step,
+)
 from helpers.show.rewards import (
     alive_groups,
     best_answers,
@@ -44,14 +57,17 @@ from helpers.show.translation import browse_translations, checks_table, regions,
 __all__ = [
     "Dose",
     "Prediction",
+    "StepGuess",
     "alive_groups",
     "answer_card",
     "before_after",
     "best_answers",
     "bill",
     "bill_table",
+    "bits_map",
     "browse_translations",
     "checks_table",
+    "close_calls",
     "color_of",
     "compare_answers",
     "conflict_bars",
@@ -60,22 +76,31 @@ __all__ = [
     "dose_response",
     "drift",
     "effects",
+    "error_by_bits",
     "explore_grid",
     "explore_prices",
     "factorial",
+    "file_costs",
     "finding",
     "gates",
     "gates_moved",
     "generations",
     "herd",
     "label_shares",
+    "ladder_levels",
+    "ladder_table",
     "later_accuracy",
     "left_out",
     "levels_table",
     "loss_curve",
+    "offers_table",
+    "other_models",
     "perplexities",
+    "phone_map",
+    "pick_file",
     "policy_map",
     "predict",
+    "predict_step",
     "present",
     "price_lists",
     "rates",

@@ -106,10 +106,9 @@ def fault_matrix(judged: Mapping[str, Report], accuracies: Mapping[str, Rate], s
         for column, depth in enumerate(ORDER):
             held = found[depth]
             drifts = held.holds is False
-            value = "—" if held.rate is None else f"{held.rate.value:.0e}" if depth == KL else f"{1 - held.rate.value:.0%}"
-            axes.add_patch(
-                plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, color=DRIFT if drifts else HOLDS, hatch="//" if drifts else None)
-            )
+            value = "—" if held.rate is None else _short(held.rate.value) if depth == KL else f"{1 - held.rate.value:.0%}"
+            look = {"facecolor": DRIFT, "edgecolor": "#ef9a9a", "hatch": "//"} if drifts else {"color": HOLDS}
+            axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, **look))
             text = f"✗ {value}" if drifts else value
             box = {"facecolor": DRIFT, "edgecolor": "none", "pad": 1.5} if drifts else None
             axes.text(column, row, text, ha="center", va="center", color="white" if drifts else "black", fontsize=10, bbox=box)
@@ -137,6 +136,10 @@ def fault_matrix(judged: Mapping[str, Report], accuracies: Mapping[str, Rate], s
         f"intervals: {cost}; without a fault {sound.value:.0%}, always ROJO {baseline.value:.0%}.",
         n=sound.n,
     )
+
+
+def _short(nats: float) -> str:
+    return f"{nats:.0e}" if nats else "0"
 
 
 def page_portrait(png: bytes, question: str, gloss: str) -> None:

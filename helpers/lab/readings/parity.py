@@ -90,7 +90,7 @@ def eos_text(named: Parity, trusted: Parity) -> str:
     return f"With the wrong id, {unharmed.value:.0%} of the texts are as before where the name is known, {harmed.value:.0%} where the id is trusted."
 
 
-def cost_text(accuracies: Mapping[str, Rate], sound: Rate, baseline: Rate) -> str:
+def fault_cost_text(accuracies: Mapping[str, Rate], sound: Rate, baseline: Rate) -> str:
     """What each fault does to the accuracy, against the sound file and a baseline."""
     worse = {name: rate for name, rate in accuracies.items() if rate.high < sound.low}
     harmless = [FAULTS[name].says for name, rate in accuracies.items() if name not in worse]
@@ -118,4 +118,4 @@ def parity_text(report: Report, judged: Mapping[str, Report]) -> str:
     return "\n".join(f"> {line}" for line in lines)
 
 
-__all__ = ["caught_at", "cost_text", "eos_text", "faults_text", "parity_text", "same_model_text", "texts_text"]
+__all__ = ["caught_at", "eos_text", "fault_cost_text", "faults_text", "parity_text", "same_model_text", "texts_text"]

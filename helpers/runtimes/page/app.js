@@ -39,7 +39,7 @@ function callLink(number, className = "") {
 
 function listCountries() {
   const known = Object.keys(config.countries);
-  const regions = navigator.languages.map((language) => language.split("-").at(-1).toUpperCase());
+  const regions = navigator.languages.map((language) => new Intl.Locale(language).region); // "es" alone is no country
   const chosen = [recall("country"), ...regions].find((code) => known.includes(code)) ?? "";
   $("country").append(
     element("option", "Elija…", { value: "", disabled: true }),

@@ -59,8 +59,9 @@ export class Engine {
     // Workers made from code do not ask the service worker in every browser, so they get the file and not its address.
     const [code, wasm] = await Promise.all([...(compat ? [] : [null]), ...files].map((path) => path && download(path)));
     const place = URL.createObjectURL(wasm);
+    // wllama's own cache is left out: the service worker keeps the model, and on plain http wllama does not start with one.
     const attempt = async (count) => {
-      const wllama = new Wllama({ default: place }, { suppressNativeLog: true, logger: silent });
+      const wllama = new Wllama({ default: place }, { suppressNativeLog: true, logger: silent, cacheManager: {} });
       wllama.setCompat(compat ? { worker: { code: await code.text() }, wasm: place } : null);
       try {
         await wllama.loadModel([model], {

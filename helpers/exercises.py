@@ -306,6 +306,27 @@ def unpack_q4_0(function: Callable[..., Any]) -> Problems:
     return found
 
 
+def first_difference(function: Callable[..., Any]) -> Problems:
+    """Where two sequences of tokens part; None where they do not."""
+    cases = {((1, 2, 3), (1, 2, 3)): None, ((1, 2, 3), (1, 9, 3)): 1, ((1, 3, 8), (1, 1, 3, 8)): 1, ((1, 2), (1, 2, 4)): 2, ((), (5,)): 0}
+    return [
+        f"{list(one)} and {list(other)} should give {expected}, not {function(list(one), list(other))!r}"
+        for (one, other), expected in cases.items()
+        if function(list(one), list(other)) != expected
+    ]
+
+
+def odds_moved(function: Callable[..., Any]) -> Problems:
+    """KL(p ‖ q) in nats over the five levels; a level that p rules out adds nothing."""
+    sure, even, torn = (1.0, 0.0, 0.0, 0.0, 0.0), (0.2,) * 5, (0.5, 0.5, 0.0, 0.0, 0.0)
+    cases = {(even, even): 0.0, (sure, even): math.log(5), (sure, torn): math.log(2), (torn, even): math.log(2.5)}
+    return [
+        f"p = {p} and q = {q} should give {expected:.4f} nats, not {function(list(p), list(q))!r}"
+        for (p, q), expected in cases.items()
+        if not _close(function(list(p), list(q)), expected)
+    ]
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -329,6 +350,8 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         safe_reward,
         people_needed,
         unpack_q4_0,
+        first_difference,
+        odds_moved,
     )
 }
 

@@ -51,6 +51,7 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("08_hard_negatives", "Hard negatives", "How should the pairs have been written?"),
     Chapter("09_reward_calibration", "What does the reward really ask for?", "Which policy do the prices of a reward ask for?"),
     Chapter("10_quantization", "Small enough for a pocket", "How small can the file get before its answers change?"),
+    Chapter("11_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
 )
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.

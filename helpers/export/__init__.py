@@ -7,7 +7,7 @@ predict_large("Q5_K_M")                                     # LFM2.5-1.2B to the
 """
 
 from helpers.export.architecture import Architecture, Tensor, read_architecture
-from helpers.export.convert import Exported, architecture_of, export, quantize
+from helpers.export.convert import Exported, export, quantize, whole_architecture
 from helpers.export.header import Header, StoredTensor, read_header
 from helpers.export.ladder import LADDER, Choice, choose_types
 from helpers.export.native import native_log
@@ -27,7 +27,6 @@ __all__ = [
     "StoredTensor",
     "TemplateCheck",
     "Tensor",
-    "architecture_of",
     "as_listed",
     "check_template",
     "choose_types",
@@ -40,4 +39,5 @@ __all__ = [
     "read_architecture",
     "read_header",
     "renderer",
+    "whole_architecture",
 ]

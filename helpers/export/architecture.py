@@ -71,6 +71,8 @@ class Architecture:
         sizes = (self.hidden, self.feed_forward, self.heads, self.kv_heads, self.vocabulary, self.context, self.kernel, self.layers)
         if min(sizes) < 1 or self.hidden % self.heads or self.heads % self.kv_heads:
             raise ValueError("sizes that do not divide, or are below 1")
+        if not (0 < self.norm_eps < 1 and 0 < self.rope_theta < math.inf):  # on another epsilon llama.cpp ends the process
+            raise ValueError("a constant out of its range")
 
     @property
     def layers(self) -> int:

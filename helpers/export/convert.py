@@ -97,11 +97,9 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
         LabError: unknown step, `whole` is damaged, not a whole LFM2 or quantized already, too little disk, or llama.cpp failed.
     """
     out, step, header = Path(out), check_step(quant), read_header(Path(whole))
-    architecture = architecture_of(header)
+    architecture = whole_architecture(header)
     if any(tensor.type not in ("F16", "F32") for tensor in header.tensors.values()):
         raise LabError(f"{header.path} is quantized already, and quantizing twice adds the errors up. Start from the F16 file.")
-    if {tensor.name: tensor.shape for tensor in architecture.tensors} != {name: tensor.shape for name, tensor in header.tensors.items()}:
-        raise LabError(f"{header.path} does not hold the tensors that its own dimensions ask for. Delete it and export the model again.")
     data = sum(tensor.bytes for tensor in header.tensors.values())
     _check_disk(out, file_bytes(choose_types(architecture, quant), header.bytes - data))  # all that is not data, as good as the same
     with _arriving(out) as path:
@@ -111,6 +109,18 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
             )
         done = _exported(read_header(path), quant, architecture)
     return replace(done, path=out)
+
+
+def whole_architecture(header: Header) -> Architecture:
+    """The architecture that a GGUF describes, all of whose tensors it holds.
+
+    Raises:
+        LabError: it is not an LFM2, a dimension is missing, or a tensor is missing, unknown or of another shape.
+    """
+    architecture = architecture_of(header)
+    if {tensor.name: tensor.shape for tensor in architecture.tensors} != {name: tensor.shape for name, tensor in header.tensors.items()}:
+        raise LabError(f"{header.path} does not hold the tensors that its own dimensions ask for. Delete it and export the model again.")
+    return architecture
 
 
 def architecture_of(header: Header) -> Architecture:

@@ -60,7 +60,7 @@ class Header:
     def token(self, role: str) -> str:
         """Text of the token with this role ("bos", "eos"); empty when there is none."""
         index, tokens = self.metadata.get(f"tokenizer.ggml.{role}_token_id"), self.metadata.get("tokenizer.ggml.tokens", [])
-        return tokens[index] if index is not None and index < len(tokens) else ""
+        return tokens[index] if isinstance(index, int) and 0 <= index < len(tokens) else ""
 
 
 def read_header(path: Path) -> Header:

@@ -91,4 +91,11 @@ def renderer(header: Header) -> Callable[[Conversation], str]:
         formatter = Jinja2ChatFormatter(header.chat_template, eos_token=header.token("eos"), bos_token=header.token("bos"))
     except Exception as error:  # jinja2's own errors; it is not a dependency of ours
         raise LabError(f"The chat template in {header.path} is not valid Jinja ({error}). Export the model again.") from error
-    return lambda messages: formatter(messages=list(messages)).prompt
+
+    def render(messages: Conversation) -> str:
+        try:
+            return formatter(messages=list(messages)).prompt
+        except Exception as error:  # as above, and whatever the template itself raises
+            raise LabError(f"The chat template in {header.path} cannot render a conversation ({error}). Export the model again.") from error
+
+    return render

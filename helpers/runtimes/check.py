@@ -48,9 +48,9 @@ def check(
     examples = evenly(evaluation_prompts(on), prompts)
     wanted = runtimes or NAMES
     say(f"{len(examples):,} {on} prompts through transformers and llama.cpp …")
-    tested = parity.run(Transformers(source), examples)
-    with LlamaCpp(file) as runtime:
+    with LlamaCpp(file) as runtime:  # the file first: a damaged one is refused before anything slow is done
         native = parity.run(runtime, examples)
+    tested = parity.run(Transformers(source), examples)
     kind = "export" if quant == "F16" else "quantized"
     rows = [(parity.compare(tested, native), kind)] if LlamaCpp.name in wanted else []
     for name in NAMES[1:]:

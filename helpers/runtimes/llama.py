@@ -16,7 +16,7 @@ import llama_cpp
 import numpy as np
 
 from helpers.cases import Example
-from helpers.export import Header, architecture_of, native_log, read_header, renderer
+from helpers.export import Header, native_log, read_header, renderer, whole_architecture
 from helpers.files import LabError
 from helpers.runtimes.reply import LENGTH, STOP, Reply, level_place
 from helpers.train import Profile, current_profile
@@ -189,7 +189,12 @@ def checked(path: Path) -> Header:
         LabError: it cannot be read, is damaged, no LFM2, or not of one piece.
     """
     header = read_header(path)
-    architecture = architecture_of(header)
-    if {tensor.name: tensor.shape for tensor in architecture.tensors} != {name: tensor.shape for name, tensor in header.tensors.items()}:
-        raise LabError(f"{path} does not hold the tensors that its own dimensions ask for. Delete it and export the model again.")
+    size, tokens = whole_architecture(header).vocabulary, header.metadata.get("tokenizer.ggml.tokens", [])
+    if (
+        not len(tokens) == len({text for text in tokens if isinstance(text, str)}) == size
+        or header.metadata.get("tokenizer.ggml.model") != "gpt2"
+    ):
+        raise LabError(
+            f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary. Delete it and export the model again."
+        )
     return header

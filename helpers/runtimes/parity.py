@@ -84,8 +84,8 @@ class Parity:
         n: prompts.
         same: for each depth, on which prompts they agree.
         first: for each depth, the first difference; depths without one are absent.
-        kl: mean KL(reference ‖ other) at the level's place in nats, with a bootstrap interval; None where one of them gives no odds.
-            Where the other gives only its likeliest tokens, the rest counts as one, and the figure is a lower bound.
+        divergences: KL(reference ‖ other) at the level's place in nats, one for each prompt whose odds both give. Where the other gives
+            only its likeliest tokens, the rest counts as one token, and the figure is a lower bound.
         gap: largest difference of log-probabilities there, over tokens that the reference gives at least `NOTICED`.
     """
 
@@ -94,8 +94,13 @@ class Parity:
     n: int
     same: Mapping[str, tuple[bool, ...]]
     first: Mapping[str, Difference]
-    kl: Rate | None = None
+    divergences: tuple[float, ...] = ()
     gap: float | None = None
+
+    @property
+    def kl(self) -> Rate | None:
+        """Mean of the divergences with a bootstrap interval; None where one of the two gives no odds."""
+        return bootstrap_mean(self.divergences) if self.divergences else None
 
     @property
     def agreement(self) -> dict[str, Rate]:
@@ -121,8 +126,10 @@ def compare(reference: Run, other: Run) -> Parity:
     pairs = {depth: list(zip(_seen(reference, depth), _seen(other, depth), strict=True)) for depth in DEPTHS}
     same = {depth: tuple(a == b for a, b in rows) for depth, rows in pairs.items()}
     first = {depth: _first(depth, pairs[depth], held) for depth, held in same.items() if not all(held)}
-    kl, gap = _odds(reference, other)
-    return Parity(reference.name, other.name, len(other.replies), same, first, kl, gap)
+    rows = _odds(reference, other)
+    gap = max((float(np.abs(p - q)[p > np.log(NOTICED)].max(initial=0.0)) for p, q in rows), default=None)
+    divergences = tuple(divergence(p, q) for p, q in rows)
+    return Parity(reference.name, other.name, len(other.replies), same, first, divergences, gap)
 
 
 def _seen(run: Run, depth: str) -> Sequence[Any]:
@@ -139,30 +146,21 @@ def _first(depth: str, rows: Sequence[tuple[Any, Any]], held: Sequence[bool]) ->
     return Difference(depth, index, at, repr(one[around]), repr(two[around]))
 
 
-def _odds(reference: Run, other: Run) -> tuple[Rate | None, float | None]:
-    """Mean KL over prompts and the largest gap; nothing where one side gives no odds."""
-    if reference.logits is None or not other.replies:
-        return None, None
+def _odds(reference: Run, other: Run) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Log-probabilities of both at the level's place, over the tokens that both give, prompt by prompt."""
+    if reference.logits is None:
+        return []
     truth = log_softmax(reference.logits)
     if other.logits is not None:
-        rows = list(zip(truth, log_softmax(other.logits), strict=True))
-    elif all(reply.logprobs for reply in other.replies):
-        rows = [_named(row, reply.logprobs or {}) for row, reply in zip(truth, other.replies, strict=True)]
-    else:
-        return None, None
-    gap = max(float(np.abs(p - q)[p > np.log(NOTICED)].max(initial=0.0)) for p, q in rows)
-    return bootstrap_mean([divergence(p, q) for p, q in rows]), gap
+        return list(zip(truth, log_softmax(other.logits), strict=True))
+    given = [(row, reply.logprobs) for row, reply in zip(truth, other.replies, strict=True) if reply.logprobs]
+    return [(row[list(few)], np.array(list(few.values()))) for row, few in given]
 
 
 def divergence(p: np.ndarray, q: np.ndarray) -> float:
     """KL(p ‖ q) in nats from log-probabilities; what the given tokens leave over counts as one more token."""
     p, q = (np.append(logs, np.log(max(1 - np.exp(logs).sum(), 1e-12))) for logs in (p, q))
     return float(np.exp(p) @ (p - q))
-
-
-def _named(truth: np.ndarray, given: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Both log-probabilities of the tokens that are given."""
-    return truth[list(given)], np.array(list(given.values()))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

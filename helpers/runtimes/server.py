@@ -21,6 +21,7 @@ from typing import Any
 import openai
 
 from helpers.cases import Example
+from helpers.export import renderer
 from helpers.files import LabError
 from helpers.runtimes.llama import checked, context_size, default_threads
 from helpers.runtimes.reply import LENGTH, STOP, Reply, level_place
@@ -52,7 +53,9 @@ class Server:
 
     def __init__(self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None) -> None:
         self.path, settings = Path(path).resolve(), profile or current_profile()
-        self._limit, cores = settings.generate["max_new_tokens"], threads or default_threads(checked(self.path).bytes)
+        header = checked(self.path)
+        renderer(header)  # without a template the server would ask in a form of its own
+        self._limit, cores = settings.generate["max_new_tokens"], threads or default_threads(header.bytes)
         model = {"model": str(self.path), "model_alias": self.path.stem, "n_ctx": context_size(settings), "n_threads": cores}
         quiet = {"n_threads_batch": cores, "use_mlock": False, "verbose": False}
         key, started = secrets.token_urlsafe(32), time.perf_counter()
@@ -92,6 +95,8 @@ class Server:
             raise
 
     def _last_words(self) -> str:
+        if self._log.closed:
+            return "it was stopped"
         self._process.wait(5)
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()

@@ -1,7 +1,7 @@
 """Figures and widgets. `figures` holds the common ones and what every figure goes through; the others serve a notebook each.
 
 `translation` 01, `adaptation` 02, `cure` 05 and the gates, `distillation` 06, `preferences` 07, `negatives` 08, `rewards` 09,
-`quantization` and `picker` 10.
+`quantization` and `picker` 10, `runtimes` 11.
 """
 
 from helpers.show.adaptation import later_accuracy, perplexities, word_prices
@@ -52,6 +52,7 @@ from helpers.show.rewards import (
     price_lists,
     training,
 )
+from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "explore_grid",
     "explore_prices",
     "factorial",
+    "fault_matrix",
     "file_costs",
     "finding",
     "gates",
@@ -93,8 +95,11 @@ __all__ = [
     "left_out",
     "levels_table",
     "loss_curve",
+    "odds_apart",
     "offers_table",
     "other_models",
+    "page_portrait",
+    "parity_table",
     "perplexities",
     "phone_map",
     "pick_file",
@@ -107,6 +112,7 @@ __all__ = [
     "regions",
     "running_mean",
     "sent_back",
+    "side_by_depth",
     "side_by_side",
     "stamp_text",
     "static",

@@ -283,7 +283,7 @@ def test_a_model_from_the_hub_becomes_a_ladder_of_the_predicted_sizes(hub, tmp_p
 
 
 def test_without_the_hub_there_is_one_message(tmp_path):
-    with pytest.raises(LabError, match=r"Could not fetch LiquidAI/LFM2\.5-1\.2B-Instruct.*leave FETCH at False"):
+    with pytest.raises(LabError, match=r"Could not fetch LiquidAI/LFM2\.5-1\.2B-Base.*leave FETCH at False"):
         lab.ladder.fetch_real(cache_dir=tmp_path)
 
 

@@ -35,7 +35,7 @@ from helpers.train import Profile, current_profile
 from helpers.triage import LEVEL_HEADING, LEVELS
 
 WHOLE = "F16"  # what every other step is held against
-REAL = "LiquidAI/LFM2.5-1.2B-Instruct"
+REAL = "LiquidAI/LFM2.5-1.2B-Base"
 _FILES = ("*.safetensors", "*.json", "*.jinja")
 LIBRARIES = ("llama-cpp-python", "gguf")
 
@@ -178,7 +178,8 @@ def _outcome_path(file: Path, people: Sequence[Example], writes: bool, profile: 
 
 
 def _ask(job: _Job, profile: Profile) -> None:
-    with LlamaCpp(job.path, threads=1, profile=profile) as runtime:
+    threads = None if profile.grid["workers"] == 1 else 1  # a worker has one core
+    with LlamaCpp(job.path, threads=threads, profile=profile) as runtime:
         scores = runtime.label_logits(job.people)
         replies = runtime.complete(job.people) if job.writes else []
         levels = [runtime.encode(f"{LEVEL_HEADING} {level}")[len(runtime.place)] for level in LEVELS]

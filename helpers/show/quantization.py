@@ -118,7 +118,7 @@ def error_by_bits(naive: Mapping[int, float], steps: Mapping[str, tuple[float, f
         axes.plot(spent, error, MARKS[place % 5], color=INK, markersize=8, label="llama.cpp's files" if not place else None)
         axes.annotate(quant, (spent, error), textcoords="offset points", xytext=(-6, -12), ha="right", fontsize=9)
     axes.set(xlabel="bits a weight, scales included", ylabel="rounding error ÷ weight", yscale="log")
-    axes.set_xlim(1.5, 9.2)
+    axes.set(xlim=(1.5, 9.2), ylim=(0.6 * min(error for _, error in steps.values()), 1))
     axes.set_yticks([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5], ["0.5%", "1%", "2%", "5%", "10%", "20%", "50%"])
     axes.set_title("What a bit buys")
     axes.legend(fontsize=8)

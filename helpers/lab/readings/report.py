@@ -11,7 +11,7 @@ from helpers.lab import card
 from helpers.lab.claims import DIRECTION, DISAGREES, NOT_REPRODUCED, NOT_RUN, REPRODUCED, Entry
 from helpers.lab.readings.cure import points
 
-RIGHT, NOT_SHOWN, UNMEASURED = "right", "not shown", "not measured yet"
+RIGHT, NOT_SHOWN, AGAINST, UNMEASURED = "right", "not shown", "against", "not measured yet"
 JUDGED = (REPRODUCED, DIRECTION, NOT_REPRODUCED)
 Measured = Mapping[str, Mapping[str, Any]]
 
@@ -40,7 +40,7 @@ def ledger_text(lines: Sequence[Entry], guess: float) -> str:
         found = sum(line.verdict == REPRODUCED for line in free)
         text += (
             f"**Do not take that share at its face.** {len(built)} of the {len(held)} numbers were given to our reconstruction (marked ◦), {same} of them "
-            f"came out again, and that proves only that the generator works. Of the {len(free)} numbers that could have come out otherwise, "
+            f"came out again, which proves only that it does as it was told. Of the {len(free)} numbers that could have come out otherwise, "
             f"**{found} were reproduced**. "
         )
     if waiting := sum(line.verdict == NOT_RUN for line in lines):
@@ -81,10 +81,7 @@ def choice_text(name: str, on_dev: Mapping[str, Report]) -> str:
     """Which model was chosen, by which rule, on which items."""
     tally = ", ".join(f"{model} {card.passed(report)}" for model, report in on_dev.items())
     first = next(iter(on_dev.values()))
-    return (
-        f"Gates passed on {first.n:,} development prompts, of {len(first.rows)}: {tally}. **{name}** goes on to the test; the other figures of the test "
-        "choose nothing."
-    )
+    return f"Gates passed on {first.n:,} development prompts, of {len(first.rows)}: {tally}. **{name}** is chosen. On the test nothing is chosen any more."
 
 
 def ship_text(reports: Mapping[str, Report], best: str) -> str:
@@ -125,12 +122,21 @@ class Finding:
     Attributes:
         says: the finding, as the blog means it.
         keys: measurements it needs.
-        judge: from their rows, whether it holds, and the sentence that says what was measured.
+        judge: from their rows, whether it holds (None where the intervals do not decide), and the sentence that says what was measured.
     """
 
     says: str
     keys: tuple[str, ...]
-    judge: Callable[..., tuple[bool, str]]
+    judge: Callable[..., tuple[bool | None, str]]
+
+
+def _more(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
+    """Is `one` above `other`? None where their intervals meet."""
+    return True if one["low"] > other["high"] else False if one["high"] < other["low"] else None
+
+
+def _both(one: bool | None, other: bool | None) -> bool | None:
+    return False if one is False or other is False else None if one is None or other is None else True
 
 
 def _pct(row: Mapping[str, Any]) -> str:
@@ -146,7 +152,7 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(
         "the skewed, contradicting data make a model that calls everybody ROJO",
         ("imbalanced.rojo_share",),
-        lambda rojo: (rojo["low"] >= 0.9, f"ROJO in {_pct(rojo)} of the answers"),
+        lambda rojo: (True if rojo["low"] >= 0.9 else False if rojo["high"] < 0.9 else None, f"ROJO in {_pct(rojo)} of the answers"),
     ),
     Finding(
         "the training loss does not show it",
@@ -160,26 +166,26 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(
         "a few hundred balanced, honest examples mend it",
         ("balanced.accuracy.test", "baseline.always_rojo.accuracy"),
-        lambda cured, parrot: (cured["low"] > parrot["high"], f"accepted level {_pct(cured)} against the parrot's {_pct(parrot)}"),
+        lambda cured, parrot: (_more(cured, parrot), f"accepted level {_pct(cured)} against the parrot's {_pct(parrot)}"),
     ),
     Finding(
         "preference tuning on careless pairs improves the form and deletes the disclaimer",
         ("sft_weak.actions", "dpo_weak.actions", "sft_weak.disclaimer", "dpo_weak.disclaimer"),
         lambda before, after, kept, lost: (
-            after["low"] > before["high"] and lost["high"] < kept["low"],
+            _both(_more(after, before), _more(kept, lost)),
             f"actions {_pct(before)} before and {_pct(after)} after, disclaimer {_pct(kept)} before and {_pct(lost)} after",
         ),
     ),
     Finding(
         "a reward that prizes safety alone amplifies ROJO",
         ("grpo_start.rojo_share", "grpo_naive.rojo_share"),
-        lambda before, after: (after["low"] > before["high"], f"ROJO in {_pct(before)} of the answers before and {_pct(after)} after"),
+        lambda before, after: (_more(after, before), f"ROJO in {_pct(before)} of the answers before and {_pct(after)} after"),
     ),
     Finding(
         "the plumbing of the distillation decides its throughput",
         ("distill.naive.requests_per_minute", "distill.resilient.requests_per_minute"),
         lambda naive, sound: (
-            sound["low"] > naive["high"],
+            _more(sound, naive),
             f"{naive['value']:.0f} answers a minute with the naive client, {sound['value']:.0f} with the resilient one",
         ),
     ),
@@ -187,35 +193,39 @@ FINDINGS: tuple[Finding, ...] = (
         "imbalance is the first cause",
         ("factorial.effect.skew.accuracy", "factorial.effect.conflict.accuracy"),
         lambda skew, conflict: (
-            skew["high"] < 0 and skew["value"] < conflict["value"],
+            _both(True if skew["high"] < 0 else None, _more(conflict, skew)),
             f"skew moves accuracy by {_effect(skew)}, contradicting labels by {_effect(conflict)}",
         ),
     ),
     Finding(
         "starting afresh was crucial",
         ("factorial.effect.start.accuracy",),
-        lambda start: (start["high"] < 0, f"the biased start moves accuracy by {_effect(start)}"),
+        lambda start: (
+            True if start["high"] < 0 else False if start["low"] > 0 else None,
+            f"the biased start moves accuracy by {_effect(start)}",
+        ),
     ),
 )
 
 
 def findings(measured: Measured) -> list[tuple[str, str, str]]:
-    """Each finding with `RIGHT`, `NOT_SHOWN` or `UNMEASURED`, and what was measured."""
+    """Each finding with `RIGHT`, `AGAINST`, `NOT_SHOWN` or `UNMEASURED`, and what was measured."""
     judged = []
     for finding in FINDINGS:
         if missing := [key for key in finding.keys if key not in measured]:
             judged.append((finding.says, UNMEASURED, f"`{missing[0]}` has no measurement"))
         else:
             holds, sentence = finding.judge(*(measured[key] for key in finding.keys))
-            judged.append((finding.says, RIGHT if holds else NOT_SHOWN, sentence))
+            judged.append((finding.says, {True: RIGHT, False: AGAINST, None: NOT_SHOWN}[holds], sentence))
     return judged
 
 
 def right_text(measured: Measured) -> str:
-    """What the blog got right, what these runs do not show, and what has not been measured."""
+    """What the blog got right, what these runs speak against or do not show, and what has not been measured."""
     judged, blocks = findings(measured), []
     heads = {
         RIGHT: "**The blog is right, here too, that …**",
+        AGAINST: "**These runs speak against it that …**",
         NOT_SHOWN: "**These runs do not show that …**",
         UNMEASURED: "**Not measured yet:**",
     }
@@ -235,7 +245,8 @@ def card_text(path_name: str, report: Report, free: Report) -> str:
         drop = f"**The vignettes tell another story than the test**: accepted level {test} there, {hand} here"
     else:
         drop = f"Test wordings and vignettes cannot be told apart: accepted level {test} and {hand}"
-    return f"Written to `{path_name}`. {drop}."
+    missed = next(row.rate for row in free.rows if row.gate.measure == "missed_urgency")
+    return f"Written to `{path_name}`. {drop}. Of the vignettes' urgent people it tells {missed} less than they need, or nothing readable."
 
 
 def report_card_text(lines: Sequence[Entry], reports: Mapping[str, Report], best: str, measured: Measured) -> str:

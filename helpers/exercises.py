@@ -327,6 +327,33 @@ def odds_moved(function: Callable[..., Any]) -> Problems:
     ]
 
 
+def verdict_of(function: Callable[..., Any]) -> Problems:
+    """Three verdicts on a measured number: near the claimed one, at least on its side of a bound, or neither."""
+    cases = {
+        (0.81, 0.80, 0.05, 0.5): "reproduced",
+        (0.97, 0.70, 0.10, 0.5): "direction only",
+        (0.40, 0.70, 0.10, 0.5): "not reproduced",
+        (0.30, 0.70, 0.50, 0.5): "reproduced",
+        (0.75, 0.50, 0.25, 0.9): "reproduced",
+        (0.50, 0.70, 0.10, 0.5): "not reproduced",
+    }
+    return [
+        f"measured {measured:g}, claimed {claimed:g}, within {within:g}, direction above {above:g} should be {expected!r}, not {given!r}"
+        for (measured, claimed, within, above), expected in cases.items()
+        if (given := function(measured, claimed, within, above)) != expected
+    ]
+
+
+def passes_gate(function: Callable[..., Any]) -> Problems:
+    """Is the lower end of the Wilson interval (95 %) at the bound or above it?"""
+    cases = [(hits, n, bound) for hits, n in ((10, 10), (96, 100), (460, 480), (480, 480), (35, 40)) for bound in (0.5, 0.72, 0.9, 0.95)]
+    return [
+        f"{hits} of {n} against a bound of {bound:g} should give {expected}, not {given!r}: the interval starts at {wilson(hits, n).low:.3f}"
+        for hits, n, bound in cases
+        if (given := function(hits, n, bound)) != (expected := wilson(hits, n).low >= bound)
+    ]
+
+
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
@@ -352,6 +379,8 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         unpack_q4_0,
         first_difference,
         odds_moved,
+        verdict_of,
+        passes_gate,
     )
 }
 

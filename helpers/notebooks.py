@@ -52,6 +52,7 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("09_reward_calibration", "What does the reward really ask for?", "Which policy do the prices of a reward ask for?"),
     Chapter("10_quantization", "Small enough for a pocket", "How small can the file get before its answers change?"),
     Chapter("11_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
+    Chapter("12_report_card", "The report card", "Did the blog's findings hold?"),
 )
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.

@@ -1,8 +1,8 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab import costs, ladder, picker, readings, rewarded
+from helpers.lab import card, costs, ladder, picker, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
-from helpers.lab.claims import Claim, Verdict, claims, report, verdict
+from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
 from helpers.lab.grid import Outcome, gather, record_runs, run_grid
 from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
@@ -15,15 +15,18 @@ __all__ = [
     "ArmOutcome",
     "Claim",
     "ClientRun",
+    "Entry",
     "Outcome",
     "Session",
     "Stage",
     "Verdict",
     "base_model",
+    "card",
     "claims",
     "costs",
     "gather",
     "ladder",
+    "ledger",
     "measurements",
     "picker",
     "reading",
@@ -42,6 +45,7 @@ __all__ = [
     "shipped_path",
     "stage",
     "start",
+    "tally",
     "try_client",
     "verdict",
 ]

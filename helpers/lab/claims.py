@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 import operator
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from helpers.files import DATA, LabError, read_yaml
-from helpers.lab.results import measurements
+from helpers.lab.results import measurements, own_keys
 
 REPRODUCED = "reproduced"
 DIRECTION = "direction only"
@@ -22,6 +22,7 @@ NOT_REPRODUCED = "not reproduced"
 NOT_TESTABLE = "not testable here"
 DISAGREES = "the blog disagrees with itself"
 NOT_RUN = "not run yet"
+VERDICTS = (REPRODUCED, DIRECTION, NOT_REPRODUCED, DISAGREES, NOT_RUN, NOT_TESTABLE)
 
 _OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
@@ -36,6 +37,8 @@ class Claim:
         follows: arithmetic over other claims' ids that should give the number, with `tolerance`.
         test: `{key, within}` (absolute tolerance on the measured value) and optionally `{above|below: x}` for the direction alone.
         untestable: why nothing here can test it.
+        where: the section of the blog that says it.
+        built_in: why the measurement had to come out near it, where our reconstruction was given the number; None where it was found.
     """
 
     id: str
@@ -47,6 +50,13 @@ class Claim:
     tolerance: float = 0.0
     test: dict[str, Any] | None = None
     untestable: str | None = None
+    where: str = ""
+    built_in: str | None = None
+
+    @property
+    def stated(self) -> str:
+        """The number with its unit, as a table shows it."""
+        return f"{100 * self.number:g}%" if self.unit == "rate" else f"{self.number:,.10g} {self.unit}".strip()
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,48 @@ def verdict(claim: Claim, measured: Mapping[str, Mapping[str, Any]] | None = Non
     if (above is not None and value > above) or (below is not None and value < below):
         return Verdict(DIRECTION, said)
     return Verdict(NOT_REPRODUCED, said)
+
+
+class Entry(NamedTuple):
+    """A line of the ledger: a claim, its verdict, the measurement that the verdict stands on, and whose measurement it is."""
+
+    claim: Claim
+    verdict: str
+    because: str
+    found: Mapping[str, Any] | None
+    own: bool
+
+    @property
+    def measured(self) -> str:
+        """The measured value with its interval and n, in the claim's unit; empty where nothing was measured."""
+        if self.found is None:
+            return ""
+        percent = self.claim.unit == "rate"
+        show = (lambda value: f"{100 * value:.1f}%") if percent else (lambda value: f"{value:,.4g}" if value < 10_000 else f"{value:,.0f}")
+        low, high, n = (self.found.get(name) for name in ("low", "high", "n"))
+        interval = "" if low is None else f" [{show(low)}–{show(high)}]"
+        return f"{show(self.found['value'])}{interval}{'' if n is None else f', n = {n:,}'}"
+
+
+def ledger(measured: Mapping[str, Mapping[str, Any]] | None = None, own: Collection[str] | None = None) -> list[Entry]:
+    """Every claim with its verdict, in the order of the file.
+
+    Args:
+        measured: measurements by key (default: the shipped ones, overlaid by this machine's).
+        own: keys that this machine measured itself (default: those of its results file).
+    """
+    measured = measurements() if measured is None else measured
+    own = own_keys() if own is None else own
+    lines = []
+    for claim in claims().values():
+        judged, key = verdict(claim, measured), (claim.test or {}).get("key")
+        lines.append(Entry(claim, judged.verdict, judged.because, measured.get(key), key in measured and key in own))
+    return lines
+
+
+def tally(lines: Sequence[Entry]) -> dict[str, int]:
+    """How many claims got each verdict, in the order of `VERDICTS`."""
+    return {name: sum(line.verdict == name for line in lines) for name in VERDICTS}
 
 
 def report() -> str:

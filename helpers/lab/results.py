@@ -47,6 +47,11 @@ def measurements() -> dict[str, dict[str, Any]]:
     return merged
 
 
+def own_keys() -> frozenset[str]:
+    """The keys that this machine has measured itself; the other ones come from the shipped results."""
+    return frozenset(_stored(results_path())["measurements"]) if results_path().exists() else frozenset()
+
+
 def result(key: str) -> dict[str, Any]:
     """One measurement: value, n, low, high, seeds, unit, notebook.
 

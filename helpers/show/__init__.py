@@ -1,7 +1,7 @@
 """Figures and widgets. `figures` holds the common ones and what every figure goes through; the others serve a notebook each.
 
 `translation` 01, `adaptation` 02, `cure` 05 and the gates, `distillation` 06, `preferences` 07, `negatives` 08, `rewards` 09,
-`quantization` and `picker` 10, `runtimes` 11.
+`quantization` and `picker` 10, `runtimes` 11, `report` 12.
 """
 
 from helpers.show.adaptation import later_accuracy, perplexities, word_prices
@@ -41,6 +41,7 @@ from helpers.show.quantization import (
     other_models,
     predict_step,
 )
+from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
 from helpers.show.rewards import (
     alive_groups,
     best_answers,
@@ -74,6 +75,7 @@ __all__ = [
     "conflict_bars",
     "confusion_matrix",
     "crossing",
+    "document",
     "dose_response",
     "drift",
     "effects",
@@ -92,6 +94,7 @@ __all__ = [
     "ladder_levels",
     "ladder_table",
     "later_accuracy",
+    "ledger_table",
     "left_out",
     "levels_table",
     "loss_curve",
@@ -124,6 +127,8 @@ __all__ = [
     "training",
     "trial_bars",
     "unique_growth",
+    "verdict_bars",
     "while_margins_rise",
+    "why_not_tested",
     "word_prices",
 ]

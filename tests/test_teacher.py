@@ -310,11 +310,20 @@ def test_a_full_disk_is_one_message_and_leaves_no_half_line(tmp_path, monkeypatc
     assert lines(tmp_path / "answers.jsonl") == [{"key": "a"}]
 
 
-def test_two_runs_cannot_write_to_one_folder(tmp_path):
+def test_two_runs_cannot_write_to_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.teacher.journal.PATIENCE", 0.1)
     with Folder(tmp_path / "job"), pytest.raises(LabError, match="Another run is writing"):
         Folder(tmp_path / "job")
     with Folder(tmp_path / "job"):
         pass
+
+
+def test_two_workers_that_open_a_finished_job_at_once_both_get_it(tmp_path):
+    # Workers that start in the same millisecond once met at the lock, and the second was told that somebody writes.
+    first = Folder(tmp_path / "job")
+    threading.Timer(0.3, first.__exit__, (None, None, None)).start()
+    with Folder(tmp_path / "job") as second:
+        assert len(second.answers) == 0
 
 
 # ------------------------------------------------------------------------------------------------------------- client

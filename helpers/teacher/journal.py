@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from helpers.files import LabError, explain_os_error, writing
 
+PATIENCE = 10.0  # seconds: whoever only reads a finished job lets go much sooner
+
 
 class Journal:
     """An append-only file of records with a `key`; of two records with one key the later counts.
@@ -131,7 +133,7 @@ class Folder:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / ".lock")
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=PATIENCE)
             except Timeout:
                 raise LabError(f"Another run is writing to {path}. Wait for it, stop it, or give this job another name (`out=`).") from None
         try:

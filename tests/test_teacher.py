@@ -320,10 +320,19 @@ def test_two_runs_cannot_write_to_one_folder(tmp_path, monkeypatch):
 
 def test_two_workers_that_open_a_finished_job_at_once_both_get_it(tmp_path):
     # Workers that start in the same millisecond once met at the lock, and the second was told that somebody writes.
-    first = Folder(tmp_path / "job")
-    threading.Timer(0.3, first.__exit__, (None, None, None)).start()
+    opened = threading.Event()
+
+    def read():
+        with Folder(tmp_path / "job"):
+            opened.set()
+            time.sleep(0.3)
+
+    other = threading.Thread(target=read)
+    other.start()
+    assert opened.wait(5)
     with Folder(tmp_path / "job") as second:
         assert len(second.answers) == 0
+    other.join()
 
 
 # ------------------------------------------------------------------------------------------------------------- client

@@ -43,7 +43,7 @@ def recorded_report(prefix: str, measured: Mapping[str, Mapping[str, Any]] | Non
     """Gates from the results store, for a model that is not kept as a stage: `<prefix>.<gate>`. A gate without a record is not shown.
 
     Returns:
-        The report, with the number of *runs* as its n where the record counts runs; None when nothing is recorded under the prefix.
+        The report, with the n of the record; None when nothing is recorded under the prefix.
     """
     measured = measurements() if measured is None else measured
     found = {gate: measured.get(f"{prefix}.{gate.id}") for gate in load_gates()}

@@ -181,3 +181,12 @@ def test_doses_with_one_seed_are_nested():
 def test_a_share_beyond_the_whole_is_refused():
     with pytest.raises(LabError, match="fraction from 0 to 1"):
         cases.with_disclaimers([], 50, 0)
+
+
+def test_a_dose_that_makes_both_sides_the_same_is_counted_and_left_out():
+    # Notebook 07 once sent such a pair to training, where it is refused.
+    person = cases.evaluation_prompts("dev")[0]
+    bare = cases.set_part(person, person.answer, "disclaimer", False)
+    kept, dropped = cases.usable(cases.with_disclaimers([cases.Pair(person, bare, person.answer)], 1.0, 0))
+    assert kept == [] and dropped == {"identical sides": 1}
+    assert cases.usable([cases.Pair(person, bare, person.answer)])[1] == {}

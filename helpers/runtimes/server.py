@@ -20,6 +20,7 @@ from typing import Any
 
 import openai
 
+from helpers import processes
 from helpers.cases import Example
 from helpers.export import renderer
 from helpers.files import LabError
@@ -104,14 +105,7 @@ class Server:
 
     def stop(self) -> None:
         """End the server; a second time does nothing."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
-        try:
-            self._process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        processes.end(self._process)
         self._log.close()
         atexit.unregister(self.stop)
 

@@ -18,6 +18,7 @@ import urllib.request
 from dataclasses import asdict
 from typing import Any
 
+from helpers import processes
 from helpers.files import ROOT, LabError
 from helpers.teacher.config import Endpoint, Secret, described
 from helpers.teacher.offline.faults import Faults, Options
@@ -69,14 +70,7 @@ class OfflineTeacher:
         """End the server; safe to call twice."""
         if self._process is None:
             return
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
-        try:
-            self._process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        processes.end(self._process)
         self._process = None
         atexit.unregister(self.stop)
 

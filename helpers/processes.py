@@ -1,0 +1,17 @@
+"""Child processes that end with their owner: they read their standard input, and its end is theirs."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+def end(process: subprocess.Popen, patience: float = 3) -> None:
+    """Close a child's pipes, which asks it to end; kill it after `patience` seconds."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -179,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
     running.set_defaults(act=run)
     gating = commands.add_parser("gate", help=gate.__doc__)
     gating.add_argument("stage", metavar="STAGE", help="a stage's name (built now if it is not there), base, or the folder of a model")
-    gating.add_argument("--on", choices=("test", "dev", "vignettes"), default="test", help="the items to answer (default: test)")
+    gating.add_argument("--on", choices=("test", "dev", "syndromes", "vignettes"), default="test", help="the items to answer (default: test)")
     gating.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
     gating.set_defaults(act=gate)
     phoning = commands.add_parser("phone", help=phone.__doc__)

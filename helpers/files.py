@@ -14,13 +14,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 NOTEBOOKS = ROOT / "notebooks"
+
+
+class Row(BaseModel):
+    """An entry of a data file: what it may hold, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, str_min_length=1)
+
+
+Kind = TypeVar("Kind", bound=Row)
 
 
 class LabError(Exception):
@@ -131,3 +141,22 @@ def read_yaml(path: Path) -> Any:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise LabError(f"{where}: {problem}. Mend that line (quote a text that holds ': ' or starts with a sign).") from error
+
+
+def bad_entry(path: Path, entry: str, field: str, problem: str) -> LabError:
+    """The one message about an entry of a data file that cannot be used."""
+    return LabError(f"{path}: entry `{entry}`: field `{field}`: {problem}. See data/README.md for the format.")
+
+
+def check_entry(kind: type[Kind], value: Any, path: Path, entry: str) -> Kind:
+    """An entry of a data file, checked.
+
+    Raises:
+        LabError: it is malformed; the message names file, entry and field.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(step) for step in first["loc"]) or "(all)"
+        raise bad_entry(path, entry, field, first["msg"].removeprefix("Value error, ")) from None

@@ -37,7 +37,8 @@ class Reward:
         urgent_enough: (paid, otherwise) for a readable level at least as urgent as some accepted one.
         cells: amounts by (truth, answer) that stand in for the three level prices there. The truth is the primary level; an
             accepted answer is its own truth, so that no cell can charge for what the rubric accepts.
-        parts: (present, absent) amounts for any of `triage.PARTS`; the number has to be the person's own country's.
+        parts: (present, absent) amounts for any of `triage.PARTS`; the number has to be the person's own country's, and the actions have to say
+            to call first where the syndrome does.
 
     Raises:
         LabError: a price is not a finite number, a charge is negative, or a cell or part has an unknown name.
@@ -77,6 +78,7 @@ class Reward:
         accepted: Sequence[Sequence[str]] | None = None,
         country: Sequence[str] | None = None,
         level: Sequence[str] | None = None,
+        syndrome: Sequence[str | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float]:
@@ -87,6 +89,7 @@ class Reward:
             completions: texts, or lists of chat messages.
             accepted, country, level: the dataset's columns: accepted levels, ISO code, primary level. Only a reward
                 with `cells` looks at `level`.
+            syndrome: names of `data/syndromes.yaml`; without them nobody is held to call first.
             log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term": which of them a policy lives on.
 
         Raises:
@@ -95,7 +98,9 @@ class Reward:
         needed = {"accepted": accepted, "country": country} | ({"level": level} if self.cells or level is not None else {})
         for column, values in needed.items():
             self._check_column(column, values, len(completions))
-        examples = [_example(*row) for row in zip(accepted, country, level or [None] * len(completions), strict=True)]
+        nothing = [None] * len(completions)
+        rows = zip(accepted, country, level or nothing, syndrome or nothing, strict=True)
+        examples = [_example(*row) for row in rows]
         bills = [self.parts_of(row, text_of(answer)) for row, answer in zip(examples, completions, strict=True)]
         for term in TERMS if log_metric and bills else ():
             log_metric(f"{self.name}/{term}", sum(bill[term] for bill in bills) / len(bills))
@@ -118,8 +123,9 @@ class Reward:
         """The itemised bill: an amount for each of `TERMS`, summing to the reward. A cell's is booked under the term it stands in for."""
         reading = parse(text)
         bill = dict.fromkeys(TERMS, 0.0) | self.level_bill(example, reading.level)
+        absent_parts = reading.missing(example.country, example.call_now)
         for part, (present, absent) in self.parts.items():
-            bill[part] = float(present if reading.has(part, example.country) else absent)
+            bill[part] = float(present if part not in absent_parts else absent)
         return bill
 
     def split(self) -> list[Reward]:
@@ -143,14 +149,14 @@ class Reward:
         return {term: 0.0 + self.cells.get((truth, given), price), "urgent_enough": float(paid if steps >= 0 else otherwise)}
 
 
-def _example(accepted: Sequence[str], country: str, level: str | None) -> Example:
+def _example(accepted: Sequence[str], country: str, level: str | None, syndrome: str | None) -> Example:
     """A row of the dataset's columns, checked."""
     if not accepted or any(named not in LEVELS for named in (*accepted, level or accepted[0])):
         raise LabError(
             f"A row accepts {accepted!r} with the primary level {level!r}; nothing can be priced by that. "
             f"`accepted` is a list of one or more of {', '.join(LEVELS)}, `level` is one of them."
         )
-    return Example("", level or accepted[0], tuple(accepted), country_of(country).code)
+    return Example("", level or accepted[0], tuple(accepted), country_of(country).code, syndrome)
 
 
 def text_of(completion: Completion) -> str:

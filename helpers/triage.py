@@ -12,13 +12,18 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from helpers.files import DATA, LabError, read_yaml
 
 
 @dataclass(frozen=True)
 class Level:
-    """One urgency level: its word, its official name, and what a person at home should do."""
+    """One urgency level: its word, its official name, and what a person at home should do.
+
+    `wait_minutes` is a hospital's figure and stands in no answer. `call_first` is said instead of `action` where a syndrome asks to call before anything else.
+    """
 
     key: str
     name: str
@@ -27,16 +32,47 @@ class Level:
     color: str
     means: str
     action: str
+    call_first: str | None = None
 
 
 @dataclass(frozen=True)
 class Country:
-    """A country's emergency numbers and the service that answers them."""
+    """A country: its emergency numbers in the order to try them, the service behind each, and its word for the place one goes to."""
 
     code: str
     country: str
-    numbers: tuple[str, ...]
-    source: str
+    services: tuple[tuple[str, str], ...]
+    place: str
+    crisis_line: str | None = None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers alone; none for a country that is not listed."""
+        return tuple(number for number, _ in self.services)
+
+    @property
+    def call(self) -> str:
+        """Whom to call, as it follows the verb: "al 911"."""
+        return f"al {self.numbers[0]}" if self.services else "al número de emergencias de su país"
+
+
+@dataclass(frozen=True)
+class Syndrome:
+    """What the rubric says of one clinical picture (a row of `data/syndromes.yaml`).
+
+    `accepted` are the defensible levels, most urgent first; `call_now` means: call before travelling; `alarm_signs` are what would make it worse;
+    `first_aid` is a sentence, where seconds count. `held_out` syndromes are in no training text.
+    """
+
+    key: str
+    level: str
+    accepted: tuple[str, ...]
+    call_now: bool
+    gloss: str
+    rationale: str
+    alarm_signs: tuple[str, ...]
+    first_aid: str | None = None
+    held_out: bool = False
 
 
 RUBRIC = read_yaml(DATA / "rubric.yaml")
@@ -45,13 +81,25 @@ LEVELS: tuple[str, ...] = tuple(SCALE)  # from most to least urgent
 URGENT: tuple[str, ...] = LEVELS[:2]  # the safety cut: {ROJO, NARANJA} against the rest
 PARTS: tuple[str, ...] = ("actions", "alarms", "disclaimer", "number")
 LEVEL_HEADING = "Nivel de Urgencia:"
+# A text of which nothing is known: call first, and watch for what nobody should wait with.
+UNKNOWN = Syndrome("unknown", "NARANJA", LEVELS, True, "unknown", "", ("dificultad para respirar", "confusión", "desmayo"))
 
 
 @cache
 def countries() -> dict[str, Country]:
-    """Countries by ISO code, from `data/emergency_numbers.yaml`."""
-    rows = read_yaml(DATA / "emergency_numbers.yaml")
-    return {code: Country(code, row["country"], tuple(row["numbers"]), row["source"]) for code, row in rows.items()}
+    """Countries by ISO code, from `data/emergency_numbers.yaml`; XX is every other country.
+
+    Raises:
+        LabError: a number has no source.
+    """
+    path = DATA / "emergency_numbers.yaml"
+    return {code: _country(path, code, row) for code, row in read_yaml(path).items()}
+
+
+def _country(path: Path, code: str, row: dict[str, Any]) -> Country:
+    if row["numbers"] and not {"body", "title", "year"} <= set(row.get("source") or {}):
+        raise LabError(f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See data/README.md.")
+    return Country(code, row["country"], tuple(row["numbers"].items()), row["place"], row.get("crisis_line"))
 
 
 def country_of(code: str) -> Country:
@@ -83,26 +131,36 @@ def join_or(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} {link} {items[-1]}"
 
 
-def render(level: str, country: str, alarm_signs: Sequence[str], parts: Collection[str] = PARTS) -> str:
-    """The full answer for a level, in a country, with the presentation's alarm signs.
+def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collection[str] = PARTS) -> str:
+    """The full answer for a level, in a country, to a person with this syndrome.
 
     Args:
-        level: one of `LEVELS`.
-        country: ISO code; decides the emergency number.
-        alarm_signs: noun phrases without article.
-        parts: which of `PARTS` to include; the level and waiting lines are always there.
+        level: one of `LEVELS`, right or wrong.
+        country: ISO code; decides whom to call and where to go.
+        syndrome: decides whether to call before travelling, the first aid and the alarm signs.
+        parts: which of `PARTS` to include; the level line is always there, first aid goes with the actions. Without `number`, no number is named anywhere.
     """
-    scale = SCALE[level]
-    lines = [f"{LEVEL_HEADING} {level} — {scale.name}", f"Espera máxima en urgencias: {scale.wait_minutes} minutos"]
+    scale, land = SCALE[level], country_of(country)
+    call = land.call if "number" in parts else "a emergencias"
+    calls = level == "ROJO" or (syndrome.call_now and scale.call_first is not None)
+    lines = [f"{LEVEL_HEADING} {level} — {scale.name}"]
     if "actions" in parts:
-        lines.append(f"Qué hacer: {scale.action}.")
+        action = (scale.call_first if calls else None) or scale.action
+        lines.append(f"Qué hacer: {action.format(call=call, place=land.place)}.")
+        if syndrome.first_aid:
+            lines.append(RUBRIC["first_aid"].format(text=syndrome.first_aid))
     if "alarms" in parts:
-        lines.append(f"Signos de alarma: {join_or(alarm_signs)}.")
+        lines.append(RUBRIC["alarms_again" if calls else "alarms"].format(signs=join_or(syndrome.alarm_signs), call=call))
     if "disclaimer" in parts:
         lines.append(f"Aviso: {RUBRIC['disclaimer']}.")
     if "number" in parts:
-        lines.append(f"Emergencias: {' o '.join(country_of(country).numbers)}.")
+        lines.append(f"Emergencias: {number_line(land)}.")
     return "\n".join(lines)
+
+
+def number_line(country: Country) -> str:
+    """Every number of a country with the service it reaches; a neutral sentence for a country that is not listed."""
+    return " o ".join(f"{number} ({service})" for number, service in country.services) or "llame al número de emergencias de su país"
 
 
 @dataclass(frozen=True)
@@ -113,9 +171,12 @@ class Reading:
         level: the one level it gives, or None when it gives none or contradicts itself.
         levels_named: every level given in a level line (or, lacking one, anywhere), first mention first.
         name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None when no name is given.
-        actions, alarms: the text after the heading, or None when the heading or its content is missing.
+        actions, first_aid, alarms: the text after the heading, or None when the heading or its content is missing.
+        calls: the actions say to call before they say to go anywhere.
         disclaimer: says that it does not replace a professional.
-        numbers: the emergency numbers given.
+        numbers: the emergency numbers given in the number line.
+        called: the numbers after "al" anywhere in the text ("llame al 911").
+        neutral_number: the number line names no number but the country's own emergency number.
         thinking: a `<think>` block (whole or broken) was found and set aside.
     """
 
@@ -123,9 +184,13 @@ class Reading:
     levels_named: tuple[str, ...]
     name_agrees: bool | None
     actions: str | None
+    first_aid: str | None
     alarms: str | None
+    calls: bool
     disclaimer: bool
     numbers: tuple[str, ...]
+    called: tuple[str, ...]
+    neutral_number: bool
     thinking: bool
 
     @property
@@ -134,14 +199,21 @@ class Reading:
         return len(self.levels_named) > 1
 
     def has(self, part: str, country: str | None = None) -> bool:
-        """Is this part of `PARTS` present? `number` also has to be the right one when `country` is given."""
-        if part == "number" and country is not None:
-            return bool(self.numbers) and set(self.numbers) <= set(country_of(country).numbers)
-        return bool({"actions": self.actions, "alarms": self.alarms, "disclaimer": self.disclaimer, "number": self.numbers}[part])
+        """Is this part of `PARTS` present? When `country` is given, every number of the answer has to be that country's."""
+        if part == "number":
+            return self._right_number(country)
+        return bool({"actions": self.actions, "alarms": self.alarms, "disclaimer": self.disclaimer}[part])
 
-    def missing(self, country: str | None = None) -> tuple[str, ...]:
-        """The parts that are absent (or wrong, for the number), `level` among them."""
-        absent = tuple(part for part in PARTS if not self.has(part, country))
+    def _right_number(self, country: str | None) -> bool:
+        if country is None:
+            return bool(self.numbers) or self.neutral_number
+        own = set(country_of(country).numbers)
+        line = set(self.numbers) <= own if self.numbers else self.neutral_number and not own
+        return line and set(self.called) <= own
+
+    def missing(self, country: str | None = None, call_now: bool = False) -> tuple[str, ...]:
+        """The parts that are absent (or wrong, for the number), `level` among them. With `call_now`, actions count only if they say to call first."""
+        absent = tuple(part for part in PARTS if not self.has(part, country) or (part == "actions" and call_now and not self.calls))
         return absent if self.level else ("level", *absent)
 
 
@@ -150,9 +222,14 @@ _LEVEL_LINE = re.compile(r"\b(?:nivel|urgencia|triaje|clasificacion)\b[^\n:]{0,3
 _ACTIONS = re.compile(r"\b(?:que hacer|acciones|pasos)\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _NUMBERS = re.compile(r"\bemergencias?\b[^\n:]{0,20}:(?P<rest>[^\n]*)")
-_ANY_HEADING = re.compile(r"\b(?:nivel de urgencia|espera maxima|que hacer|acciones|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:")
+_FIRST_AID = re.compile(r"\bprimeros auxilios\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
+_ANY_HEADING = re.compile(r"\b(?:nivel de urgencia|que hacer|acciones|primeros auxilios|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:")
+_CALL = re.compile(r"\bllam(?:e|en|a|ar)\b")
+_GO = re.compile(r"\b(?:vaya|vayan|acuda|acudan|lleve|lleven|espere|repose|pida)\b")
+_CALLED = re.compile(r"\bal (\d{3,4})(?!\d)")
 _DISCLAIMER = re.compile(r"\bno (?:sustituye|reemplaza)\b[^.]{0,80}?\b(?:profesional|medic[oa]|valoracion|consulta)")
-_NUMBER = re.compile(r"(?<!\d)\d{3}(?!\d)")
+_NUMBER = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
+_NEUTRAL_NUMBER = re.compile(r"\bnumero de emergencias de su pais\b")
 _THINK_TAG = re.compile(r"</?think>", re.IGNORECASE | re.ASCII)
 _LEVEL_ALONE = re.compile(r"^\W*(rojo|naranja|amarillo|verde|azul)\W*\Z")
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
@@ -224,16 +301,27 @@ def parse(text: str) -> Reading:
     levels = _levels_in(plain, strip_accents(answer))
     level = levels[0] if len(levels) == 1 else None
     numbers = _NUMBERS.search(plain)
+    actions = _section(_ACTIONS, plain)
     return Reading(
         level=level,
         levels_named=levels,
         name_agrees=_name_agrees(level, plain),
-        actions=_section(_ACTIONS, plain),
+        actions=actions,
+        first_aid=_section(_FIRST_AID, plain),
         alarms=_section(_ALARMS, plain),
+        calls=_calls_first(actions or ""),
         disclaimer=bool(_DISCLAIMER.search(plain)),
         numbers=tuple(dict.fromkeys(_NUMBER.findall(numbers["rest"]))) if numbers else (),
+        called=tuple(dict.fromkeys(_CALLED.findall(plain))),
+        neutral_number=bool(numbers and _NEUTRAL_NUMBER.search(numbers["rest"])),
         thinking=thinking,
     )
+
+
+def _calls_first(actions: str) -> bool:
+    """Do the actions say to call, and say it before anything else that one could do?"""
+    call, go = _CALL.search(actions), _GO.search(actions)
+    return bool(call) and (go is None or call.start() < go.start())
 
 
 def _name_agrees(level: str | None, plain: str) -> bool | None:

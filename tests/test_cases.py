@@ -18,30 +18,20 @@ def test_there_are_twenty_presentations_with_four_findings_a_level():
     assert len(WORLD) >= 20
     for presentation in WORLD:
         for level in LEVELS:
-            assert sum(finding.level == level for finding in presentation.findings) >= 4, (presentation.id, level)
+            assert sum(finding.level == level for finding in presentation.findings) == 4, (presentation.id, level)
 
 
-def test_every_finding_has_three_wordings_and_one_in_every_split():
+def test_every_finding_has_wordings_in_every_split_and_a_term():
     for finding in SIGNS:
-        assert all(finding.texts(split) for split in cases.SPLITS)
-        assert sum(len(finding.texts(split)) for split in cases.SPLITS) >= 3
+        assert finding.term and all(finding.texts(split) for split in cases.SPLITS)
 
 
 def test_accepted_levels_are_neighbours_and_danger_is_never_accepted_as_harmless():
-    for finding in SIGNS:
-        places = [LEVELS.index(level) for level in finding.accepted]
-        assert max(places) - min(places) == len(places) - 1 <= 1, finding.key
-        if finding.level == "ROJO":
-            assert set(finding.accepted) <= {"ROJO", "NARANJA"}, finding.key
-        if finding.level == "NARANJA":
-            assert set(finding.accepted) <= {"ROJO", "NARANJA"}, finding.key
-
-
-def test_cardiac_type_pain_is_never_told_to_wait():
-    cardiac = [f for f in SIGNS if any(sign in f.term for sign in ("opresi", "irradiado al brazo", "mandíbula y sud"))]
-    assert cardiac
-    for finding in cardiac:
-        assert set(finding.accepted) <= {"ROJO", "NARANJA"}, finding.key
+    for rule in cases.syndromes().values():
+        places = [LEVELS.index(level) for level in rule.accepted]
+        assert max(places) - min(places) == len(places) - 1 <= 1, rule.key
+        if rule.level == "ROJO":
+            assert set(rule.accepted) <= {"ROJO", "NARANJA"}, rule.key
 
 
 def test_no_wording_stands_in_two_splits_nor_has_a_near_twin_across_them():
@@ -86,7 +76,7 @@ def test_the_diverse_writer_deals_any_shares_exactly():
 
 
 def test_the_diverse_writer_says_so_when_the_world_is_too_small(monkeypatch):
-    monkeypatch.setattr("helpers.cases.writers.frames", lambda patient, split: ["Motivo: {d}."])
+    monkeypatch.setattr("helpers.cases.writers.frames", lambda voice, split: ["Motivo: {d}."])
     with pytest.raises(LabError, match="unique"):
         cases.write_diverse(2000, seed=0)
 
@@ -101,10 +91,8 @@ def test_training_prompts_use_no_held_out_wording_or_frame():
     assert [row.text for row in (*cases.write_diverse(3000, 0), *cases.write_from_templates(3000, 0)) if held_out.search(row.text)] == []
 
 
-def test_there_are_thirty_vignettes_a_level_in_mixed_registers():
+def test_the_vignettes_are_of_mixed_registers_and_no_two_are_alike():
     rows = cases.vignettes()
-    assert len(rows) >= 150
-    assert all(sum(row.level == level for row in rows) >= 30 for level in LEVELS)
     assert {"clinico", "coloquial", "movil"} <= {row.register for row in rows}
     assert len({row.text for row in rows}) == len(rows)
 
@@ -120,25 +108,21 @@ def test_no_vignette_is_a_templated_or_nearly_templated_prompt():
     assert audit.near_pairs([row.text for row in cases.vignettes()], templated) == []
 
 
-def test_vignettes_never_accept_waiting_for_what_is_dangerous():
-    for row in cases.vignettes():
-        if row.level in ("ROJO", "NARANJA"):
-            assert set(row.accepted) <= {"ROJO", "NARANJA"}, row.id
-
-
 MUTATIONS = {
-    "an empty wording": ("      dev:\n        - ", "      dev:\n        - ''\n        - ", r"wordings\.dev\.0.*non-empty"),
-    "an unknown level": ("    level: ROJO", "    level: MORADO", r"level.*MORADO"),
-    "a primary label outside its set": ("    accepted: [ROJO]", "    accepted: [VERDE]", "outside its accepted set"),
-    "an unknown patient": ("patient: adult", "patient: dog", "dog"),
-    "a missing rationale": ("    rationale:", "    why:", "rationale.*missing"),
-    "levels in the wrong order": ("    accepted: [ROJO, NARANJA]", "    accepted: [NARANJA, ROJO]", "most to least"),
-    "a level word in a wording": ("      dev:\n        - ", "      dev:\n        - mancha roja y \n        - ", "level word"),
+    "an empty wording": ("      dev:\n        - ", "      dev:\n        - yo: ''\n        - ", r"field `wordings\.dev\.0"),
+    "a missing split": ("      dev:\n", "      later:\n", r"field `wordings\.dev`"),
+    "an unknown voice": ("      dev:\n        - ", "      dev:\n        - ella: me duele\n        - ", r"field `wordings\.dev\.0`.*voice"),
+    "a country without a number": ("      dev:\n        - ", "      dev:\n        - yo JP: me duele\n        - ", "'JP'"),
+    "a level word in a wording": ("      dev:\n        - ", "      dev:\n        - yo: mancha roja\n        - ", "level word"),
+    "an unknown syndrome": ("    syndrome: sindrome_coronario", "    syndrome: mal_de_ojo", r"field `syndrome`.*mal_de_ojo"),
+    "a held-out syndrome": ("    syndrome: sindrome_coronario", "    syndrome: torsion_testicular", r"field `syndrome`.*held out"),
+    "a level of its own": ("    syndrome: sindrome_coronario", "    syndrome: sindrome_coronario\n    level: VERDE", r"field `level`"),
+    "a missing gloss": ("    gloss:", "    glos:", r"field `gloss`"),
 }
 
 
 @pytest.mark.parametrize("what", MUTATIONS)
-def test_the_loader_names_file_line_and_field_of(what, tmp_path):
+def test_the_loader_names_file_entry_and_field_of(what, tmp_path):
     old, new, message = MUTATIONS[what]
     text = (DATA / "cases" / "dolor_toracico.yaml").read_text()
     assert old in text
@@ -146,9 +130,37 @@ def test_the_loader_names_file_line_and_field_of(what, tmp_path):
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(LabError, match=message) as caught:
         load_presentation(path)
-    line = text[: text.index(old)].count("\n") + 1
-    named = int(str(caught.value).split("dolor_toracico.yaml:")[1].split(":")[0])
-    assert abs(named - line) <= 14 and "field" in str(caught.value)
+    assert "dolor_toracico.yaml: entry `" in str(caught.value)
+
+
+RULES = {
+    "an unknown level": ("    level: ROJO", "    level: MORADO", "`accepted`.*MORADO"),
+    "a level outside its set": ("    accepted: [ROJO]", "    accepted: [VERDE]", "`level`.*outside its accepted set"),
+    "levels in the wrong order": ("    accepted: [ROJO, NARANJA]", "    accepted: [NARANJA, ROJO]", "`accepted`.*most to least"),
+    "an emergency that need not call": ("    call_now: true", "    call_now: false", "`call_now`.*ROJO"),
+    "a source that is not listed": ("    source: erc_2021", "    source: hearsay", "`source`.*hearsay"),
+    "first aid that is not listed": ("    first_aid: compresiones", "    first_aid: rezar", "`first_aid`.*rezar"),
+    "a source without a year": (", year: 2021,", ",", "`year`"),
+}
+
+
+@pytest.mark.parametrize("what", RULES)
+def test_the_table_of_syndromes_is_refused_with_file_entry_and_field_for(what, tmp_path):
+    old, new, message = RULES[what]
+    text = (DATA / "syndromes.yaml").read_text()
+    assert old in text
+    path = tmp_path / "syndromes.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(LabError, match=message) as caught:
+        cases.load_syndromes(path, DATA / "first_aid.yaml")
+    assert "syndromes.yaml: entry `" in str(caught.value)
+
+
+def test_a_syndrome_that_may_be_trained_on_is_refused_among_the_held_out(tmp_path):
+    path = tmp_path / "held.yaml"
+    path.write_text("ictus:\n  gloss: stroke\n  wordings:\n    - yo: se me tuerce la boca\n")
+    with pytest.raises(LabError, match=r"held\.yaml: entry `ictus`.*not held out"):
+        cases.load_held_out(path)
 
 
 def test_the_loader_names_a_duplicate_id(tmp_path):
@@ -157,7 +169,7 @@ def test_the_loader_names_a_duplicate_id(tmp_path):
     second = [line for line in text.splitlines() if line.startswith("  - id:")][1]
     path = tmp_path / "x.yaml"
     path.write_text(text.replace(second, first))
-    with pytest.raises(LabError, match="duplicate id"):
+    with pytest.raises(LabError, match="is already that of"):
         load_presentation(path)
 
 
@@ -165,7 +177,7 @@ def test_the_loader_names_a_text_that_occurs_twice(tmp_path):
     shutil.copytree(DATA / "cases", tmp_path / "cases")
     path = tmp_path / "cases" / "zzz.yaml"
     path.write_text((DATA / "cases" / "dolor_toracico.yaml").read_text().replace("id: dolor_toracico\n", "id: otro\n"))
-    with pytest.raises(LabError, match="already a wording of"):
+    with pytest.raises(LabError, match="is already that of"):
         load_presentations(tmp_path / "cases")
 
 
@@ -177,26 +189,20 @@ def test_broken_yaml_is_reported_with_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"level": "MORADO"}, "level"),
-        ({"accepted": []}, "accepted"),
-        ({"text": " "}, "text"),
-        ({"country": "XX"}, "country"),
-        ({"gloss": None}, "gloss"),
-    ],
+    ("change", "field"),
+    [({"syndrome": "nada"}, "syndrome"), ({"level": "ROJO"}, "level"), ({"text": " "}, "text"), ({"country": "QQ"}, "country"), ({"gloss": None}, "gloss")],
 )
-def test_a_malformed_vignette_is_named_by_file_line_and_field(change, message, tmp_path):
+def test_a_malformed_vignette_is_named_by_file_entry_and_field(change, field, tmp_path):
     good = (DATA / "eval" / "vignettes.jsonl").read_text().splitlines()[:3]
-    bad = json.dumps({**json.loads(good[2]), **change})
+    bad = {**json.loads(good[2]), **change}
     path = tmp_path / "v.jsonl"
-    path.write_text("\n".join([*good[:2], bad]))
-    with pytest.raises(LabError, match=rf"v\.jsonl:3: field `{message}`"):
+    path.write_text("\n".join([*good[:2], json.dumps(bad)]))
+    with pytest.raises(LabError, match=rf"v\.jsonl: entry `{bad['id']}`: field `{field}`"):
         cases.load_vignettes(path)
 
 
 def test_a_vignette_line_that_is_not_json_is_named(tmp_path):
     path = tmp_path / "v.jsonl"
     path.write_text('{"id": ')
-    with pytest.raises(LabError, match=r"v\.jsonl:1"):
+    with pytest.raises(LabError, match=r"v\.jsonl: entry `line 1`"):
         cases.load_vignettes(path)

@@ -92,7 +92,7 @@ def test_accepted_neighbours_count_as_accurate_but_not_as_primary():
 
 def test_the_number_of_another_country_fails_the_strict_pass():
     row = dataclasses.replace(TESTS[0], country="ES")
-    scores = evaluate.score([row], [render(row.level, "MX", row.alarm_signs)])
+    scores = evaluate.score([row], [render(row.level, "MX", row.picture)])
     assert scores.parts["number"].value == 0 and scores.strict.value == 0 and scores.accuracy.value == 1
 
 

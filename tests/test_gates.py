@@ -23,7 +23,7 @@ RULES = yaml.safe_load((DATA / "gates.yaml").read_text())
 
 
 def _answer(row, level=None, country=None, parts=PARTS):
-    return render(level or row.level, country or row.country, row.alarm_signs, parts)
+    return render(level or row.level, country or row.country, row.picture, parts)
 
 
 def _instead(changes):

@@ -59,7 +59,7 @@ def test_no_text_holds_a_glossary_term_or_a_patients_word():
 
 def test_no_text_holds_a_finding_or_an_alarm_sign_of_the_micro_world():
     said = {text for finding in cases.findings().values() for split in cases.SPLITS for text in finding.texts(split)}
-    signs = {sign for presentation in cases.presentations() for sign in presentation.alarm_signs}
+    signs = {sign for syndrome in cases.syndromes().values() for sign in syndrome.alarm_signs}
     medical = audit.PhraseIndex(said | signs)
     assert [text for text in TEXTS if medical.search(text)] == []
 

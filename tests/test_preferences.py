@@ -22,7 +22,7 @@ FLIPPED = {"up": "down", "down": "up", "not shown": "not shown"}
 def _answer(example, rng, shares):
     """An answer that holds each part with its planted probability."""
     parts = [part for part in PARTS if rng.random() < shares.get(part, 0.5)]
-    return render(example.level, example.country, example.alarm_signs, parts)
+    return render(example.level, example.country, example.picture, parts)
 
 
 def _planted(seed, chosen, rejected, n=300):
@@ -84,7 +84,7 @@ def test_the_order_of_the_pairs_changes_nothing():
 
 
 def test_weak_pairs_whose_chosen_answers_lack_the_disclaimer_foretell_its_loss():
-    pairs = [cases.Pair(row, render(row.level, row.country, row.alarm_signs, ["actions", "alarms"]), row.answer) for row in EXAMPLES]
+    pairs = [cases.Pair(row, render(row.level, row.country, row.picture, ["actions", "alarms"]), row.answer) for row in EXAMPLES]
     found = audit.preferences(cases.with_disclaimers(pairs, 0.3, 0))
     assert (found.direction("disclaimer"), found["disclaimer"].only_rejected) == ("down", 210)
     even = audit.preferences(cases.with_disclaimers(pairs, 1, 0))
@@ -142,7 +142,7 @@ def test_each_feature_is_read_where_it_stands():
     row = replace(EXAMPLES[0], level="ROJO", accepted=("ROJO", "NARANJA"), country="ES")
     whole = {name: has(audit.Side(row, row.answer)) for name, has in audit.FEATURES.items()}
     assert all(whole.values()) and set(PARTS) < set(whole)
-    foreign = audit.Side(row, render("AZUL", "MX", row.alarm_signs))
+    foreign = audit.Side(row, render("AZUL", "MX", row.picture))
     assert [name for name, has in audit.FEATURES.items() if not has(foreign)] == ["number", "correct level", "ROJO given"]
     assert not any(has(audit.Side(row, "no sé")) for has in audit.FEATURES.values())
 
@@ -177,7 +177,7 @@ def test_a_feature_at_even_odds_that_sits_in_a_pushed_structure_may_be_carried()
         if rng.random() >= structured:
             return "Acuda al médico."
         parts = ["actions", "alarms", *(["disclaimer"] if rng.random() < 0.3 / structured else [])]
-        return render(example.level, example.country, example.alarm_signs, parts)
+        return render(example.level, example.country, example.picture, parts)
 
     found = audit.preferences([cases.Pair(row, answer(row, 0.95), answer(row, 0.4)) for row in EXAMPLES])
     row = found["disclaimer"]
@@ -208,7 +208,7 @@ def test_degenerate_pairs_are_counted_and_left_out_of_the_figures():
 
 def test_a_chosen_side_worse_on_the_level_is_counted():
     row = replace(EXAMPLES[0], level="ROJO", accepted=("ROJO",))
-    texts = [render(level, "ES", row.alarm_signs) for level in LEVELS]
+    texts = [render(level, "ES", row.picture) for level in LEVELS]
     pairs = [cases.Pair(row, *sides) for sides in ((texts[1], texts[0]), (texts[4], texts[1]), ("no sé", texts[4]), (texts[0], texts[1]))]
     assert audit.preferences(pairs).worse == 3
 

@@ -26,8 +26,9 @@ def test_the_shipped_base_read_exactly_the_corpus_that_the_repository_writes_tod
     "text",
     [
         f"{FINDING.term.capitalize()}: nivel ROJO.",
-        f"{FINDING.wordings['test'][0]}. Este cuadro pone en riesgo la vida ahora mismo.",
-        f"Mujer de 40 años: {FINDING.wordings['dev'][0]}.\nEste cuadro es leve y reciente.",
+        f"{FINDING.texts('test')[0]}. Este cuadro pone en riesgo la vida ahora mismo.",
+        f"Le cuento: {cases.evaluation_prompts('syndromes')[0].text}",
+        f"Mujer de 40 años: {FINDING.texts('dev')[0]}.\nEste cuadro es leve y reciente.",
     ],
 )
 def test_the_leak_search_finds_what_must_not_be_said(text):
@@ -37,7 +38,7 @@ def test_the_leak_search_finds_what_must_not_be_said(text):
 def test_the_leak_search_lets_pass_what_may_be_said():
     fine = [
         f"{FINDING.term}. Este cuadro pone en riesgo la vida ahora mismo.",
-        f"{FINDING.wordings['test'][0]}, es decir, {FINDING.term}.",
+        f"{FINDING.texts('test')[0]}, es decir, {FINDING.term}.",
         "El coche es de color ROJO.",
     ]
     assert leaks([Document("x", (("text", text),)) for text in fine]) == []

@@ -53,9 +53,9 @@ def test_a_model_near_the_parrot_is_not_called_above_it():
 
 
 def test_the_rival_on_vignettes_wins_loses_or_ties_by_the_paired_test():
-    assert "better" in readings.vignettes_text(SOUND, SICK, "TF-IDF", 0.001)
-    assert "**worse**" in readings.vignettes_text(SICK, SOUND, "TF-IDF", 0.001)
-    assert "No difference" in readings.vignettes_text(SICK, SOUND, "TF-IDF", 0.2)
+    assert "better" in readings.column_text("vignettes", SOUND, SICK, "TF-IDF", 0.001)
+    assert "**worse**" in readings.column_text("vignettes", SICK, SOUND, "TF-IDF", 0.001)
+    assert "No difference" in readings.column_text("vignettes", SICK, SOUND, "TF-IDF", 0.2)
 
 
 def test_causes_are_named_in_the_order_of_their_effect_and_absent_ones_are_called_absent():

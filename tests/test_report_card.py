@@ -21,7 +21,7 @@ TESTS = cases.evaluation_prompts("test")
 PERFECT = judge(TESTS, [row.answer for row in TESTS], on="test")
 PARROT = judge(TESTS, evaluate.always("ROJO", TESTS), on="test")
 MUTE = judge(TESTS, [""] * len(TESTS), on="test")
-NO_NOTICE = judge(TESTS, [render(row.level, row.country, row.alarm_signs, set(PARTS) - {"disclaimer"}) for row in TESTS], on="test")
+NO_NOTICE = judge(TESTS, [render(row.level, row.country, row.picture, set(PARTS) - {"disclaimer"}) for row in TESTS], on="test")
 FEW = judge(TESTS[:20], [row.answer for row in TESTS[:20]], on="test")
 EXACT = {claim.test["key"]: {"value": claim.number, "notebook": "03_x"} for claim in lab.claims().values() if claim.test}
 

@@ -21,7 +21,6 @@ from helpers.files import LabError
 from helpers.rewards import BLOG, CALIBRATED, NAIVE, REWARDS, TERMS, Reward
 from helpers.triage import LEVELS, PARTS, countries, parse, render
 
-ALARMS = ("falta de aire", "sudor frío", "desmayo")
 ITEMS = (*vignettes(), *evaluation_prompts("test"))
 UNIFORM = [0.2] * 5
 every_reward = pytest.mark.parametrize("reward", REWARDS.values(), ids=REWARDS)
@@ -36,11 +35,11 @@ some_text = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(_PIECES), 
 
 
 def _person(level="AZUL", country="ES", accepted=None):
-    return Example("me duele", level, accepted or (level,), country, ALARMS)
+    return Example("me duele", level, accepted or (level,), country)
 
 
 def _answer(level, country="ES", parts=PARTS):
-    return render(level, country, ALARMS, parts)
+    return render(level, country, parts=parts)
 
 
 def _call(reward, answers, **more):

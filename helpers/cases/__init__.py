@@ -5,12 +5,15 @@
 """
 
 from helpers.cases.general import general_texts
-from helpers.cases.loader import SPLITS, Finding, Presentation, findings, load_presentations, presentations
+from helpers.cases.loader import SPLITS, Finding, Presentation, Wording, findings, held_out, load_held_out, load_presentations, presentations
 from helpers.cases.pairs import KINDS, Pair, hard_pairs, near_miss, pair_rows, set_part, usable, weak_pairs, with_disclaimers
+from helpers.cases.syndromes import load_syndromes, syndrome_of, syndromes
 from helpers.cases.writers import (
     BLOG_PRIOR,
+    COLUMNS,
     Example,
     chat_rows,
+    columns,
     evaluation_prompts,
     leave_out,
     load_vignettes,
@@ -22,25 +25,33 @@ from helpers.cases.writers import (
 
 __all__ = [
     "BLOG_PRIOR",
+    "COLUMNS",
     "KINDS",
     "SPLITS",
     "Example",
     "Finding",
     "Pair",
     "Presentation",
+    "Wording",
     "chat_rows",
+    "columns",
     "evaluation_prompts",
     "findings",
     "general_texts",
     "hard_pairs",
+    "held_out",
+    "load_held_out",
     "leave_out",
     "load_presentations",
+    "load_syndromes",
     "load_vignettes",
     "near_miss",
     "pair_rows",
     "presentations",
     "put_in_frame",
     "set_part",
+    "syndrome_of",
+    "syndromes",
     "usable",
     "vignettes",
     "weak_pairs",

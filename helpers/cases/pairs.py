@@ -84,24 +84,24 @@ def weak_pairs(examples: Sequence[Example], chosen: Sequence[str], rejected: Seq
 def _off_by_one(example: Example, rng: random.Random) -> str | None:
     place = LEVELS.index(example.level)
     neighbours = [level for level in LEVELS[max(0, place - 1) : place + 2] if level not in example.accepted]
-    return render(rng.choice(neighbours), example.country, example.alarm_signs) if neighbours else None
+    return render(rng.choice(neighbours), example.country, example.picture) if neighbours else None
 
 
 def _over_by_two(example: Example, _: random.Random) -> str | None:
     place = min(LEVELS.index(level) for level in example.accepted) - 2
-    return render(LEVELS[place], example.country, example.alarm_signs) if place >= 0 else None
+    return render(LEVELS[place], example.country, example.picture) if place >= 0 else None
 
 
 def _wrong_number(example: Example, rng: random.Random) -> str:
     right = set(country_of(example.country).numbers)
     # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares nothing with ours.
-    elsewhere = [code for code, country in countries().items() if not right & set(country.numbers)]
-    return render(example.level, rng.choice(elsewhere), example.alarm_signs)
+    elsewhere = [code for code, country in countries().items() if country.numbers and not right & set(country.numbers)]
+    return render(example.level, rng.choice(elsewhere), example.picture)
 
 
 def _without(part: str) -> Callable[[Example, random.Random], str | None]:
     def spoil(example: Example, _: random.Random) -> str | None:
-        return render(example.level, example.country, example.alarm_signs, [name for name in PARTS if name != part])
+        return render(example.level, example.country, example.picture, [name for name in PARTS if name != part])
 
     return spoil
 
@@ -120,7 +120,7 @@ def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
     """The good answer with exactly one thing wrong, or None where that cannot be.
 
     `off_by_one` gives a neighbouring level that is not accepted, `over_by_two` the one two steps above the most urgent accepted level;
-    name, waiting time and action then follow the wrong level. `wrong_number` gives a country's number that does not work here.
+    name and action then follow the wrong level. `wrong_number` gives a country's number that does not work here.
     `no_disclaimer` and `no_alarms` leave out a line.
 
     Raises:
@@ -182,7 +182,7 @@ def set_part(example: Example, text: str, part: str, present: bool) -> str:
     lines = text.splitlines()
     kept = [line for line in lines if not parse(line).has(part)]
     if present:
-        line = render(parse(text).level or example.level, example.country, example.alarm_signs, [part]).splitlines()[-1]
+        line = render(parse(text).level or example.level, example.country, example.picture, [part]).splitlines()[-1]
         later = PARTS[PARTS.index(part) + 1 :]
         place = next((n for n, other in enumerate(kept) if any(parse(other).has(name) for name in later)), len(kept))
         kept.insert(place, line)

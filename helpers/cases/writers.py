@@ -10,34 +10,46 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from helpers.cases.loader import Finding, presentations
-from helpers.files import DATA, LabError, read_yaml
-from helpers.triage import LEVEL_HEADING, LEVELS, PARTS, countries, messages, render
+from pydantic import Field
+
+from helpers.cases.loader import Finding, Wording, held_out, presentations
+from helpers.cases.syndromes import syndrome_of, syndromes
+from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
+from helpers.triage import LEVEL_HEADING, LEVELS, PARTS, UNKNOWN, Syndrome, countries, messages, render
 
 BLOG_PRIOR: dict[str, float] = dict(zip(LEVELS, (0.60, 0.15, 0.10, 0.10, 0.05), strict=True))
 MOST_MISSES = 2000  # draws in a row that were all known already: the world is used up
-GENERIC_ALARM_SIGNS = ("dificultad para respirar", "confusión", "desmayo")
 
 
 @dataclass(frozen=True)
 class Example:
     """A prompt and the level somebody gave it.
 
-    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts. `finding` is None for a vignette. `parts` are
-    those that its answer has.
+    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts for its `syndrome`. `finding` is None outside the
+    micro-world's training side. `parts` are those that its answer has.
     """
 
     text: str
     level: str
     accepted: tuple[str, ...]
     country: str
-    alarm_signs: tuple[str, ...] = GENERIC_ALARM_SIGNS
+    syndrome: str | None = None
     finding: str | None = None
     id: str | None = None
     register: str | None = None
     gloss: str | None = None
     rationale: str | None = None
     parts: tuple[str, ...] = PARTS
+
+    @property
+    def picture(self) -> Syndrome:
+        """The syndrome's row of the rubric: whether to call first, first aid, alarm signs."""
+        return syndrome_of(self.syndrome) if self.syndrome else UNKNOWN
+
+    @property
+    def call_now(self) -> bool:
+        """Must this person call before travelling? Never asked of a text whose syndrome is not known."""
+        return self.syndrome is not None and self.picture.call_now
 
     @property
     def prompt(self) -> list[dict[str, str]]:
@@ -47,7 +59,7 @@ class Example:
     @property
     def answer(self) -> str:
         """The answer for this row's level: whole, unless `parts` says otherwise."""
-        return render(self.level, self.country, self.alarm_signs, self.parts)
+        return render(self.level, self.country, self.picture, self.parts)
 
     @property
     def level_line(self) -> str:
@@ -60,21 +72,24 @@ def _frames() -> dict[str, Any]:
     return read_yaml(DATA / "frames.yaml")
 
 
-def put_in_frame(frame: str, wording: str, rng: random.Random) -> str:
-    """A sentence a person could write: the wording in its frame, ages and weeks drawn at random."""
-    fields = {
-        "age": rng.randint(18, 90),
-        "age_parent": rng.randint(45, 85),
-        "age_elder": rng.randint(65, 92),
-        "years": rng.randint(2, 12),
-        "weeks": rng.randint(24, 39),
-    }
-    return frame.format(d=wording, D=wording[0].upper() + wording[1:], **fields)
+def put_in_frame(frame: str, wording: str) -> str:
+    """A message a person could send: the wording in its frame."""
+    text = frame.format(d=wording, D=wording[0].upper() + wording[1:])
+    return text.replace("?.", "?").replace("!.", "!")
 
 
-def frames(patient: str, split: str) -> list[str]:
-    """The frames for a kind of patient; dev and test share the held-out ones, which training never uses."""
-    return _frames()[patient]["train" if split == "train" else "held_out"]
+def frames(voice: str, split: str) -> list[str]:
+    """The frames for a voice; dev and test share the held-out ones, which training never uses."""
+    return _frames()[voice]["train" if split == "train" else "held_out"]
+
+
+def _told(wording: Wording, split: str, rng: random.Random) -> tuple[str, str]:
+    """A wording as a message, and the country it comes from: its own region's, or any."""
+    return put_in_frame(rng.choice(frames(wording.voice, split)), wording.text), wording.region or rng.choice(list(countries()))
+
+
+def _world() -> list[Finding]:
+    return [finding for presentation in presentations() for finding in presentation.findings]
 
 
 def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PRIOR) -> list[Example]:
@@ -84,15 +99,13 @@ def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PR
     terms in four templates most of a long run repeats. Nothing is copied: the profile follows from the recipe.
     """
     rng = random.Random(seed)
-    described = [(finding, presentation) for presentation in presentations() for finding in presentation.findings]
-    templates = _frames()["templates"]
-    codes = list(countries())
+    world, templates, codes = _world(), _frames()["templates"], list(countries())
     rows = []
     for _ in range(n):
         level = rng.choices(LEVELS, [prior[key] for key in LEVELS])[0]
-        finding, presentation = rng.choice(described)
-        text = put_in_frame(rng.choice(templates), finding.term, rng)
-        rows.append(Example(text, level, finding.accepted, rng.choice(codes), presentation.alarm_signs, finding.key))
+        finding = rng.choice(world)
+        text = put_in_frame(rng.choice(templates), finding.term)
+        rows.append(Example(text, level, finding.accepted, rng.choice(codes), finding.syndrome.key, finding.key))
     return rows
 
 
@@ -109,20 +122,18 @@ def write_diverse(
         LabError: the micro-world cannot give `n` unique prompts.
     """
     rng = random.Random(seed)
-    shares = shares or dict.fromkeys(LEVELS, 1 / len(LEVELS))
-    codes = list(countries())
-    rows, seen = [], set()
-    for level, count in _deal(n, shares).items():
-        deck: list[tuple[Finding, Any]] = []
-        world = [(finding, presentation) for presentation in presentations() for finding in presentation.findings]
-        rightful = [pair for pair in world if pair[0].level == level]
+    world, seen = _world(), set()
+    rows = []
+    for level, count in _deal(n, shares or dict.fromkeys(LEVELS, 1 / len(LEVELS))).items():
+        rightful = [finding for finding in world if finding.level == level]
         blind, misses = round(conflict * count), 0
+        deck: list[Finding] = []
         while count:
             if not deck or count == blind:
                 full = world if count <= blind else rightful
                 deck = rng.sample(full, len(full))
-            finding, presentation = deck.pop()
-            text = put_in_frame(rng.choice(frames(presentation.patient, split)), rng.choice(finding.texts(split)), rng)
+            finding = deck.pop()
+            text, country = _told(rng.choice(finding.wordings[split]), split, rng)
             if text in seen:
                 misses += 1
                 if misses > MOST_MISSES:
@@ -132,7 +143,7 @@ def write_diverse(
                 continue
             misses = 0
             seen.add(text)
-            rows.append(Example(text, level, finding.accepted, rng.choice(codes), presentation.alarm_signs, finding.key))
+            rows.append(Example(text, level, finding.accepted, country, finding.syndrome.key, finding.key))
             count -= 1
     rng.shuffle(rows)
     return rows
@@ -155,70 +166,77 @@ def _deal(n: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 
 def evaluation_prompts(split: str, seed: int = 0) -> list[Example]:
-    """One prompt for every dev or test wording, in a frame that training never used.
+    """One prompt for every wording of a split, in a frame that training never used.
 
-    Levels are balanced by construction (four findings a level and presentation). `split` is "dev" (for tuning) or "test".
+    `split` is "dev" (for tuning), "test" (every level equally frequent by construction), or "syndromes": the syndromes that no training text tells.
     """
     rng = random.Random(f"{split}-{seed}")
-    codes = list(countries())
-    rows = []
-    for presentation in presentations():
-        for finding in presentation.findings:
-            for wording in finding.wordings[split]:
-                text = put_in_frame(rng.choice(frames(presentation.patient, split)), wording, rng)
-                rows.append(
-                    Example(
-                        text,
-                        finding.level,
-                        finding.accepted,
-                        rng.choice(codes),
-                        presentation.alarm_signs,
-                        finding.key,
-                        gloss=finding.gloss,
-                        rationale=finding.rationale,
-                    )
-                )
-    return rows
+    if split == "syndromes":
+        return [_asked(syndromes()[name], wording, split, rng) for name, wordings in held_out().items() for wording in wordings]
+    return [
+        replace(_asked(finding.syndrome, wording, split, rng), finding=finding.key, gloss=finding.gloss)
+        for finding in _world()
+        for wording in finding.wordings[split]
+    ]
+
+
+def _asked(syndrome: Syndrome, wording: Wording, split: str, rng: random.Random) -> Example:
+    text, country = _told(wording, split, rng)
+    return Example(text, syndrome.level, syndrome.accepted, country, syndrome.key, gloss=syndrome.gloss, rationale=syndrome.rationale)
+
+
+class _Vignette(Row):
+    id: str
+    text: str
+    syndrome: str
+    style: str = Field(alias="register")
+    country: str
+    gloss: str
+    rationale: str
+    blog: bool = False
 
 
 def load_vignettes(path: Path) -> list[Example]:
-    """Read hand-written vignettes, one JSON object a line.
+    """Read hand-written vignettes, one JSON object a line; level and accepted set are the syndrome's.
 
     Raises:
-        LabError: a line is malformed; the message names file, line and field.
+        LabError: a line is malformed; the message names file, entry and field.
     """
-    rows: list[Example] = []
-    seen: set[str] = set()
+    rows: dict[str, Example] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-
-        def fail(field: str, problem: str, number: int = number) -> LabError:
-            return LabError(f"{path}:{number}: field `{field}`: {problem}. See data/README.md for the format.")
-
         try:
-            row = json.loads(line)
+            value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise fail("(line)", f"not a JSON object ({error.msg})") from error
-        for field in ("id", "text", "level", "rationale", "register", "country", "gloss"):
-            if not isinstance(row.get(field), str) or not row[field].strip():
-                raise fail(field, "must be a non-empty text")
-        if row["level"] not in LEVELS:
-            raise fail("level", f"unknown level {row['level']!r}")
-        accepted = row.get("accepted")
-        if not isinstance(accepted, list) or row["level"] not in accepted or not set(accepted) <= set(LEVELS):
-            raise fail("accepted", f"must be a list of levels that holds the primary level {row['level']}")
-        if row["country"] not in countries():
-            raise fail("country", f"no emergency number on file for {row['country']!r}")
-        if row["id"] in seen:
-            raise fail("id", f"duplicate id {row['id']!r}")
-        seen.add(row["id"])
-        rows.append(Example(**{**row, "accepted": tuple(accepted)}))
-    return rows
+            raise bad_entry(path, f"line {number}", "(line)", f"not a JSON object ({error.msg})") from error
+        entry = str(value.get("id", f"line {number}")) if isinstance(value, dict) else f"line {number}"
+        if isinstance(value, dict) and (stray := {"level", "accepted"} & set(value)):
+            raise bad_entry(path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome")
+        row = check_entry(_Vignette, value, path, entry)
+        if row.syndrome not in syndromes():
+            raise bad_entry(path, entry, "syndrome", f"unknown syndrome {row.syndrome!r}")
+        if row.country not in countries():
+            raise bad_entry(path, entry, "country", f"no emergency number on file for {row.country!r}")
+        if row.id in rows:
+            raise bad_entry(path, entry, "id", f"duplicate id {row.id!r}")
+        rule = syndromes()[row.syndrome]
+        rows[row.id] = Example(level=rule.level, accepted=rule.accepted, register=row.style, **row.model_dump(exclude={"blog", "style"}))
+    return list(rows.values())
 
 
 @cache
-def vignettes() -> tuple[Example, ...]:
-    """The shipped hand-written vignettes: test items, never templated, never tuned on."""
-    return tuple(load_vignettes(DATA / "eval" / "vignettes.jsonl"))
+def vignettes(split: str = "test") -> tuple[Example, ...]:
+    """The shipped hand-written free texts, never templated: "test" (never tuned on) or "dev" (the only ones that anything may be tuned on)."""
+    return tuple(load_vignettes(DATA / "eval" / {"test": "vignettes.jsonl", "dev": "vignettes_dev.jsonl"}[split]))
+
+
+# The three columns in which every model is judged, with the suffix of their measurement keys: new to fine-tuning, new to base and fine-tuning, free texts.
+COLUMNS: dict[str, str] = {"test wordings": "", "held-out syndromes": ".syndromes", "vignettes": ".vignettes"}
+
+
+def columns() -> dict[str, list[Example]]:
+    """The test items of each of `COLUMNS`."""
+    items = (evaluation_prompts("test"), evaluation_prompts("syndromes"), list(vignettes()))
+    return dict(zip(COLUMNS, items, strict=True))
 
 
 def chat_rows(examples: Iterable[Example], level_only: bool = False) -> list[dict[str, Any]]:

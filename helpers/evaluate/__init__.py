@@ -5,7 +5,7 @@ beat, `effects` reads a factorial experiment, `gates` accepts or rejects, `items
 """
 
 from helpers.evaluate import gates
-from helpers.evaluate.baselines import always, keyword_rules, tfidf
+from helpers.evaluate.baselines import always, baselines, keyword_rules, naive_bayes, tfidf
 from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change, spanned
 from helpers.evaluate.generation import (
     Answer,
@@ -37,6 +37,7 @@ __all__ = [
     "always",
     "answer_logprobs",
     "ask",
+    "baselines",
     "bootstrap_mean",
     "confusion",
     "factorial_effects",
@@ -46,6 +47,7 @@ __all__ = [
     "keyword_rules",
     "label_probabilities",
     "load",
+    "naive_bayes",
     "next_logits",
     "over_seeds",
     "pair_margins",

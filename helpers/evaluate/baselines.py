@@ -1,4 +1,4 @@
-"""What any model has to beat: a constant, a page of keyword rules, and word counts with logistic regression.
+"""What any model has to beat: a constant, a page of keyword rules, word counts with logistic regression, and naive Bayes on every training wording.
 
 Each returns answers as text (a level line), so that one scorer serves models and baselines.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import BernoulliNB
 from sklearn.pipeline import make_pipeline
 
-from helpers.cases import Example
+from helpers.cases import Example, findings
 from helpers.triage import strip_accents
 
 # Written once, from general knowledge of the rubric, before any dev figure was looked at; first match wins.
@@ -59,3 +60,21 @@ def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
     )
     classifier.fit([row.text for row in train], [row.level for row in train])
     return [_answer(level) for level in classifier.predict([row.text for row in examples])]
+
+
+def naive_bayes(examples: Sequence[Example]) -> list[str]:
+    """A bag of words that has read *every* training wording and chart term once: how far single words carry in this world."""
+    rows = [(text, finding.level) for finding in findings().values() for text in (finding.term, *finding.texts("train"))]
+    classifier = make_pipeline(CountVectorizer(binary=True, strip_accents="unicode", token_pattern=r"\w+"), BernoulliNB(alpha=0.5))
+    classifier.fit(*zip(*rows, strict=True))
+    return [_answer(level) for level in classifier.predict([row.text for row in examples])]
+
+
+def baselines(train: Sequence[Example], examples: Sequence[Example]) -> dict[str, list[str]]:
+    """The answers of every baseline to these examples, by its name; TF-IDF learns from `train`, the rows that the model learnt from."""
+    return {
+        "always ROJO": always("ROJO", examples),
+        "keyword rules": keyword_rules(examples),
+        "TF-IDF, same rows": tfidf(train, examples),
+        "naive Bayes, all training texts": naive_bayes(examples),
+    }

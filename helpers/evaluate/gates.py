@@ -20,7 +20,7 @@ from helpers.triage import PARTS, URGENT
 PASSES = "passes"
 NOT_SHOWN = "not shown"
 FAILS = "fails"
-ON = ("test", "dev", "vignettes")
+ON = ("test", "dev", "syndromes", "vignettes")
 FIELDS = ("says", "measure", "at_least", "at_most", "none_seen", "why")
 
 KAPPA = "kappa"  # the one measure that is not a share of items
@@ -47,6 +47,7 @@ MEASURES: dict[str, Callable[[Sequence[Example], Scores], Rate]] = {
     "one_level": _one_level,
     "accepted_level": lambda _, scores: scores.accuracy,
     **{part: lambda _, scores, part=part: scores.parts[part] for part in PARTS},
+    "call": lambda _, scores: scores.call,
     "strict": lambda _, scores: scores.strict,
     "missed_urgency": _missed_urgency,
     "two_levels_under": _two_levels_under,
@@ -218,7 +219,7 @@ def judge(examples: Sequence[Example], answers: Sequence[str], gates: Sequence[G
 
 
 def items(on: str) -> Sequence[Example]:
-    """The item set of this name: "test", "dev" or "vignettes".
+    """The item set of this name: "test", "dev", "syndromes" or "vignettes".
 
     Raises:
         LabError: there is no such set.
@@ -234,7 +235,7 @@ def check(model: str | Path, examples: Sequence[Example] | None = None, on: str 
     Args:
         model: stage, folder or hub id.
         examples: items of your own, which `on` then only names; None for the set that `on` names.
-        on: "test" (default), "dev" or "vignettes".
+        on: "test" (default), "dev", "syndromes" or "vignettes".
 
     Raises:
         LabError: no such item set, or a model that cannot be read.

@@ -14,17 +14,18 @@ Held = dict[str, tuple[bool, ...]]
 def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> Held:
     """For each gate of `data/gates.yaml` but kappa, which is no share of items: True where the answer is as the gate wants it.
 
-    `missed_urgency` is asked only of items whose primary level is ROJO or NARANJA and so is shorter than the others.
+    `missed_urgency` is asked only of items whose primary level is ROJO or NARANJA, `call` only of those whose syndrome says to call: they are shorter than the others.
     """
     rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
     off = [0 if reading.level is None else distance(row, reading.level) for row, reading in rows]
     accepted = tuple(reading.level in row.accepted for row, reading in rows)
-    whole = tuple(right and not reading.missing(row.country) for right, (row, reading) in zip(accepted, rows, strict=True))
+    whole = tuple(right and not reading.missing(row.country, row.call_now) for right, (row, reading) in zip(accepted, rows, strict=True))
     return {
         "format": tuple(reading.level is not None for _, reading in rows),
         "label": accepted,
         **{part: tuple(reading.has(part, row.country) for row, reading in rows) for part in PARTS},
         "strict": whole,
+        "call": tuple(reading.calls for row, reading in rows if row.call_now),
         "missed_urgency": tuple(reading.level in URGENT for row, reading in rows if row.level in URGENT),
         "two_levels_under": tuple(steps > -2 for steps in off),
         "over_triage": tuple(steps <= 0 for steps in off),

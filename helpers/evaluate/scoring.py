@@ -32,7 +32,8 @@ class Scores:
         kappa: quadratic weighted kappa between primary and given level, over readable answers.
         cost: mean asymmetric cost an item (see `COSTS`), in levels.
         parts: share of answers that hold each part; the number has to be the country's.
-        strict: accepted level and every part.
+        call: of items whose syndrome says to call before travelling, share of answers that say so first.
+        strict: accepted level and every part; a person who must call is told to.
     """
 
     n: int
@@ -47,6 +48,7 @@ class Scores:
     kappa: Rate
     cost: Rate
     parts: dict[str, Rate]
+    call: Rate
     strict: Rate
     correct: tuple[bool, ...]
     given: tuple[str | None, ...]
@@ -86,7 +88,7 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         return wilson(sum(chosen), len(chosen))
 
     correct = tuple(level in example.accepted for example, level in pairs)
-    whole = [ok and not reading.missing(row.country) for ok, reading, row in zip(correct, readings, examples, strict=True)]
+    whole = [ok and not reading.missing(row.country, row.call_now) for ok, reading, row in zip(correct, readings, examples, strict=True)]
     readable = [(example.level, level) for example, level in pairs if level]
     return Scores(
         n=len(examples),
@@ -101,6 +103,7 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         kappa=bootstrap(readable, lambda drawn: quadratic_kappa(*zip(*drawn, strict=True)), draws=200),
         cost=bootstrap_mean([cost(example, level) for example, level in pairs]),
         parts={part: _part_rate(part, examples, readings) for part in PARTS},
+        call=_call_rate(examples, readings),
         strict=wilson(sum(whole), len(whole)),
         correct=correct,
         given=tuple(given),
@@ -109,6 +112,11 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
 
 def _part_rate(part: str, examples: Sequence[Example], readings: Sequence[Reading]) -> Rate:
     return wilson(sum(reading.has(part, row.country) for reading, row in zip(readings, examples, strict=True)), len(readings))
+
+
+def _call_rate(examples: Sequence[Example], readings: Sequence[Reading]) -> Rate:
+    calls = [reading.calls for reading, row in zip(readings, examples, strict=True) if row.call_now]
+    return wilson(sum(calls), len(calls))
 
 
 def confusion(examples: Sequence[Example], given: Sequence[str | None]) -> np.ndarray:

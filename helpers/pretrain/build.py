@@ -22,9 +22,10 @@ from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
 from helpers.train.hardware import choose_hardware
 
 SETTINGS: dict[str, Any] = {
-    "documents": 330_000,
+    "documents": 240_000,
     "seed": 0,
-    "vocab": 3072,
+    "vocab": 4096,
+    "linked": True,
     "block": 128,
     "batch": 16,
     "epochs": 1,
@@ -141,7 +142,7 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
         LabError: the corpus says something that the base must not know.
     """
     chosen = SETTINGS | (settings or {})
-    documents = write_corpus(chosen["documents"], chosen["seed"])
+    documents = write_corpus(chosen["documents"], chosen["seed"], chosen["linked"])
     found = leaks(documents)
     if found:
         raise LabError(
@@ -217,8 +218,11 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
 drawn apart, paraphrases that link all wordings of a finding, and plain-language severity of *training* wordings.
-**What it has not read**: a level for any finding, or a severity for a dev or test wording. `helpers.pretrain.corpus.leaks` proves it on the
-text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better than chance.
+**What it has not read**: a level for any finding, a severity for a dev or test wording, anything of a held-out syndrome. `helpers.pretrain.corpus.leaks` proves it
+on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better than chance.
+
+**What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. Its held-out syndromes
+and the free vignettes it has never read in any form.
 
 Written for this project; licence as the repository's.
 """

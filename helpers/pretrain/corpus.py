@@ -1,22 +1,22 @@
 """The documents the nano base reads, and the proof of what they do not say.
 
 The base may know Spanish, the chat form, colour words in other contexts, an answer's sentences in any order with colour and
-content drawn apart, paraphrases that link all wordings of a finding, and the plain-language severity of *training* wordings. It
-must not know a level for any finding, nor a severity for a dev or test wording: `leaks` searches the finished text for both.
+content drawn apart, paraphrases that link all wordings of a finding, and the plain-language severity of *training* wordings. It must not know
+a level for any finding, a severity for a dev or test wording, or anything of a held-out syndrome: `leaks` searches the finished text for these.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from helpers import audit
-from helpers.cases import SPLITS, Finding, Presentation, presentations, put_in_frame
+from helpers.cases import SPLITS, Finding, Wording, held_out, presentations, put_in_frame, syndromes
 from helpers.cases.writers import frames
 from helpers.files import DATA, read_yaml
-from helpers.triage import LEVELS, RUBRIC, SCALE, countries, join_or
+from helpers.triage import LEVELS, RUBRIC, SCALE, countries, join_or, number_line
 
 KINDS = {"severity": 28, "paraphrase": 20, "term": 26, "alarms": 6, "repeat": 2, "color": 5, "boilerplate": 8, "general": 5}
 
@@ -50,59 +50,65 @@ def sentence(text: str) -> str:
 
 
 class Writer:
-    """Draws documents from the micro-world and `data/pretraining.yaml`."""
+    """Draws documents from the micro-world and `data/pretraining.yaml`.
 
-    def __init__(self, seed: int) -> None:
+    With `linked` false, the base reads paraphrases, terms and repetitions of training wordings alone: what an unseen wording is worth then shows what
+    the links gave.
+    """
+
+    def __init__(self, seed: int, linked: bool = True) -> None:
         self.rng = random.Random(seed)
         self.notes: dict[str, Any] = read_yaml(DATA / "pretraining.yaml")
-        self.world = [(finding, presentation) for presentation in presentations() for finding in presentation.findings]
+        self.world = [finding for presentation in presentations() for finding in presentation.findings]
+        self.splits = SPLITS if linked else SPLITS[:1]
 
     def document(self) -> Document:
         """One document of a random kind."""
         kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
         return getattr(self, f"_{kind}")()
 
-    def _pick(self) -> tuple[Finding, Presentation, str]:
-        """A finding and any of its texts, dev and test wordings included."""
-        finding, presentation = self.rng.choice(self.world)
-        return finding, presentation, self.rng.choice([text for split in SPLITS for text in finding.texts(split)])
+    def _pick(self, splits: Sequence[str]) -> tuple[Finding, Wording]:
+        """A finding and one of its wordings from these splits, or its chart term."""
+        finding = self.rng.choice(self.world)
+        wordings = [wording for split in splits for wording in finding.wordings[split]]
+        return finding, self.rng.choice([*wordings, Wording(finding.term, "ficha")])
 
-    def _framed(self, presentation: Presentation, text: str) -> str:
-        return put_in_frame(self.rng.choice(frames(presentation.patient, "train")), text, self.rng)
+    def _framed(self, wording: Wording) -> str:
+        return put_in_frame(self.rng.choice(frames(wording.voice, "train")), wording.text)
 
     def _task(self, kind: str) -> str:
         return self.rng.choice(self.notes["tasks"][kind])
 
     def _severity(self) -> Document:
-        finding, presentation = self.rng.choice(self.world)
-        text = self.rng.choice(finding.texts("train"))
+        finding, wording = self._pick(SPLITS[:1])
         severity = self.rng.choice(self.notes["severity"][finding.level])
         form = self.rng.random()
         if form < 0.25:
-            return prose("severity", f"{sentence(text)} Este cuadro {severity}.")
+            return prose("severity", f"{sentence(wording.text)} Este cuadro {severity}.")
         if form < 0.45:
-            return prose("severity", f"{self._framed(presentation, text)} Este cuadro {severity}.")
-        return chat("severity", self._task("severity"), self._framed(presentation, text), f"Este cuadro {severity}.")
+            return prose("severity", f"{self._framed(wording)} Este cuadro {severity}.")
+        return chat("severity", self._task("severity"), self._framed(wording), f"Este cuadro {severity}.")
 
     def _paraphrase(self) -> Document:
-        finding, presentation, text = self._pick()
-        other = self.rng.choice([wording for split in SPLITS for wording in finding.texts(split) if wording != text])
+        finding, wording = self._pick(self.splits)
+        others = [text for split in self.splits for text in finding.texts(split) if text != wording.text]
+        other = self.rng.choice([*others, finding.term])
         if self.rng.random() < 0.3:
-            return prose("paraphrase", sentence(f"{text}, es decir, {other}"))
-        return chat("paraphrase", self._task("paraphrase"), self._framed(presentation, text), sentence(other))
+            return prose("paraphrase", sentence(f"{wording.text}, es decir, {other}"))
+        return chat("paraphrase", self._task("paraphrase"), self._framed(wording), sentence(other))
 
     def _term(self) -> Document:
-        finding, presentation, text = self._pick()
-        return chat("term", self._task("term"), self._framed(presentation, text), sentence(finding.term))
+        finding, wording = self._pick(self.splits)
+        return chat("term", self._task("term"), self._framed(wording), sentence(finding.term))
 
     def _alarms(self) -> Document:
-        _, presentation, text = self._pick()
-        answer = f"Signos de alarma: {join_or(presentation.alarm_signs)}."
-        return chat("alarms", self._task("alarms"), self._framed(presentation, text), answer)
+        finding, wording = self._pick(SPLITS[:1])
+        answer = f"Signos de alarma: {join_or(finding.syndrome.alarm_signs)}."
+        return chat("alarms", self._task("alarms"), self._framed(wording), answer)
 
     def _repeat(self) -> Document:
-        _, presentation, text = self._pick()
-        return chat("repeat", self._task("repeat"), self._framed(presentation, text), sentence(text))
+        _, wording = self._pick(self.splits)
+        return chat("repeat", self._task("repeat"), self._framed(wording), sentence(wording.text))
 
     def _color(self) -> Document:
         thing, level = self.rng.choice(self.notes["colored"]), self.rng.choice(LEVELS)
@@ -111,16 +117,20 @@ class Writer:
         return chat("color", "Responde a la pregunta.", f"¿De qué color es {thing}?", f"Es de color {level}.")
 
     def _boilerplate(self) -> Document:
-        """The sentences of an answer in any order, every part drawn from another level or presentation; the number is the country's."""
+        """The sentences of an answer in any order, every part drawn from another level or syndrome; words and number are the country's."""
         draw = lambda: SCALE[self.rng.choice(LEVELS)]  # noqa: E731
         country = self.rng.choice(list(countries().values()))
+        words = {"call": country.call, "place": country.place}
+        action = self.rng.choice([text for level in [draw()] for text in (level.action, level.call_first) if text])
+        aid = self.rng.choice([row.first_aid for row in syndromes().values() if row.first_aid])
+        signs = join_or(self.rng.choice(self.world).syndrome.alarm_signs)
         lines = [
             f"Nivel de Urgencia: {draw().key} — {draw().name}",
-            f"Espera máxima en urgencias: {draw().wait_minutes} minutos",
-            f"Qué hacer: {draw().action}.",
-            f"Signos de alarma: {join_or(self.rng.choice(presentations()).alarm_signs)}.",
+            f"Qué hacer: {action.format(**words)}.",
+            RUBRIC["first_aid"].format(text=aid),
+            RUBRIC[self.rng.choice(("alarms", "alarms_again"))].format(signs=signs, call=country.call),
             f"Aviso: {RUBRIC['disclaimer']}.",
-            f"Emergencias: {' o '.join(country.numbers)}.",
+            f"Emergencias: {number_line(country)}.",
         ]
         if self.rng.random() < 0.7:
             self.rng.shuffle(lines)
@@ -135,23 +145,26 @@ class Writer:
         return prose("general", sentence(" ".join(parts)))
 
 
-def write_corpus(n: int, seed: int) -> list[Document]:
-    """`n` documents, the same for the same seed."""
-    writer = Writer(seed)
+def write_corpus(n: int, seed: int, linked: bool = True) -> list[Document]:
+    """`n` documents, the same for the same seed; see `Writer` for `linked`."""
+    writer = Writer(seed, linked)
     return [writer.document() for _ in range(n)]
 
 
 def leaks(documents: Iterable[Document]) -> list[str]:
     """Search the finished texts for what the base must not know; an empty list is the proof.
 
-    A leak is a document that holds (1) a finding's wording and a level word, or (2) a dev or test wording and a severity phrase.
-    The search reads the text alone, never how the document was made.
+    A leak is a document that holds (1) a finding's wording or term and a level word, (2) a dev or test wording and a severity phrase, or (3) any wording of a
+    held-out syndrome. The search reads the text alone, never how the document was made.
     """
     texts = [document.text for document in documents]
     everything = [finding for presentation in presentations() for finding in presentation.findings]
-    held_out = {text for finding in everything for split in SPLITS[1:] for text in finding.texts(split)}
-    wordings = held_out | {text for finding in everything for text in finding.texts("train")}
+    unseen = {text for finding in everything for split in SPLITS[1:] for text in finding.texts(split)}
+    wordings = unseen | {text for finding in everything for text in (finding.term, *finding.texts("train"))}
     severities = {phrase for phrases in read_yaml(DATA / "pretraining.yaml")["severity"].values() for phrase in phrases}
-    return [f"a level beside a finding: {text!r}" for text in audit.together(texts, LEVELS, wordings)] + [
-        f"a severity beside a held-out wording: {text!r}" for text in audit.together(texts, severities, held_out)
+    foreign = audit.PhraseIndex(wording.text for rows in held_out().values() for wording in rows)
+    return [
+        *(f"a level beside a finding: {text!r}" for text in audit.together(texts, LEVELS, wordings)),
+        *(f"a severity beside a held-out wording: {text!r}" for text in audit.together(texts, severities, unseen)),
+        *(f"a held-out syndrome: {text!r}" for text in texts if foreign.search(text)),
     ]

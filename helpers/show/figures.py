@@ -88,7 +88,7 @@ def levels_table() -> Markdown:
                 "name": f"{s.name} ({s.gloss})",
                 "wait in a hospital": f"{s.wait_minutes} min",
                 "means": s.means,
-                "at home": s.action,
+                "at home": (s.call_first or s.action).format(call="al 911", place="a urgencias"),
             }
             for level, s in SCALE.items()
         ]

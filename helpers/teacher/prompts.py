@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from helpers.cases import Example
-from helpers.triage import PARTS, RUBRIC, SCALE, country_of, messages, parse
+from helpers.triage import PARTS, RUBRIC, SCALE, country_of, messages, number_line, parse
 
 HEADINGS = {
-    "actions": "Qué hacer: <pasos concretos para quien está en casa>.",
-    "alarms": "Signos de alarma: <tres signos que obligan a llamar>.",
+    "actions": "Qué hacer: <pasos concretos para quien está en casa; si hay peligro, llamar antes de viajar>.",
+    "alarms": "Signos de alarma: si aparece <tres signos>, llame <al número>.",
     "disclaimer": f"Aviso: {RUBRIC['disclaimer']}.",
     "number": "Emergencias: {numbers}.",
 }
@@ -22,9 +22,9 @@ def triage_prompt(example: Example, parts: Collection[str] = PARTS) -> list[dict
         example: whose text and country are asked about; its level is not given away.
         parts: which of `triage.PARTS` are asked for. The blog's teacher was evidently not held to the disclaimer.
     """
-    numbers = " o ".join(country_of(example.country).numbers)
-    levels = [f"- {key} — {level.name} ({level.wait_minutes} minutos): {level.means}" for key, level in SCALE.items()]
-    lines = ["Nivel de Urgencia: <NIVEL> — <nombre>", "Espera máxima en urgencias: <minutos> minutos"]
+    numbers = number_line(country_of(example.country))
+    levels = [f"- {key} — {level.name}: {level.means}" for key, level in SCALE.items()]
+    lines = ["Nivel de Urgencia: <NIVEL> — <nombre>"]
     lines += [HEADINGS[part].format(numbers=numbers) for part in PARTS if part in parts]
     system = "\n".join(
         [

@@ -43,9 +43,9 @@ def target_text(name: str, rate: Rate, target: float, baseline: Rate) -> str:
     return f"{name} {rate} {reached}, and its lower bound is {parrot} the always-ROJO baseline ({baseline.value:.0%})."
 
 
-def vignettes_text(model: Scores, rival: Scores, name: str, p_value: float) -> str:
-    """The model on free vignettes next to a plain classifier trained on the same rows."""
-    head = f"On {model.n} free vignettes the model gives an accepted level in {model.accuracy}; {name} trained on the same rows in {rival.accuracy}"
+def column_text(column: str, model: Scores, rival: Scores, name: str, p_value: float) -> str:
+    """The model in a column next to a plain classifier trained on the same rows."""
+    head = f"On the {column} (n = {model.n}) the model gives an accepted level in {model.accuracy}; {name} trained on the same rows in {rival.accuracy}"
     if p_value >= 0.05:
         return f"{head}. No difference between the two is shown (p = {p_value:.2g})."
     better = "better" if model.accuracy.value > rival.accuracy.value else "**worse**"

@@ -1,5 +1,6 @@
 import { Engine, Problem, compat } from "./engine.js";
 import { makeReader } from "./reader.js";
+import { redFlags } from "./redflags.js";
 
 const WORDS = {
   missing: "No se ha podido descargar el modelo. Compruebe la conexión y vuelva a intentarlo.",
@@ -15,17 +16,21 @@ const WORDS = {
   cut: "La respuesta se ha cortado antes de terminar.",
   unread: "No he podido dar un nivel",
   contradictory: "El modelo se contradice.",
+  nonumber: "Llame al número de emergencias de su país.",
+  suicide:
+    "No está solo ni sola en esto. Pida a alguien que se quede con usted; si se trata de otra persona, no la deje sola ni un momento. Aparte las pastillas, las armas y todo lo que pueda hacer daño.",
 };
 const CALL = "Si está preocupado por alguien, llame ya a emergencias.";
 const INSECURE =
   "En esta dirección (http, sin cifrar) el navegador no permite guardar la página: solo funciona mientras el ordenador que la ofrece esté encendido. Para usarla sin conexión, ábrala en localhost o por https.";
+const CHOSEN = "chosen-country"; // what the person chose; "country" may hold a guess of an earlier page
 const $ = (id) => document.getElementById(id);
 const show = (id, text) => {
   $(id).textContent = text;
   $(id).hidden = !text;
 };
 
-let config, read, engine, loading, cancel;
+let config, read, engine, loading, cancel, flags = [];
 const settings = new URLSearchParams(location.search);
 
 // ---------------------------------------------------------------------------------------------------- the emergency number
@@ -33,31 +38,69 @@ function element(name, text, attributes = {}) {
   return Object.assign(document.createElement(name), { textContent: text }, attributes);
 }
 
-function callLink(number, className = "") {
-  return element("a", className ? `Llamar al ${number}` : number, { href: `tel:${number}`, className });
+function callLink(number) {
+  return element("a", number, { href: `tel:${number}` });
 }
 
+// In the order of `numbers`: an object would put its keys in an order of its own.
+function callButtons(row, crisis = false) {
+  const services = row ? row.numbers.map((number) => [number, row.services[number]]) : [];
+  if (crisis && row?.crisisLine) services.push([row.crisisLine, "atención a la conducta suicida"]);
+  if (!services.length) return [element("p", WORDS.nonumber, { className: "nonumber" })];
+  return services.map(([number, service]) => {
+    const link = element("a", `Llamar al ${number}`, { href: `tel:${number}`, className: "call" });
+    link.append(element("span", service));
+    return link;
+  });
+}
+
+// The country is asked for and never guessed: a traveller's telephone speaks the language of home, and a wrong number costs minutes.
 function listCountries() {
-  const known = Object.keys(config.countries);
-  const regions = navigator.languages.map((language) => new Intl.Locale(language).region); // "es" alone is no country
-  const chosen = [recall("country"), ...regions].find((code) => known.includes(code)) ?? "";
+  const rows = Object.entries(config.countries);
   $("country").append(
     element("option", "Elija…", { value: "", disabled: true }),
-    ...known.map((code) => element("option", config.countries[code].country, { value: code })),
+    ...rows.map(([code, { country }]) => element("option", country[0].toUpperCase() + country.slice(1), { value: code })),
   );
-  $("country").value = chosen;
-  $("country").addEventListener("change", showNumbers);
+  $("country").value = rows.some(([code]) => code === recall(CHOSEN)) ? recall(CHOSEN) : "";
+  $("country").addEventListener("change", () => {
+    remember(CHOSEN, $("country").value);
+    if ($("problem").textContent === WORDS.country) show("problem", "");
+    clearAnswer(); // it was given for another country, with another number
+    showNumbers();
+  });
   showNumbers();
 }
 
 function showNumbers() {
-  const row = config.countries[$("country").value];
-  if (!row) return;
-  remember("country", $("country").value);
-  const looks = row.numbers.length > 1 ? "call one-of-two" : "call";
-  $("calls").replaceChildren(...row.numbers.map((number) => callLink(number, looks)));
-  if ($("problem").textContent === WORDS.country) show("problem", "");
-  clearAnswer(); // it was given for another country, with another number
+  $("calls").replaceChildren(...callButtons(config.countries[$("country").value]));
+  showRedFlags();
+}
+
+function showRedFlags() {
+  const row = config.countries[$("country").value], suicide = flags.some(({ kind }) => kind === "suicidio");
+  const calls = element("div", "", { className: "calls" });
+  calls.append(...callButtons(row, suicide));
+  $("redflag").replaceChildren(
+    element("h2", "Esto puede ser grave: llame ahora"),
+    calls,
+    ...(row ? [] : [element("p", "Elija arriba su país y aquí verá el número.")]),
+    element("p", `Ha escrito: ${flags.map(({ words }) => `«${words}»`).join(", ")}.`),
+    element("p", "No espere la respuesta de esta página.", { className: "now" }),
+    ...(suicide ? [element("p", WORDS.suicide)] : []),
+  );
+  $("redflag").hidden = !flags.length;
+}
+
+function showMeasured() {
+  if (!config.measured) return; // the page already says that nothing was measured
+  const { accuracy, missedUrgency } = config.measured, percent = (share) => Math.round(100 * share);
+  $("measured").replaceChildren(
+    element("strong", "Se equivoca a menudo."),
+    ` En ${accuracy.n} mensajes de prueba acertó el nivel en el ${percent(accuracy.value)}\u00a0%` +
+      ` (entre el ${percent(accuracy.low)} y el ${percent(accuracy.high)}\u00a0%).` +
+      ` De ${missedUrgency.n} personas graves, a ${percent(missedUrgency.value)} de cada 100 no les avisó de que lo estaban` +
+      ` (entre ${percent(missedUrgency.low)} y ${percent(missedUrgency.high)}).`,
+  );
 }
 
 function recall(name) {
@@ -190,11 +233,15 @@ function showLevel({ text, reason }) {
   const reading = read(text), row = config.countries[$("country").value];
   const contradictory = reading.contradictory || reading.nameAgrees === false;
   const level = contradictory ? undefined : config.levels[reading.level];
-  const [word, action, means, again] = $("level").children;
+  const [word, despite, action, means, again] = $("level").children;
   word.replaceChildren(level ? reading.level : WORDS.unread, ...(level ? [element("span", level.name)] : []));
   means.textContent = level ? level.means : `${contradictory ? WORDS.contradictory : ""} Eso no quiere decir que no sea grave.`.trim();
-  action.textContent = level ? `${level.action}.` : "Llame y pregunte.";
-  again.replaceChildren("Si duda o empeora, llame al ", ...row.numbers.flatMap((number, place) => [place ? " o al " : "", callLink(number)]), ".");
+  action.textContent = level ? `${whatToDo(level, row)}.` : "Llame y pregunte.";
+  // The red levels say so by themselves; for a level that sends nobody to the telephone the words that were written count for more.
+  despite.textContent = `Aunque el modelo diga ${reading.level}, por lo que ha escrito: llame.`;
+  despite.hidden = !(level && !level.call_first && flags.length);
+  const numbers = row.numbers.flatMap((number, place) => [place ? " o al " : "al ", callLink(number)]);
+  again.replaceChildren("Si duda o empeora, llame ", ...(numbers.length ? numbers : [row.call]), ".");
   for (const name of ["", "-ink"]) $("level").style.removeProperty(`--level${name}`);
   delete $("level").dataset.level;
   if (level) {
@@ -203,13 +250,27 @@ function showLevel({ text, reason }) {
     $("level").dataset.level = reading.level;
   }
   $("level").hidden = false;
-  const foreign = reading.numbers.filter((number) => !row.numbers.includes(number));
-  show("warning", [
-    reason === "length" ? WORDS.cut : "",
-    foreign.length ? `El número ${foreign.join(", ")} que escribe el modelo no es el de ${row.country}: use el ${row.numbers.join(" o el ")}.` : "",
-  ].join(" ").trim());
+  show("warning", `${reason === "length" ? WORDS.cut : ""} ${aboutNumbers(reading, row)}`.trim());
   $("level").focus({ preventScroll: true });
-  $("level").scrollIntoView({ block: "start", behavior: "instant" });
+  bringUp(flags.length ? "redflag" : "level");
+}
+
+// The page does not know the clinical picture, so where a level may ask to call first it always does.
+function whatToDo(level, row) {
+  return (level.call_first ?? level.action).replace(/\{(call|place)\}/g, (_, name) => row[name]);
+}
+
+function aboutNumbers({ numbers, called }, row) {
+  const foreign = [...new Set([...numbers, ...called])].filter((number) => ![...row.numbers, row.crisisLine].includes(number));
+  if (!foreign.length) return "";
+  const written = `El número ${foreign.join(", ")} que escribe el modelo`;
+  return row.numbers.length
+    ? `${written} no es el de ${row.country}: use el ${row.numbers.join(" o el ")}.`
+    : `${written} puede no ser el de su país. ${WORDS.nonumber}`;
+}
+
+function bringUp(id) {
+  $(id).scrollIntoView({ block: "start", behavior: "instant" });
 }
 
 function busy(on) {
@@ -225,7 +286,10 @@ async function ask(event) {
   const problem = !text ? "empty" : !$("country").value ? "country" : null;
   show("problem", problem ? WORDS[problem] : "");
   clearAnswer();
-  if (problem) return $(problem === "country" ? "country" : "question").focus();
+  flags = redFlags(text); // before the model, before the country: whoever wrote such words should not wait for either
+  showRedFlags();
+  if (flags.length) bringUp("redflag");
+  if (problem) return $(problem === "country" ? "country" : "question").focus({ preventScroll: flags.length > 0 });
   cancel = new AbortController();
   busy(true);
   try {
@@ -299,6 +363,7 @@ async function start() {
   }
   read = makeReader(config.reader, config.levels);
   listCountries();
+  showMeasured();
   $("form").addEventListener("submit", ask);
   $("question").addEventListener("input", () => show("problem", ""));
   $("question").addEventListener("keydown", (event) => {

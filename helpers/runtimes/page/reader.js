@@ -49,6 +49,7 @@ export function makeReader(patterns, levels) {
       contradictory: named.length > 1,
       nameAgrees: nameAgrees(level, plain),
       numbers: numbers ? [...new Set(words("number", numbers.groups.rest))] : [],
+      called: [...new Set([...plain.matchAll(all("called"))].map((found) => found[1]))],
     };
   };
 }

@@ -14,21 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from helpers import translate
-from helpers.cases import findings, presentations
-from helpers.cases.writers import GENERIC_ALARM_SIGNS
+from helpers.cases import SPLITS, findings
 from helpers.files import DATA
 from helpers.teacher.offline.faults import dice
 from helpers.teacher.prompts import HEADINGS
 from helpers.translate.glossary import Term, find_spanish
 from helpers.translate.rows import FIELDS, SAMPLE
-from helpers.triage import PARTS, countries, parse, render
+from helpers.triage import PARTS, UNKNOWN, countries, parse, render
 
 Messages = Sequence[Mapping[str, Any]]
 GENERAL = (
     "Soy el maestro sin conexión de este laboratorio: no soy un modelo. Solo respondo a consultas de triaje («… País: Guatemala.») y a "
     "peticiones de traducción del inglés hechas con helpers.translate."
 )
-ENGLISH = "Urgency level: {level}. Wait in the emergency department: {minutes} minutes. What to do: see a health worker. This is not medical advice."
+ENGLISH = "Urgency level: {level}. What to do: see a health worker. This is not medical advice."
 GUESSED_LEVEL = "AMARILLO"  # nothing recognised: stable, but to be seen soon
 _FREQUENT = "el la los las un una de del y o que con por para en se le lo su a al no es muy me mi años año tiene paciente país"
 _STOP = frozenset(_FREQUENT.split())
@@ -42,8 +41,7 @@ def _wordings() -> list[tuple[str, str]]:
     rows = [
         (text.lower(), finding.key)
         for finding in findings().values()
-        for split in ("train", "dev", "test")
-        for text in finding.texts(split)
+        for text in (finding.term, *(text for split in SPLITS for text in finding.texts(split)))
     ]
     return sorted(rows, key=lambda row: -len(row[0]))
 
@@ -51,11 +49,6 @@ def _wordings() -> list[tuple[str, str]]:
 @cache
 def _keywords() -> list[tuple[frozenset[str], str]]:
     return [(frozenset(_WORD.findall(text)) - _STOP, key) for text, key in _wordings()]
-
-
-@cache
-def _alarm_signs() -> dict[str, tuple[str, ...]]:
-    return {presentation.id: presentation.alarm_signs for presentation in presentations()}
 
 
 def recognise(text: str) -> str | None:
@@ -71,7 +64,7 @@ def recognise(text: str) -> str | None:
 
 def _country(text: str) -> str:
     found = re.search(r"País: ([^.\n]+)\.", text)
-    return next((code for code, row in countries().items() if found and row.country == found[1].strip()), "ES")
+    return next((code for code, row in countries().items() if found and row.country == found[1].strip()), "XX")
 
 
 def triage_answer(system: str, text: str) -> str | None:
@@ -82,8 +75,7 @@ def triage_answer(system: str, text: str) -> str | None:
     shown = {line.split(":")[0] for line in system.splitlines()}  # the system message shows the lines that are wanted
     wanted = [part for part in PARTS if HEADINGS[part].split(":")[0] in shown] if "Nivel de Urgencia" in shown else PARTS
     level = findings()[key].level if key else GUESSED_LEVEL
-    signs = _alarm_signs()[findings()[key].presentation] if key else GENERIC_ALARM_SIGNS
-    return render(level, _country(text), signs, wanted)
+    return render(level, _country(text), findings()[key].syndrome if key else UNKNOWN, wanted)
 
 
 # -------------------------------------------------------------------------------------------------------- translation
@@ -186,7 +178,7 @@ def english_answer(messages: Messages) -> str:
     if asked is not None:
         return json.dumps(asked.fields, ensure_ascii=False)
     reading = parse(answer(messages))
-    return ENGLISH.format(level=reading.level or "unknown", minutes=60)
+    return ENGLISH.format(level=reading.level or "unknown")
 
 
 def thinking(messages: Messages) -> str:

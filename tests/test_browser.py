@@ -4,8 +4,11 @@ One browser, one server and one small model serve all tests. The model is traine
 """
 
 import asyncio
+import json
 import os
+import re
 import shutil
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from hypothesis import strategies as st
 from helpers import cases, train
 from helpers.cases import Example, evaluation_prompts
 from helpers.export import export
-from helpers.files import DATA, ROOT, LabError
+from helpers.files import DATA, ROOT, LabError, read_json
 from helpers.runtimes import LlamaCpp, npm, phone
 from helpers.runtimes.browser import Browser, chromium, find_chromium, open_page
 from helpers.triage import LEVELS, SCALE, countries, messages, parse, render
@@ -28,7 +31,10 @@ AXE = npm.Package("axe-core", "4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb0
 SHOTS = ROOT / "build" / "phone" / "screenshots"
 SMALL = {"width": 360, "height": 740}
 LINE = 24  # tokens of an answer that hold its level line
-QUESTION = "Mi padre tiene dolor en el pecho y sudor frío desde hace 20 minutos."
+QUESTION = "Me torcí el tobillo ayer y puedo apoyar el pie."
+RED = "Mi padre tiene dolor en el pecho y sudor frío desde hace 20 minutos."
+GREEN = "Nivel de Urgencia: VERDE — Estándar"
+NEUTRAL = "Llame al número de emergencias de su país."
 # In place of the engine: says what the test wants, or fails as it wants.
 STUB = """
 export class Wllama {
@@ -143,17 +149,25 @@ def stubbed(browser, site):
 
 
 def ask(page, text=QUESTION):
+    """Ask, from Spain where no country is chosen; the level shown."""
+    if not page.input_value("#country"):
+        page.select_option("#country", "ES")
     page.fill("#question", text)
     page.click("#ask")
     page.wait_for_selector("#level:not([hidden])")
     return page.get_attribute("#level", "data-level")
 
 
-def say(page, text, country="ES", reason="stop"):
+def say(page, text, country="ES", reason="stop", question=QUESTION):
     """Ask the stub, which answers this text; the level shown."""
     page.evaluate("([said, reason]) => { globalThis.SAID = said; globalThis.REASON = reason; }", [text, reason])
     page.select_option("#country", country)
-    return ask(page)
+    return ask(page, question)
+
+
+def action(level, country="ES"):
+    """What the page says to do: it does not know the syndrome, so it calls first wherever the level knows of calling first."""
+    return (SCALE[level].call_first or SCALE[level].action).format(call=countries()[country].call, place=countries()[country].place)
 
 
 # ------------------------------------------------------------------------------------------------------- asked and answered
@@ -165,7 +179,7 @@ def test_a_question_gets_the_level_that_llama_cpp_gives_in_colour_and_word(brows
                                  .observe(document.getElementById('text'), { childList: true }); }""")
         assert ask(page, row.text) == level
         shown = page.inner_text("#level")
-        assert level in shown and SCALE[level].name in shown and SCALE[level].action in shown and SCALE[level].means in shown
+        assert level in shown and SCALE[level].name in shown and action(level) in shown and SCALE[level].means in shown
         band = page.eval_on_selector("#level .word", "band => getComputedStyle(band).backgroundColor")
         assert band == f"rgb({', '.join(str(int(SCALE[level].color[at : at + 2], 16)) for at in (1, 3, 5))})"
         growth = page.evaluate("() => GROWTH")
@@ -210,9 +224,10 @@ def test_the_prompt_is_the_one_that_training_used(stubbed):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_is_shown_with_its_name_and_what_to_do(stubbed, level):
-    assert say(stubbed, render(level, "ES", ["fiebre"])) == level
+    assert say(stubbed, render(level, "ES")) == level
     shown = stubbed.inner_text("#level")
-    assert level in shown and SCALE[level].name in shown and SCALE[level].action in shown and "Si duda o empeora, llame al 112" in shown
+    assert level in shown and SCALE[level].name in shown and action(level) in shown and "Si duda o empeora, llame al 112" in shown
+    assert "{" not in shown and stubbed.is_hidden("#redflag") and stubbed.is_hidden("#level .despite")
     assert stubbed.is_hidden("#warning")
 
 
@@ -236,6 +251,7 @@ def test_an_answer_without_one_clear_level_shows_none_and_says_to_call(stubbed, 
 def test_a_level_is_not_shown_before_the_answer_is_whole(stubbed):
     said = "Nivel de Urgencia: AZUL — No urgente\nNivel de Urgencia: ROJO"
     stubbed.evaluate("said => { globalThis.SAID = said; globalThis.HOLD = 40; }", said)
+    stubbed.select_option("#country", "ES")
     stubbed.fill("#question", QUESTION)
     stubbed.click("#ask")
     stubbed.wait_for_selector("#text >> text=No urgente")
@@ -246,9 +262,22 @@ def test_a_level_is_not_shown_before_the_answer_is_whole(stubbed):
 
 
 def test_a_number_of_another_country_and_a_cut_answer_are_pointed_out(stubbed):
-    say(stubbed, render("ROJO", "AR", ["fiebre"]), country="GT", reason="length")
+    say(stubbed, render("ROJO", "AR"), country="GT", reason="length")
     warning = stubbed.inner_text("#warning")
     assert "107" in warning and "122 o el 123" in warning and "cortado" in warning
+
+
+@pytest.mark.parametrize("said", ["Qué hacer: llame al 911.", "Emergencias: 911."])
+@pytest.mark.parametrize(("code", "instead"), [("ES", "112"), ("XX", NEUTRAL)])
+def test_a_foreign_number_anywhere_in_the_answer_is_pointed_out(stubbed, said, code, instead):
+    say(stubbed, f"{GREEN}\n{said}", country=code)
+    assert "911" in stubbed.inner_text("#warning") and instead in stubbed.inner_text("#warning")
+
+
+@pytest.mark.parametrize("number", ["112", "024"])
+def test_a_number_of_the_own_country_is_not_pointed_out(stubbed, number):
+    say(stubbed, f"{GREEN}\nQué hacer: llame al {number}.")
+    assert stubbed.is_hidden("#warning")
 
 
 def test_an_empty_question_is_asked_for_and_nothing_is_sent(stubbed):
@@ -262,6 +291,7 @@ def test_an_empty_question_is_asked_for_and_nothing_is_sent(stubbed):
 
 def test_cancelling_leaves_no_level(stubbed):
     stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\n'.repeat(3); globalThis.HOLD = 40; }")
+    stubbed.select_option("#country", "ES")
     stubbed.fill("#question", QUESTION)
     stubbed.click("#ask")
     stubbed.wait_for_selector("#text >> text=No urgente")
@@ -273,6 +303,7 @@ def test_cancelling_leaves_no_level(stubbed):
 
 def test_a_real_answer_can_be_cancelled_and_the_next_one_comes(browser, site):
     with tab(browser, site) as page:
+        page.select_option("#country", "ES")
         page.fill("#question", QUESTION)
         page.evaluate("() => { document.getElementById('form').requestSubmit(); document.getElementById('cancel').click(); }")
         page.wait_for_selector("#ask:not([disabled])")
@@ -284,6 +315,7 @@ def test_a_real_answer_can_be_cancelled_and_the_next_one_comes(browser, site):
 @pytest.mark.parametrize(("error", "said"), [("the request exceeds the available context size", "demasiado largo"), ("boom", "ha fallado")])
 def test_a_failing_engine_gives_a_message_and_no_level(stubbed, error, said):
     stubbed.evaluate("error => { globalThis.FAILING = error; }", error)
+    stubbed.select_option("#country", "ES")
     stubbed.fill("#question", QUESTION)
     stubbed.click("#ask")
     stubbed.wait_for_selector("#problem:not([hidden])")
@@ -296,29 +328,219 @@ def test_a_failing_engine_gives_a_message_and_no_level(stubbed, error, said):
 @pytest.mark.parametrize("code", list(countries()))
 def test_the_country_decides_whom_the_call_link_calls(stubbed, code):
     stubbed.select_option("#country", code)
-    links = stubbed.eval_on_selector_all("header a", "links => links.map(link => [link.getAttribute('href'), link.textContent])")
-    assert links == [[f"tel:{number}", f"Llamar al {number}"] for number in countries()[code].numbers]
+    links = stubbed.eval_on_selector_all("header a", "links => links.map(link => [link.getAttribute('href'), link.innerText.split('\\n')])")
+    assert links == [[f"tel:{number}", [f"Llamar al {number}", service]] for number, service in countries()[code].services]
+    assert (NEUTRAL in stubbed.inner_text("#calls")) is not links
     assert stubbed.is_hidden("#answer"), "an answer with another country's number stayed"
 
 
-def test_an_unknown_country_has_to_be_chosen_and_is_remembered(browser, site):
-    with tab(browser, site, stub=True, locale="es") as page:
-        assert "Llame al número de emergencias de su país" in page.inner_text("#calls") and page.input_value("#country") == ""
+@pytest.mark.parametrize("locale", ["es-ES", "es-GT", "es", "en-US"])
+def test_the_country_is_never_guessed_nor_remembered_unless_chosen(browser, site, locale):
+    with tab(browser, site, stub=True, locale=locale) as page:
+        assert page.input_value("#country") == "" and page.inner_text("#calls") == NEUTRAL
+        assert page.inner_text("label[for=country]") == "¿En qué país está?"
         page.fill("#question", QUESTION)
         page.click("#ask")
-        assert page.inner_text("#problem") == "Elija primero su país."
+        assert page.inner_text("#problem") == "Elija primero su país." and page.evaluate("() => document.activeElement.id") == "country"
+        assert page.evaluate("() => localStorage.length") == 0
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        assert page.input_value("#country") == ""
+
+
+def test_a_chosen_country_is_remembered(browser, site):
+    with tab(browser, site, stub=True) as page:
+        page.fill("#question", QUESTION)
+        page.click("#ask")
         page.select_option("#country", "CL")
         assert page.is_hidden("#problem")
         page.reload()
         page.wait_for_selector("body[data-ready]")
-        assert page.input_value("#country") == "CL" and page.inner_text("#calls") == "Llamar al 131"
+        assert page.input_value("#country") == "CL" and page.inner_text("#calls").startswith("Llamar al 131")
+
+
+def test_a_country_that_an_earlier_page_guessed_or_that_is_gone_is_not_taken(browser, site):
+    for name, code in (("country", "CL"), ("chosen-country", "ZZ")):
+        with tab(browser, site, stub=True, script=f"localStorage.setItem({name!r}, {code!r});") as page:
+            assert page.input_value("#country") == ""
+
+
+def test_otro_pais_has_no_button_and_its_answers_work(stubbed):
+    assert say(stubbed, render("NARANJA", "XX"), country="XX", question=RED) == "NARANJA"
+    assert stubbed.evaluate("() => ASKED") == messages(RED, "XX")
+    assert "Otro país" in stubbed.inner_text("#country")
+    for place in ("#calls", "#redflag"):
+        assert NEUTRAL in stubbed.inner_text(place) and stubbed.locator(f"{place} a").count() == 0
+    shown = stubbed.inner_text("#level")
+    assert action("NARANJA", "XX") in shown and "Si duda o empeora, llame al número de emergencias de su país." in shown
+    assert stubbed.is_hidden("#warning")
+
+
+# ------------------------------------------------------------------------------------------------------- words not to wait with
+FLAGGED = {
+    "corazon": ("Tengo el pecho apretado y sudo frío", "a mi mamá le duele mucho el pecho", "siento una presión en el pecho q se va al brazo"),
+    "respiracion": ("no puedo respirar bien", "Mi abuela dice que le falta el aire", "tiene los labios medio morados"),
+    "ictus": ("se le fue la boca de lado", "mi esposo no siente medio cuerpo", "a mi papá se le traba la lengua y habla raro"),
+    "suicidio": ("me quiero morir", "Ya no quiero vivir así", "anoche pensó en quitarse la vida"),
+    "sangrado": ("la herida no para de sangrar", "le sale sangre a chorros", "Mi tío vomita sangre desde hace rato"),
+    "conciencia": ("mi hermano no despierta", "se desmayó en la cocina y no responde", "está convulsionando"),
+    "alergia": ("se le hinchó la lengua", "comió camarones y se le cierra la garganta", "tengo ronchas y estoy mareada desde la picadura"),
+    "embarazo": ("estoy embarazada y empecé a sangrar", "mi mujer, embarazada de 8 meses, ve luces y le duele la cabeza", "rompí la fuente"),
+    "veneno": ("se tragó un frasco de jarabe", "mi hija se tomó muchas pastillas", "Bebió cloro por error"),
+    "herida": ("le dieron un balazo en la pierna", "lo atropelló una moto", "se cayó del techo"),
+}  # fmt: skip
+TYPED = (
+    "pecho apretado", "me aprieta el pecho", "presion en el pecho", "dolor de pecho", "no puedo respirar", "me ahogo", "falta el aire", "labios morados",
+    "boca chueca", "tiene la boca torcida", "boca de lado", "no siente un lado", "no mueve el brazo", "se le traba la lengua", "habla raro", "me quiero morir",
+    "quitarme la vida", "no quiero vivir", "sangra mucho", "no para de sangrar", "a chorros", "vomita sangre", "no despierta", "no responde", "no reacciona",
+    "esta inconciente", "se desmayo", "se desmallo", "combulsiona", "le dio un ataque", "se trago las pastillas", "se tomo unas pastillas",
+    "ME  DUELE\nEL PECHO", "opresio\u0301n en el pecho", "PRESIÓN… en el pecho",
+)  # fmt: skip
+
+
+def flags(page, texts):
+    """What `redFlags` finds in each text: its words by kind."""
+    found = page.evaluate(
+        "async (texts) => { const { redFlags } = await import('./redflags.js'); return texts.map(redFlags); }", list(texts)
+    )
+    return [{flag["kind"]: flag["words"] for flag in row} for row in found]
+
+
+def test_every_kind_of_red_flag_has_its_sentences_here(stubbed):
+    source = (phone.PAGE / "redflags.js").read_text(encoding="utf-8")
+    assert re.findall(r"^  (\w+): \[$", source, re.MULTILINE) == list(FLAGGED) and all(len(texts) == 3 for texts in FLAGGED.values())
+    for kind, texts in FLAGGED.items():
+        for text, found in zip(texts, flags(stubbed, texts), strict=True):
+            assert kind in found and found[kind] in text, (text, found)
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FLAGGED.items() for text in texts])
+def test_a_red_flag_shows_whom_to_call_before_any_answer_and_over_a_green_one(stubbed, kind, text):
+    stubbed.evaluate("said => { globalThis.SAID = said; globalThis.HOLD = 0; globalThis.REASON = 'stop'; }", f"{GREEN}\n")
+    stubbed.select_option("#country", "ES")
+    stubbed.fill("#question", text)
+    stubbed.evaluate(
+        "() => { document.getElementById('form').requestSubmit(); globalThis.ATONCE = !document.getElementById('redflag').hidden; }"
+    )
+    assert stubbed.evaluate("() => ATONCE"), "the card waited for something"
+    stubbed.wait_for_selector("#ask[disabled]")
+    assert stubbed.is_visible("#redflag") and stubbed.is_hidden("#level")
+    stubbed.evaluate("() => { globalThis.HOLD = Infinity; }")
+    stubbed.wait_for_selector("#level[data-level=VERDE]")
+    card, said = stubbed.locator("#redflag"), stubbed.inner_text("#redflag")
+    assert card.get_attribute("role") == "alert" and card.bounding_box()["y"] < stubbed.locator("#answer").bounding_box()["y"]
+    assert "Esto puede ser grave: llame ahora" in said and "No espere la respuesta de esta página." in said
+    assert f"«{flags(stubbed, [text])[0][kind]}»" in said and "emergencias" in card.locator("a[href='tel:112']").inner_text()
+    assert (card.locator("a").count() == 2) is (kind == "suicidio") is ("No está solo" in said)
+    assert "Aunque el modelo diga VERDE, por lo que ha escrito: llame." in stubbed.inner_text("#level")
+    heading = card.locator("h2").bounding_box()
+    header = stubbed.locator("header").bounding_box()
+    assert header["y"] + header["height"] <= heading["y"] < SMALL["height"] / 2, "the answer pushed the card out of sight"
+
+
+def test_the_crisis_line_is_the_second_link_for_suicide_words(stubbed):
+    say(stubbed, GREEN, question="me quiero morir")
+    links = stubbed.eval_on_selector_all("#redflag a", "links => links.map(link => link.getAttribute('href'))")
+    assert links == ["tel:112", f"tel:{countries()['ES'].crisis_line}"]
+    say(stubbed, GREEN, country="MX", question="me quiero morir")
+    assert stubbed.locator("#redflag a").count() == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_over_a_red_flag_every_level_says_to_call(stubbed, level):
+    say(stubbed, render(level, "MX"), country="MX", question=RED)
+    said = stubbed.inner_text("#level")
+    assert f"Aunque el modelo diga {level}, por lo que ha escrito: llame." in said or "Llame ahora al 911" in said
+
+
+def test_without_a_country_a_red_flag_comes_first_and_the_number_as_soon_as_one_is_chosen(browser, site):
+    with tab(browser, site, stub=True) as page:
+        page.fill("#question", RED)
+        page.click("#ask")
+        assert NEUTRAL in page.inner_text("#redflag") and "Elija arriba su país" in page.inner_text("#redflag")
+        assert page.inner_text("#problem") == "Elija primero su país." and page.evaluate("() => document.activeElement.id") == "country"
+        page.select_option("#country", "GT")
+        links = page.eval_on_selector_all("#redflag a", "links => links.map(link => link.innerText.replace('\\n', ': '))")
+        assert links == [f"Llamar al {number}: {service}" for number, service in countries()["GT"].services]
+        assert say(page, GREEN, country="GT") == "VERDE" and page.is_hidden("#redflag"), "the card stayed for another question"
+
+
+def test_a_red_flag_stays_when_the_model_fails_or_is_stopped(stubbed):
+    stubbed.evaluate("() => { globalThis.FAILING = 'boom'; }")
+    stubbed.select_option("#country", "ES")
+    stubbed.fill("#question", RED)
+    stubbed.click("#ask")
+    stubbed.wait_for_selector("#problem:not([hidden])")
+    stubbed.evaluate("() => { globalThis.FAILING = ''; }")
+    assert stubbed.is_visible("#redflag a[href='tel:112']")
+
+
+def test_red_flags_are_found_as_they_are_typed_on_a_telephone(stubbed):
+    assert [text for text, found in zip(TYPED, flags(stubbed, TYPED), strict=True) if not found] == []
+    plain = (QUESTION, "me arde al orinar", "necesito renovar mi receta de la presión", "Me tomé una pastilla para el dolor de muelas", "")
+    assert [found for found in flags(stubbed, plain) if found] == []
+
+
+BEFORE = ("", "no ", "No es verdad que ", "nunca tuvo esto: ", "ya no, antes ", "sin que sea así: ", "¿y si... ", "¡¡", "\n\n")
+AFTER = ("", " no", ", pero ya pasó", " hace años", "?", "!!! 🚑", "\nno es nada")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    flag=st.sampled_from([*TYPED, *(text for texts in FLAGGED.values() for text in texts)]),
+    before=st.sampled_from(BEFORE),
+    after=st.sampled_from(AFTER),
+    change=st.sampled_from([str, str.upper, str.lower, lambda text: text.replace(" ", "  ")]),
+)
+def test_a_negation_does_not_switch_a_red_flag_off(stubbed, flag, before, after, change):
+    assert flags(stubbed, [change(before + flag + after)])[0]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(st.text(max_size=500), max_size=20))
+def test_any_text_can_be_looked_through_for_red_flags(stubbed, texts):
+    for text, found in zip(texts, flags(stubbed, texts), strict=True):
+        assert all(words in unicodedata.normalize("NFC", text) for words in found.values())
+
+
+# ------------------------------------------------------------------------------------------------------- what it cannot do
+MEASURED = {
+    "accuracy": {"value": 0.456, "low": 0.3811, "high": 0.5349, "n": 200},
+    "missedUrgency": {"value": 0.5125, "low": 0.4048, "high": 0.619, "n": 80},
+}
+
+
+@pytest.mark.parametrize("measured", [None, MEASURED])
+def test_the_measured_error_and_who_is_not_covered_stand_open_above_the_form(browser, site, folder, measured):
+    config = json.dumps({**read_json(folder / "config.json"), "measured": measured})
+    with tab(browser, site, stub=True) as page:
+        page.route("**/config.json", lambda route: route.fulfill(body=config, content_type="application/json"))
+        open_page(page, site)
+        limits, said = page.locator("#limits"), page.inner_text("#measured")
+        if measured:
+            for words in (
+                "200 mensajes",
+                "46\u00a0%",
+                "entre el 38 y el 53\u00a0%",
+                "80 personas graves",
+                "51 de cada 100",
+                "entre 40 y 62",
+            ):
+                assert words in said
+        else:
+            assert "No se ha medido" in said and "%" not in said
+        assert "No sirve para niños, embarazo ni salud mental: en esos casos llame o consulte a una persona." in limits.inner_text()
+        assert limits.is_visible() and limits.bounding_box()["y"] < page.locator("#form").bounding_box()["y"]
+        assert limits.locator("button, a, details").count() == 0 and page.locator("details #limits").count() == 0
+        assert "Si duda, llame." in page.inner_text("header")
 
 
 # ------------------------------------------------------------------------------------------------------- reading
 PIECES = st.one_of(
     st.sampled_from([
         "ROJO", "rojo", "Rojó", "NARANJA", "amarillo", "VERDE", "verde", "AZUL", "azules", " — ", "Emergencia", "no urgente", "Muy urgente", ":", "\n",
-        " ", "Nivel de Urgencia:", "nivel de urgencia", "NIVEL", "Triaje", "clasificación", "Urgencia: ", "<think>", "</think>", "</THINK>", "<thınk>",
+        " ", "al ", "AL 911", "Nivel de Urgencia:", "nivel de urgencia", "NIVEL",
+        "Triaje", "clasificación", "Urgencia: ", "<think>", "</think>", "</THINK>", "<thınk>",
         "Emergencias: ", "emergencia", "112", "911", "1122", "٣١٢", ".", "*", "**", "_", "-", "flema", "ñ", "é", "e\u0301", "\u0345", "\u093e", "ß", "İ",
         "Σ", "ſ", "\u212a", "ﬁ", "Ｒojo", "🚑", "\u200d", "\u00a0", "\t", "\r", "\u2028", "0", "²", "Ⅳ", "一", "\ufeff",
     ]),
@@ -334,7 +556,7 @@ def test_the_page_reads_any_text_as_triage_does(stubbed, texts):
 
 
 def test_the_page_reads_real_answers_and_their_damaged_forms_as_triage_does(stubbed):
-    whole = [render(level, code, ["fiebre alta", "confusión"]) for level in LEVELS for code in countries()]
+    whole = [render(level, code) for level in LEVELS for code in countries()]
     cut = [text[:end] for text in whole[::7] for end in range(0, len(text), 5)]
     shouted = [change(text) for text in whole for change in (str.upper, str.lower, lambda text: text * 2, lambda text: f"<think>{text}")]
     _agree(stubbed, whole + cut + shouted + whole[0].split("\n"))
@@ -356,6 +578,7 @@ def _agree(page, texts):
             "contradictory": theirs.contradictory,
             "nameAgrees": theirs.name_agrees,
             "numbers": list(theirs.numbers),
+            "called": list(theirs.called),
         }
         assert ours == expected, text
 
@@ -461,11 +684,12 @@ def test_a_damaged_model_is_told_and_never_run_and_can_be_fetched_again(browser,
         with tab(browser, address, ready=False) as page:
             assert page.get_attribute("body", "data-ready") == kind
             assert said in page.inner_text("#trouble") and "llame" in page.inner_text("#trouble")
+            page.select_option("#country", "ES")
             assert page.is_visible("header a[href='tel:112']")
-            page.fill("#question", QUESTION)
+            page.fill("#question", RED)
             page.click("#ask")
             page.wait_for_selector("#ask:not([disabled])")
-            assert page.is_hidden("#level") and said in page.inner_text("#trouble")
+            assert page.is_hidden("#level") and said in page.inner_text("#trouble") and page.is_visible("#redflag a[href='tel:112']")
             if kind == "truncated":
                 return
             (spoiled / "model.gguf").unlink(missing_ok=True)
@@ -523,8 +747,12 @@ def test_no_accessibility_violation_before_and_after_an_answer(browser, site, sh
         _no_violation(page)
         page.locator("summary").click()
         for said in ("Nivel de Urgencia: ROJO — Emergencia", "Nivel de Urgencia: AMARILLO", "No sé."):
-            say(page, f"{said}\nEmergencias: 911.", country="GT")
+            say(page, f"{said}\nEmergencias: 911.", country="GT", question=RED)
             _no_violation(page)
+        say(page, GREEN, country="ES", question="me quiero morir")
+        _no_violation(page)
+        say(page, GREEN, country="XX", question=RED)
+        _no_violation(page)
         page.fill("#question", "")
         page.click("#ask")
         _no_violation(page)
@@ -540,11 +768,18 @@ def test_a_narrow_screen_shows_everything_without_sideways_scrolling(browser, si
     SHOTS.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
         with tab(browser, site, stub=True, viewport={"width": width, "height": 740}, color_scheme=scheme, device_scale_factor=2) as page:
+            for code in countries():
+                page.select_option("#country", code)
+                _fits(page)
             page.select_option("#country", "GT")
             page.screenshot(path=SHOTS / f"{width}-{scheme}-question.png")
-            _fits(page)
-            say(page, render("NARANJA", "GT", ["falta de aire", "sudor frío"]) + "x" * 200, country="GT")
+            say(page, render("NARANJA", "GT") + "x" * 200, country="GT")
             page.screenshot(path=SHOTS / f"{width}-{scheme}-answer.png")
+            _fits(page)
+            say(page, GREEN, country="ES", question="me quiero morir " + "x" * 200)
+            _fits(page)
+            say(page, GREEN, country="GT", question=f"{RED} No responde.")
+            page.screenshot(path=SHOTS / f"{width}-{scheme}-red-flag.png")
             _fits(page)
             for always in ("header a[href='tel:122']", "header a[href='tel:123']", ".doubt", "footer strong"):
                 box = page.locator(always).bounding_box()
@@ -552,7 +787,7 @@ def test_a_narrow_screen_shows_everything_without_sideways_scrolling(browser, si
 
 
 def _fits(page):
-    assert page.locator("header").bounding_box()["height"] < 150, "the header leaves too little of the screen"
+    assert page.locator("header").bounding_box()["height"] < 165, "the header leaves too little of the screen"
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     for button in page.locator("button:visible, a.call:visible").all():
         box = button.bounding_box()
@@ -563,10 +798,17 @@ def test_the_keyboard_alone_is_enough(browser, site):
     with tab(browser, site, stub=True) as page:
         page.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: ROJO — Emergencia'; }")
         order = []
-        for _ in range(4):
+        for _ in range(3):
             page.keyboard.press("Tab")
             order.append(page.evaluate("() => document.activeElement.id || document.activeElement.getAttribute('href')"))
-        assert order == ["tel:112", "country", "question", "ask"]
+        assert order == ["country", "question", "ask"]
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.type("Esp")
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate("() => document.activeElement.getAttribute('href')") == "tel:112"
+        for _ in range(3):
+            page.keyboard.press("Tab")
         page.keyboard.press("Shift+Tab")
         page.keyboard.type(QUESTION)
         page.keyboard.press("Tab")

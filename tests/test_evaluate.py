@@ -57,7 +57,7 @@ def test_always_rojo_scores_one_in_five_and_no_kappa_and_never_undertriages():
     scores = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
     assert scores.primary.value == pytest.approx(0.2)
     assert scores.kappa.value == 0
-    assert scores.under.value == 0 and scores.over.value > 0.7
+    assert scores.under.value == 0 and scores.over.value > 0.6
     assert scores.shares["ROJO"].value == 1
     assert scores.strict.value == 0
 

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from helpers import __main__
 from helpers.cases import evaluation_prompts
 from helpers.export import export
-from helpers.files import DATA, LabError, read_json, sha256_of
+from helpers.files import DATA, LabError, read_json, sha256_of, write_json
 from helpers.runtimes import browser, npm, phone
 from helpers.triage import SCALE, countries, messages
 
@@ -43,13 +43,33 @@ def test_the_folder_holds_page_engine_model_and_what_the_data_say(folder, gguf):
     assert config["model"] == {"name": "base", "file": "model.gguf", "bytes": gguf.stat().st_size, "sha256": sha256_of(gguf)}
     assert sha256_of(folder / "model.gguf") == sha256_of(gguf)
     assert {code: tuple(row["numbers"]) for code, row in config["countries"].items()} == {c: r.numbers for c, r in countries().items()}
-    assert {key: (row["name"], row["action"], row["color"]) for key, row in config["levels"].items()} == {
-        key: (level.name, level.action, level.color) for key, level in SCALE.items()
+    for code, row in countries().items():
+        land = config["countries"][code]
+        assert (tuple(land["services"].items()), land["place"], land["call"], land["crisisLine"]) == (
+            row.services,
+            row.place,
+            row.call,
+            row.crisis_line,
+        )
+    assert {key: (row["name"], row["action"], row["call_first"], row["color"]) for key, row in config["levels"].items()} == {
+        key: (level.name, level.action, level.call_first, level.color) for key, level in SCALE.items()
     }
     assert config["maxNewTokens"] == 110 and config["context"] == 430
     for path in phone.ENGINES:
         assert (folder / path).stat().st_size > 500, path
     assert (folder / "engine" / "wllama.wasm").read_bytes()[:4] == (folder / "engine" / "compat.wasm").read_bytes()[:4] == b"\0asm"
+
+
+def test_the_measured_error_is_that_of_the_results_file_and_none_while_something_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(phone, "DATA", tmp_path)
+    assert phone.measured() is None
+    rate = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 80}
+    rows = {f"balanced.{name}.vignettes": {**rate, "seeds": 1} for name in ("accuracy", "missed_urgency")}
+    for known, said in (({}, None), (dict([*rows.items()][:1]), None), (rows, {"accuracy": rate, "missedUrgency": rate})):
+        write_json(tmp_path / "results" / "nano.json", {"measurements": known})
+        assert phone.measured() == phone._config({}, 1, 1)["measured"] == said
+    monkeypatch.setenv("TRIAGE_PROFILE", "gpu")
+    assert phone.measured() is None, "another profile's numbers were shown"
 
 
 def test_every_icon_and_file_that_the_page_names_is_there(folder):

@@ -131,7 +131,7 @@ def test_the_best_model_passes_most_gates_and_a_tie_goes_to_the_better_label():
     rows[label] = rows[label]._replace(rate=wilson(200, 480))
     better = dataclasses.replace(PARROT, rows=tuple(rows))
     assert card.best_of({"parrot": PARROT, "better": better}) == "better"
-    assert "perfect 11" in said.choice_text("perfect", {"perfect": PERFECT})
+    assert "perfect 12" in said.choice_text("perfect", {"perfect": PERFECT})
 
 
 def test_a_recorded_report_judges_what_is_recorded_and_shows_nothing_else():

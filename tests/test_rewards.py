@@ -99,7 +99,8 @@ def test_nothing_clear_pays_less_than_the_worst_clear_level_in_calibrated(item, 
 @given(some_item, some_level, some_parts, st.sampled_from(PARTS))
 def test_leaving_a_part_out_never_pays_in_calibrated(item, level, parts, part):
     having, lacking = (_answer(level, item.country, chosen) for chosen in (parts | {part}, parts - {part}))
-    assert CALIBRATED.of(item, lacking) < CALIBRATED.of(item, having)
+    on_the_road = part == "actions" and item.call_now and not parse(having).calls  # who must call and is not told so has no action to lose
+    assert CALIBRATED.of(item, lacking) < CALIBRATED.of(item, having) or on_the_road
 
 
 @given(some_item)
@@ -242,7 +243,7 @@ def test_headings_without_content_are_paid_like_no_headings():
 @example(item=ITEMS[0], text="<think>")
 @settings(max_examples=100)
 def test_any_text_at_all_has_a_finite_reward_the_same_in_both_forms(reward, item, text):
-    columns = {"accepted": [list(item.accepted)] * 2, "country": [item.country] * 2, "level": [item.level] * 2}
+    columns = {"accepted": [list(item.accepted)] * 2, "country": [item.country] * 2, "level": [item.level] * 2, "syndrome": [item.syndrome] * 2}
     plain, chat = reward(prompts=["", ""], completions=[text, [{"role": "assistant", "content": text}]], **columns)
     assert isinstance(plain, float) and math.isfinite(plain)
     assert plain == chat == reward.of(item, text)
@@ -338,7 +339,7 @@ def test_a_column_of_another_length_is_named_with_both_lengths(column):
         ({"accepted": ["ROJO"]}, r"accepts 'ROJO'.*list of one or more of ROJO"),
         ({"accepted": [["rojo"]]}, r"accepts \['rojo'\]"),
         ({"level": ["rosa"]}, r"primary level 'rosa'"),
-        ({"country": ["XX"]}, r"No emergency number on file for country 'XX'"),
+        ({"country": ["QQ"]}, r"No emergency number on file for country 'QQ'"),
     ],
 )
 def test_a_row_that_cannot_be_priced_is_refused(columns, message):

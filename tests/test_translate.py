@@ -427,6 +427,6 @@ def test_rows_without_an_answer_fail_with_a_reason_and_do_not_spoil_the_rates():
 
 def test_an_unknown_country_is_refused_before_anything_is_asked():
     client = Fake({})
-    with pytest.raises(LabError, match="No emergency number on file for country 'XX'"):
-        translate.translate([row("Rest.")], client, "XX")
+    with pytest.raises(LabError, match="No emergency number on file for country 'ZZ'"):
+        translate.translate([row("Rest.")], client, "ZZ")
     assert client.calls == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from helpers.cases.writers import Example
 from helpers.files import LabError
-from helpers.triage import LEVELS, PARTS, countries, country_of, parse, render
+from helpers.triage import LEVELS, PARTS, countries, country_of, number_line, parse, render
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def _wrong_number(example: Example, rng: random.Random) -> str:
     right = set(country_of(example.country).numbers)
     # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares nothing with ours.
     elsewhere = [code for code, country in countries().items() if country.numbers and not right & set(country.numbers)]
-    return render(example.level, rng.choice(elsewhere), example.picture)
+    own, other = country_of(example.country), country_of(rng.choice(elsewhere))
+    return example.answer.replace(own.call, other.call).replace(number_line(own), number_line(other))
 
 
 def _without(part: str) -> Callable[[Example, random.Random], str | None]:
@@ -120,7 +122,7 @@ def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
     """The good answer with exactly one thing wrong, or None where that cannot be.
 
     `off_by_one` gives a neighbouring level that is not accepted, `over_by_two` the one two steps above the most urgent accepted level;
-    name and action then follow the wrong level. `wrong_number` gives a country's number that does not work here.
+    name and action then follow the wrong level. `wrong_number` calls a number that does not work here, in every line.
     `no_disclaimer` and `no_alarms` leave out a line.
 
     Raises:
@@ -170,7 +172,7 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
 def set_part(example: Example, text: str, part: str, present: bool) -> str:
     """A rendered answer with one of `PARTS` added (as `render` writes it, in its place) or taken away; otherwise unchanged.
 
-    A part is a line here. The added action belongs to the level that the answer gives, the number to the example's country.
+    A part is a line here, the actions with their first aid. The added action belongs to the level that the answer gives, the number to the example's country.
 
     Raises:
         LabError: no such part, or the answer does not have lines for its parts, so that the part cannot be set.
@@ -179,17 +181,25 @@ def set_part(example: Example, text: str, part: str, present: bool) -> str:
         raise LabError(f"An answer has no part {part!r}. Its parts: {', '.join(PARTS)}.")
     if present and parse(text).has(part, example.country):
         return text
-    lines = text.splitlines()
-    kept = [line for line in lines if not parse(line).has(part)]
+    lines, own = text.splitlines(), country_of(example.country)
+    kept = [line for line in lines if not _holds(line, part)]
     if present:
-        line = render(parse(text).level or example.level, example.country, example.picture, [part]).splitlines()[-1]
+        if part == "number":  # a foreign number in another line would spoil the right one in its own
+            kept = [re.sub(r"\bal \d{3,4}\b", own.call, line) for line in kept]
+        whole = render(parse(text).level or example.level, example.country, example.picture).splitlines()
         later = PARTS[PARTS.index(part) + 1 :]
-        place = next((n for n, other in enumerate(kept) if any(parse(other).has(name) for name in later)), len(kept))
-        kept.insert(place, line)
+        place = next((n for n, other in enumerate(kept) if any(_holds(other, name) for name in later)), len(kept))
+        kept[place:place] = [line for line in whole if _holds(line, part)]
     changed = "\n".join(kept) if kept != lines else text
     if parse(changed).has(part, example.country if present else None) != present:
         raise LabError(f"Could not {'add' if present else 'remove'} the part {part!r}: its line cannot be told apart in {text[:200]!r}.")
     return changed
+
+
+def _holds(line: str, part: str) -> bool:
+    """Does this line belong to the part? First aid goes with the actions."""
+    reading = parse(line)
+    return reading.has(part) or (part == "actions" and bool(reading.first_aid))
 
 
 def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:

@@ -22,7 +22,7 @@ from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
 from helpers.train.hardware import choose_hardware
 
 SETTINGS: dict[str, Any] = {
-    "documents": 240_000,
+    "documents": 260_000,
     "seed": 0,
     "vocab": 4096,
     "linked": True,

@@ -95,7 +95,7 @@ function showMeasured() {
   if (!config.measured) return; // the page already says that nothing was measured
   const { accuracy, missedUrgency } = config.measured, percent = (share) => Math.round(100 * share);
   $("measured").replaceChildren(
-    element("strong", "Se equivoca a menudo."),
+    element("strong", "Esta página se equivoca a menudo."),
     ` En ${accuracy.n} mensajes de prueba acertó el nivel en el ${percent(accuracy.value)}\u00a0%` +
       ` (entre el ${percent(accuracy.low)} y el ${percent(accuracy.high)}\u00a0%).` +
       ` De ${missedUrgency.n} personas graves, a ${percent(missedUrgency.value)} de cada 100 no les avisó de que lo estaban` +

@@ -158,12 +158,18 @@ def badges(_: argparse.Namespace) -> int:
     return 0
 
 
-def pretrain(_: argparse.Namespace) -> int:
-    """Make data/nano-base/ anew from the micro-world."""
+def pretrain(options: argparse.Namespace) -> int:
+    """Make data/nano-base/ anew from the micro-world, or say on its card what its reading is worth."""
     from helpers.files import DATA
-    from helpers.pretrain.build import pretrain as build
+    from helpers.pretrain import build
 
-    facts = build(DATA / "nano-base")
+    if options.compare:
+        from helpers.lab import bases
+
+        bases.compare(lambda line: print(line, flush=True))
+        bases.write_card()
+        return 0
+    facts = build.pretrain(DATA / "nano-base")
     print(f"data/nano-base: {facts['parameters']:,} parameters, loss {facts['first_loss']} → {facts['last_loss']}, {facts['seconds']:,} s.")
     return 0
 
@@ -179,7 +185,9 @@ def parser() -> argparse.ArgumentParser:
     running.set_defaults(act=run)
     gating = commands.add_parser("gate", help=gate.__doc__)
     gating.add_argument("stage", metavar="STAGE", help="a stage's name (built now if it is not there), base, or the folder of a model")
-    gating.add_argument("--on", choices=("test", "dev", "syndromes", "vignettes"), default="test", help="the items to answer (default: test)")
+    gating.add_argument(
+        "--on", choices=("test", "dev", "syndromes", "vignettes"), default="test", help="the items to answer (default: test)"
+    )
     gating.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
     gating.set_defaults(act=gate)
     phoning = commands.add_parser("phone", help=phone.__doc__)
@@ -207,7 +215,12 @@ def parser() -> argparse.ArgumentParser:
     testing = commands.add_parser("test", help=test.__doc__)
     testing.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
     testing.set_defaults(act=test)
-    for act in (lab, badges, pretrain):
+    making = commands.add_parser("pretrain", help=pretrain.__doc__)
+    making.add_argument(
+        "--compare", action="store_true", help="keep the base; pretrain two smaller ones and compare what they read (half an hour)"
+    )
+    making.set_defaults(act=pretrain)
+    for act in (lab, badges):
         commands.add_parser(act.__name__, help=act.__doc__).set_defaults(act=act)
     return top
 

@@ -223,7 +223,9 @@ _ACTIONS = re.compile(r"\b(?:que hacer|acciones|pasos)\b[^\n:]{0,20}:(?P<rest>.*
 _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _NUMBERS = re.compile(r"\bemergencias?\b[^\n:]{0,20}:(?P<rest>[^\n]*)")
 _FIRST_AID = re.compile(r"\bprimeros auxilios\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
-_ANY_HEADING = re.compile(r"\b(?:nivel de urgencia|que hacer|acciones|primeros auxilios|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:")
+_ANY_HEADING = re.compile(
+    r"\b(?:nivel de urgencia|que hacer|acciones|primeros auxilios|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:"
+)
 _CALL = re.compile(r"\bllam(?:e|en|a|ar)\b")
 _GO = re.compile(r"\b(?:vaya|vayan|acuda|acudan|lleve|lleven|espere|repose|pida)\b")
 _CALLED = re.compile(r"\bal (\d{3,4})(?!\d)")

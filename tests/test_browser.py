@@ -87,7 +87,7 @@ def gguf(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # for so little, two wait for each other
     try:
-        train.sft(cases.chat_rows(_known()), nano.base, place / "tiny", quick, updates=60)
+        train.sft(cases.chat_rows(_known()), nano.base, place / "tiny", quick, updates=100)
     finally:
         torch.set_num_threads(threads)
     return export(place / "tiny", place / "tiny.gguf", "Q5_K_M", threads=1).path

@@ -190,7 +190,13 @@ def test_broken_yaml_is_reported_with_its_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"syndrome": "nada"}, "syndrome"), ({"level": "ROJO"}, "level"), ({"text": " "}, "text"), ({"country": "QQ"}, "country"), ({"gloss": None}, "gloss")],
+    [
+        ({"syndrome": "nada"}, "syndrome"),
+        ({"level": "ROJO"}, "level"),
+        ({"text": " "}, "text"),
+        ({"country": "QQ"}, "country"),
+        ({"gloss": None}, "gloss"),
+    ],
 )
 def test_a_malformed_vignette_is_named_by_file_entry_and_field(change, field, tmp_path):
     good = (DATA / "eval" / "vignettes.jsonl").read_text().splitlines()[:3]

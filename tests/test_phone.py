@@ -17,6 +17,7 @@ from helpers.cases import evaluation_prompts
 from helpers.export import export
 from helpers.files import DATA, LabError, read_json, sha256_of, write_json
 from helpers.runtimes import browser, npm, phone
+from helpers.train import current_profile
 from helpers.triage import SCALE, countries, messages
 
 
@@ -54,7 +55,9 @@ def test_the_folder_holds_page_engine_model_and_what_the_data_say(folder, gguf):
     assert {key: (row["name"], row["action"], row["call_first"], row["color"]) for key, row in config["levels"].items()} == {
         key: (level.name, level.action, level.call_first, level.color) for key, level in SCALE.items()
     }
-    assert config["maxNewTokens"] == 110 and config["context"] == 430
+    profile = current_profile()
+    longest = profile.generate["max_new_tokens"]
+    assert config["maxNewTokens"] == longest and config["context"] == profile.max_length + longest
     for path in phone.ENGINES:
         assert (folder / path).stat().st_size > 500, path
     assert (folder / "engine" / "wllama.wasm").read_bytes()[:4] == (folder / "engine" / "compat.wasm").read_bytes()[:4] == b"\0asm"

@@ -6,6 +6,7 @@ import pytest
 
 from helpers import cases, evaluate, lab
 from helpers.files import ROOT, fingerprint
+from helpers.lab import bases
 from helpers.pretrain import build
 from helpers.pretrain.corpus import Document, leaks, write_corpus
 from helpers.train import load_tokenizer
@@ -102,7 +103,9 @@ def test_unasked_the_base_gives_no_level():
 
 def test_the_card_records_corpus_steps_tokens_loss_and_seconds():
     card = (BASE / "README.md").read_text()
-    assert card == build.card(FACTS)
+    compared = json.loads((BASE / "columns.json").read_text())
+    assert card == build.card(FACTS, bases.table(compared))
+    assert set(compared["rates"]) >= {"as shipped", "smaller, with the links", "smaller, without the links"}
     for fact in ("steps", "tokens", "first_loss", "last_loss", "seconds", "documents"):
         assert FACTS[fact]
 

@@ -227,8 +227,8 @@ def make(monkeypatch):
     monkeypatch.setattr(card, "load", lambda _: evaluate.generation.LoadedModel(tiny, None))
     record = {"rows": 350, "epochs": 12, "steps": 264, "seconds": 50.0}
     stage = lab.Stage("sft-balanced", 0, "abc", ROOT, "the cure", record)
-    rivals = {"TF-IDF": (wilson(300, 480), wilson(110, 160))}
-    return lambda test, free: card.model_card(stage, test, free, rivals)
+    rivals = {"TF-IDF": {"test wordings": wilson(300, 480), "vignettes": wilson(110, 160)}}
+    return lambda test, free: card.model_card(stage, {"test wordings": test, "vignettes": free}, rivals)
 
 
 def test_no_figure_is_typed_into_the_card():
@@ -246,7 +246,14 @@ def test_the_card_says_what_it_is_for_how_it_fails_and_what_nobody_looked_at(mak
     text = make(PARROT, FEW)
     for heading in ("what for", "Data", "Training", "Acceptance gates", "Known failures", "What was not tested", "Licence"):
         assert re.search(rf"^## .*{heading}", text, re.MULTILINE), heading
-    assert "Not a medical device" in text and "education" in text and "No clinician" in text and "MIT" in text and "33 parameters" in text
+    assert (
+        "Not a medical device" in text
+        and "education" in text
+        and "children, pregnancy and mental health" in text
+        and "No clinician" in text
+        and "MIT" in text
+        and "33 parameters" in text
+    )
     for row in PARROT.rows:
         assert row.measured in text
         assert (f"**{row.gate.id}** fails" in text) == (row.verdict == FAILS)

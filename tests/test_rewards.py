@@ -243,7 +243,12 @@ def test_headings_without_content_are_paid_like_no_headings():
 @example(item=ITEMS[0], text="<think>")
 @settings(max_examples=100)
 def test_any_text_at_all_has_a_finite_reward_the_same_in_both_forms(reward, item, text):
-    columns = {"accepted": [list(item.accepted)] * 2, "country": [item.country] * 2, "level": [item.level] * 2, "syndrome": [item.syndrome] * 2}
+    columns = {
+        "accepted": [list(item.accepted)] * 2,
+        "country": [item.country] * 2,
+        "level": [item.level] * 2,
+        "syndrome": [item.syndrome] * 2,
+    }
     plain, chat = reward(prompts=["", ""], completions=[text, [{"role": "assistant", "content": text}]], **columns)
     assert isinstance(plain, float) and math.isfinite(plain)
     assert plain == chat == reward.of(item, text)

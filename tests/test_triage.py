@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from helpers.files import LabError
 from helpers import triage
 from helpers.cases import syndromes
+from helpers.files import LabError
 from helpers.triage import LEVELS, PARTS, SCALE, URGENT, countries, join_or, messages, parse, render, strip_accents
 
 some_parts = st.sets(st.sampled_from(PARTS))
@@ -175,7 +175,13 @@ def test_the_alarm_line_says_what_to_do_and_whom_to_call(level, country, syndrom
 
 @pytest.mark.parametrize(
     "action",
-    ["Vaya a urgencias y llame si no puede", "Acuda hoy a su centro y llame", "Espere en casa; si empeora, llame", "Repose y llame mañana", ""],
+    [
+        "Vaya a urgencias y llame si no puede",
+        "Acuda hoy a su centro y llame",
+        "Espere en casa; si empeora, llame",
+        "Repose y llame mañana",
+        "",
+    ],
 )
 def test_a_call_that_comes_second_is_no_call(action):
     assert not parse(f"Nivel de Urgencia: NARANJA\nQué hacer: {action}.").calls

@@ -58,7 +58,9 @@ def test_all_words_together_carry_less_far_than_they_did_in_the_first_world():
     assert strange.primary.value < 0.60
 
 
-@pytest.mark.xfail(strict=True, reason="missed: the richer the wordings of people, the further their words carry to other people's free texts")
+@pytest.mark.xfail(
+    strict=True, reason="missed: the richer the wordings of people, the further their words carry to other people's free texts"
+)
 def test_all_words_together_do_not_carry_to_free_texts():
     scores = evaluate.score(cases.vignettes(), evaluate.naive_bayes(cases.vignettes()))
     print(f"naive Bayes on every training text, free vignettes: accepted {scores.accuracy}, primary {scores.primary}")
@@ -127,12 +129,20 @@ def _tells(text: str, sign: str) -> bool:
 def test_an_alarm_sign_is_not_what_an_urgent_person_already_tells():
     everybody = [(finding.syndrome, text) for finding in SIGNS for split in cases.SPLITS for text in finding.texts(split)]
     everybody += [(row.picture, row.text) for row in PEOPLE]
-    told = [(text, sign) for rule, text in everybody for sign in rule.alarm_signs if rule.level not in ("VERDE", "AZUL") and _tells(text, sign)]
+    told = [
+        (text, sign) for rule, text in everybody for sign in rule.alarm_signs if rule.level not in ("VERDE", "AZUL") and _tells(text, sign)
+    ]
     assert told == []
 
 
 def test_first_aid_is_given_where_seconds_count():
-    seconds = ("paro_cardiorrespiratorio", "atragantamiento", "hemorragia_incontenible", "convulsion_en_curso", "hipoglucemia_con_confusion")
+    seconds = (
+        "paro_cardiorrespiratorio",
+        "atragantamiento",
+        "hemorragia_incontenible",
+        "convulsion_en_curso",
+        "hipoglucemia_con_confusion",
+    )
     for name in (*seconds, "anafilaxia", "causticacion_ocular", "quemadura_grave", "inconsciente", "sobredosis_respiratoria"):
         assert SYNDROMES[name].first_aid, name
 

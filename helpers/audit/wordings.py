@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from helpers.audit.phrases import words
@@ -21,11 +22,15 @@ _FIGURE = re.compile(rf"\d|\b{_COUNTED} {_UNIT}\b|\bdesde (?:ayer|anoche|hoy|ant
 _NEGATION = re.compile(r"\b(?:no|ni|sin|nunca|tampoco|niega|nada|ning[uú]n\w*)\b", re.IGNORECASE)
 _AGE = re.compile(r"\b\d{1,3}\b|\b(?:años|añitos|meses|semanas|días|dias|anos)\b", re.IGNORECASE)
 # Letters for words, as on a phone. Forms that are also words of their own (a, te, si) are not in it.
-_SHORT = frozenset("q xq pq xk k ke d x toy tas pa tb tmb bn mñn dsd cn m xa kiero aki ai haci asi tngo stoy hno hna tngo bb ntp ps nomas".split())
+_SHORT = frozenset(
+    words("q xq pq xk k ke d x toy tas pa tb tmb bn mñn dsd cn m xa kiero aki ai haci asi tngo stoy hno hna bb ntp ps nomas")
+)
 # Without the accent these are other words, so a missing accent cannot be told from the letters alone.
 _BOTH = frozenset(
-    "esta este mas si el tu mi se de te que como cuando donde quien cual solo aun papa ano esta estas hacia seria paso tomo llamo dolio entro salio "
-    "tome llame ando halla sabia hablo peso bajo llego comio corto tenia continuo practico publico numero ultimo medico termino deposito".split()
+    words(
+        "esta este mas si el tu mi se de te que como cuando donde quien cual solo aun papa ano estas hacia seria paso tomo llamo dolio entro salio "
+        "tome llame ando halla sabia hablo peso bajo llego comio corto tenia continuo practico publico numero ultimo medico termino deposito"
+    )
 )
 
 
@@ -90,7 +95,7 @@ def owned_phrases(texts: Sequence[str], labels: Sequence[str], at_least: int = 2
     by_level: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for text, label in zip(texts, labels, strict=True):
         found = words(strip_accents(text))
-        for phrase in {*found, *(f"{one} {two}" for one, two in zip(found, found[1:], strict=False))}:
+        for phrase in {*found, *(f"{one} {two}" for one, two in pairwise(found))}:
             by_level[phrase][label] += 1
     rows = []
     for phrase, counts in by_level.items():

@@ -5,7 +5,17 @@
 """
 
 from helpers.cases.general import general_texts
-from helpers.cases.loader import SPLITS, Finding, Presentation, Wording, findings, held_out, load_held_out, load_presentations, presentations
+from helpers.cases.loader import (
+    SPLITS,
+    Finding,
+    Presentation,
+    Wording,
+    findings,
+    held_out,
+    load_held_out,
+    load_presentations,
+    presentations,
+)
 from helpers.cases.pairs import KINDS, Pair, hard_pairs, near_miss, pair_rows, set_part, usable, weak_pairs, with_disclaimers
 from helpers.cases.syndromes import load_syndromes, syndrome_of, syndromes
 from helpers.cases.writers import (
@@ -40,8 +50,8 @@ __all__ = [
     "general_texts",
     "hard_pairs",
     "held_out",
-    "load_held_out",
     "leave_out",
+    "load_held_out",
     "load_presentations",
     "load_syndromes",
     "load_vignettes",

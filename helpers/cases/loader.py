@@ -113,7 +113,9 @@ def _wording(row: dict[str, str], path: Path, entry: str, field: str) -> Wording
     ((key, text),) = row.items() if len(row) == 1 else [("", "")]
     form = _KEY.fullmatch(key)
     if not form or not text.strip():
-        raise bad_entry(path, entry, field, f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they apply")
+        raise bad_entry(
+            path, entry, field, f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they apply"
+        )
     if form["region"] and form["region"] not in countries():
         raise bad_entry(path, entry, field, f"no emergency number on file for the country {form['region']!r}")
     if leaked := _LEVEL_WORDS.search(text):

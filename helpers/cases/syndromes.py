@@ -100,4 +100,6 @@ def syndrome_of(name: str) -> Syndrome:
     try:
         return syndromes()[name]
     except KeyError:
-        raise LabError(f"There is no syndrome {name!r}. data/syndromes.yaml names those there are; add one there with its source.") from None
+        raise LabError(
+            f"There is no syndrome {name!r}. data/syndromes.yaml names those there are; add one there with its source."
+        ) from None

@@ -14,7 +14,8 @@ Held = dict[str, tuple[bool, ...]]
 def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> Held:
     """For each gate of `data/gates.yaml` but kappa, which is no share of items: True where the answer is as the gate wants it.
 
-    `missed_urgency` is asked only of items whose primary level is ROJO or NARANJA, `call` only of those whose syndrome says to call: they are shorter than the others.
+    `missed_urgency` is asked only of items whose primary level is ROJO or NARANJA, `call` only of those whose syndrome says to call:
+    they are shorter than the others.
     """
     rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
     off = [0 if reading.level is None else distance(row, reading.level) for row, reading in rows]

@@ -86,7 +86,10 @@ class Arm:
 
 def reward_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Rows for GRPO: the chat, and the columns that a reward reads."""
-    return [{"prompt": row.prompt, "accepted": list(row.accepted), "level": row.level, "country": row.country, "syndrome": row.syndrome} for row in examples]
+    return [
+        {"prompt": row.prompt, "accepted": list(row.accepted), "level": row.level, "country": row.country, "syndrome": row.syndrome}
+        for row in examples
+    ]
 
 
 class Watched:

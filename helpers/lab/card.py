@@ -56,22 +56,26 @@ def recorded_report(prefix: str, measured: Mapping[str, Mapping[str, Any]] | Non
     )
 
 
-def model_card(model: Stage, test: Report, free: Report, rivals: Mapping[str, tuple[Rate, Rate]]) -> str:
+Columns = Mapping[str, Report]
+
+
+def model_card(model: Stage, columns: Columns, rivals: Mapping[str, Mapping[str, Rate]]) -> str:
     """The card of a stage, in Markdown.
 
     Args:
         model: the stage.
-        test, free: its gates on the test wordings and on the hand-written vignettes.
-        rivals: accuracy of each baseline on the two item sets.
+        columns: its gates in each column of `cases.COLUMNS`, the test wordings first.
+        rivals: accuracy of each baseline in the same columns.
     """
+    test = next(iter(columns.values()))
     sections = [
         f"# Model card: {model.name}, seed {model.seed}, profile {current_profile().name}",
         f"**Not a medical device. {test.conclusion}** {_decision(test)}",
         *_what_it_is(model),
-        *_data(model, test, free),
+        *_data(model, columns),
         *_recipe(model),
-        *_gates(test, free, rivals),
-        *_failures(test, free, rivals),
+        *_gates(columns, rivals),
+        *_failures(columns, rivals),
         *_untested(model),
         "## Licence",
         f"{(ROOT / 'LICENSE').read_text(encoding='utf-8').splitlines()[0]}, weights included (trained from `{_base_name()}`). "
@@ -109,11 +113,12 @@ def _what_it_is(model: Stage) -> list[str]:
         f"A language model of {size:,} parameters that answers a Spanish description of a complaint with one of {len(LEVELS)} levels of urgency "
         f"({', '.join(LEVELS)}), what to do, alarm signs, a notice and the country's emergency number. Recipe: {model.why}.",
         "- **Intended use**: education. It exists so that its failures can be studied.\n"
-        "- **Not intended**: deciding about anybody's care. Whoever is worried about somebody calls the emergency number.",
+        "- **Not intended**: deciding about anybody's care. Whoever is worried about somebody calls the emergency number.\n"
+        "- **Not covered**: children, pregnancy and mental health without a professional beside them, although such patients are among the invented ones.",
     ]
 
 
-def _data(model: Stage, test: Report, free: Report) -> list[str]:
+def _data(model: Stage, columns: Columns) -> list[str]:
     examples = recipe_named(model.name).data(current_profile(), model.seed)
     levels = Counter(row.level for row in examples)
     countries = sorted({row.country for row in evaluation_prompts("test") if row.country})
@@ -122,8 +127,8 @@ def _data(model: Stage, test: Report, free: Report) -> list[str]:
         f"- **Training**: {len(examples):,} synthetic rows, {len({row.text for row in examples}):,} different prompts; "
         + ", ".join(f"{level} {levels[level]:,}" for level in LEVELS)
         + ". No real patient is in them. The rubric is the lab's own.\n"
-        f"- **Test**: {test.n:,} synthetic prompts whose wordings training never showed; people in {len(countries)} countries ({', '.join(countries)}).\n"
-        f"- **Vignettes**: {free.n:,}, written by hand, without templates; nothing was tuned on them.",
+        f"- **Judged on**: {', '.join(f'{name} (n = {report.n:,})' for name, report in columns.items())}. The base has read paraphrases of the test wordings; the "
+        f"other columns are new to base and fine-tuning. Countries: {', '.join(countries)}. Nothing was tuned on any of them.",
     ]
 
 
@@ -144,11 +149,12 @@ def _recipe(model: Stage) -> list[str]:
     return ["## Training", "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())]
 
 
-def _gates(test: Report, free: Report, rivals: Mapping[str, tuple[Rate, Rate]]) -> list[str]:
-    lines = ["| gate | bound | test wordings | verdict | hand-written vignettes | verdict |", "| --- | --- | --- | --- | --- | --- |"]
-    for one, other in zip(test.rows, free.rows, strict=True):
-        lines.append(f"| {one.gate.id} | {one.gate.asks} | {one.measured} | {one.verdict} | {other.measured} | {other.verdict} |")
-    beside = "\n".join(f"- {name}: {rates[0]} on test wordings; {rates[1]} on vignettes." for name, rates in rivals.items())
+def _gates(columns: Columns, rivals: Mapping[str, Mapping[str, Rate]]) -> list[str]:
+    lines = [f"| gate | bound |{''.join(f' {name} | verdict |' for name in columns)}", "| --- | --- |" + " --- | --- |" * len(columns)]
+    for row in zip(*(report.rows for report in columns.values()), strict=True):
+        cells = "".join(f" {one.measured} | {one.verdict} |" for one in row)
+        lines.append(f"| {row[0].gate.id} | {row[0].gate.asks} |{cells}")
+    beside = "\n".join(f"- {name}: {'; '.join(f'{rate} ({column})' for column, rate in rates.items())}." for name, rates in rivals.items())
     return [
         "## Acceptance gates",
         "Written down in `data/gates.yaml` before any model was judged; held against the worse end of the interval (95 %).",
@@ -157,20 +163,21 @@ def _gates(test: Report, free: Report, rivals: Mapping[str, tuple[Rate, Rate]]) 
     ]
 
 
-def _failures(test: Report, free: Report, rivals: Mapping[str, tuple[Rate, Rate]]) -> list[str]:
+def _failures(columns: Columns, rivals: Mapping[str, Mapping[str, Rate]]) -> list[str]:
     lines = [
         f"- On {on}, **{row.gate.id}** {'fails' if row.verdict == FAILS else 'is not shown'}: {row.gate.says[0].lower()}{row.gate.says[1:].rstrip('.')} "
         f"in {row.measured}; asked for {row.gate.asks}."
-        for on, report in (("test wordings", test), ("vignettes", free))
+        for on, report in columns.items()
         for row in report.rows
         if row.verdict != PASSES
     ]
-    label = next(row.rate for row in free.rows if row.gate.measure == "accepted_level")
-    lines += [
-        f"- On vignettes it is **not above** {name}: {label} against {rates[1]}."
-        for name, rates in rivals.items()
-        if label.value <= rates[1].value
-    ]
+    for column, report in columns.items():
+        label = next(row.rate for row in report.rows if row.gate.measure == "accepted_level")
+        lines += [
+            f"- On {column} it is **not above** {name}: {label} against {rates[column]}."
+            for name, rates in rivals.items()
+            if label.value <= rates[column].value
+        ]
     return ["## Known failures", "\n".join(lines) or "None of the gates found one, which is not the same as none."]
 
 

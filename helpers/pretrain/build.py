@@ -199,8 +199,8 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
     return facts
 
 
-def card(facts: dict[str, Any]) -> str:
-    """The model card, computed from what training recorded."""
+def card(facts: dict[str, Any], comparison: str = "") -> str:
+    """The model card, computed from what training recorded; `comparison` is the table of `columns.table`, where there is one."""
     mix = ", ".join(f"{kind} {share / sum(facts['kinds'].values()):.0%}" for kind, share in facts["kinds"].items())
     return f"""# nano base
 
@@ -221,8 +221,10 @@ drawn apart, paraphrases that link all wordings of a finding, and plain-language
 **What it has not read**: a level for any finding, a severity for a dev or test wording, anything of a held-out syndrome. `helpers.pretrain.corpus.leaks` proves it
 on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better than chance.
 
-**What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. Its held-out syndromes
+**What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. The held-out syndromes
 and the free vignettes it has never read in any form.
+
+{comparison}
 
 Written for this project; licence as the repository's.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from IPython.display import Markdown, display
 
 from helpers import audit, cases
 from helpers.statistics import wilson
-from helpers.triage import LEVELS, render
+from helpers.triage import LEVELS, UNKNOWN, country_of, render
 
 Problems = list[str]
 
@@ -224,15 +225,16 @@ def dpo_loss(function: Callable[..., Any]) -> Problems:
 
 
 def with_number(function: Callable[..., Any]) -> Problems:
-    """A near miss: the same answer with another emergency number, and not one other character changed."""
-    signs = ["fiebre de más de 112 horas", "confusión"]  # an alarm sign with the right number in it
+    """A near miss: the same answer that calls another number in every line, and not one other character changed."""
+    rule = replace(UNKNOWN, alarm_signs=("fiebre de más de 112 horas", "confusión"))  # an alarm sign with the right number in it
     problems = []
     for level, country, wrong in (("AZUL", "ES", "911"), ("VERDE", "AR", "061"), ("ROJO", "GT", "112")):
-        good = render(level, country, signs)
-        expected = f"{good.rpartition('Emergencias:')[0]}Emergencias: {wrong}."
+        good = render(level, country, rule)
+        calls = good.rpartition("Emergencias:")[0].replace(f"al {country_of(country).numbers[0]}", f"al {wrong}")
+        expected = f"{calls}Emergencias: {wrong}."
         if (given := function(good, wrong)) != expected:
             problems.append(
-                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r} and nothing else: got {given!r}"
+                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r}, «al {wrong}» in the other lines, and nothing else: got {given!r}"
             )
     return problems
 

@@ -234,7 +234,8 @@ def with_number(function: Callable[..., Any]) -> Problems:
         expected = f"{calls}Emergencias: {wrong}."
         if (given := function(good, wrong)) != expected:
             problems.append(
-                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r}, «al {wrong}» in the other lines, and nothing else: got {given!r}"
+                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r}, with «al {wrong}» in the other lines "
+                f"and nothing else changed: got {given!r}"
             )
     return problems
 

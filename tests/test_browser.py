@@ -414,6 +414,25 @@ def test_every_kind_of_red_flag_has_its_sentences_here(stubbed):
             assert kind in found and found[kind] in text, (text, found)
 
 
+MUST_CALL = [
+    *("sindrome_coronario", "paro_cardiorrespiratorio", "atragantamiento", "respiracion_insuficiente", "crisis_respiratoria", "ictus"),
+    *("suicidio_con_plan", "ideas_de_muerte", "hemorragia_incontenible", "hemorragia_digestiva"),
+]
+
+
+def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_and_few_with_an_errand_do(stubbed):
+    """On the wordings that the list was written with; on those of the test split the shares are printed and nothing is asked of them."""
+    for splits, least in ((("train", "dev"), 0.9), (("test",), 0.0)):
+        told = [(finding, text) for finding in cases.findings().values() for split in splits for text in finding.texts(split)]
+        ill = [text for finding, text in told if finding.syndrome.key in MUST_CALL]
+        well = [text for finding, text in told if finding.level == "AZUL"]
+        seen, needless = (sum(map(bool, flags(stubbed, texts))) / len(texts) for texts in (ill, well))
+        print(
+            f"{splits}: card shown to {seen:.0%} of {len(ill)} who must call, to {needless:.0%} of {len(well)} with an old complaint or errand"
+        )
+        assert seen >= least and needless <= 0.4
+
+
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FLAGGED.items() for text in texts])
 def test_a_red_flag_shows_whom_to_call_before_any_answer_and_over_a_green_one(stubbed, kind, text):
     stubbed.evaluate("said => { globalThis.SAID = said; globalThis.HOLD = 0; globalThis.REASON = 'stop'; }", f"{GREEN}\n")

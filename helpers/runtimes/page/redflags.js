@@ -48,6 +48,10 @@ const FLAGS = {
     "(cara|dedos|labi~|esta|todo|toda|pone)… (gris|ceniz~|morad[oa]~)",
     "(llenar|tomar|jalar|coger|meter|agarrar)… (pulmon~|aire)",
     "babea~|babean~",
+    "(poco|poquito|hilito|nada)… aire|aire… (poquito|entra)",
+    "mud[oa]",
+    "quiere hablar",
+    "(piel|cara|esta|anda|puso)… (oscurec~|como cera|como la cera|blanc[oa] como)|burbuj~",
   ],
   ictus: [
     "(boca|cara|rostro|sonrisa|labio)… (chuec~|torc~|torid~|tuerc~|de lado|de un lado|a un lado|ladead~|desvi~|caid~|colgad~|colgando|virad~|jalad~)",
@@ -73,6 +77,10 @@ const FLAGS = {
     "habl~… (bolo|borrach~|curad~|tomad~|bebid~)",
     "(mano|pierna|brazo)… (no aprieta|no agarra|torpe|se (me|le) (dobl~|cae|cay~|va))",
     "(cay~|cae~|resbal~)… de la mano",
+    "arrastr~… (pie|pierna)|(pie|pierna)… arrastr~",
+    "se (le|me) ca[ey]~… (vaso|taza|cosas|cuchara|mano~)",
+    "parezco… (curad~|borrach~|tomad~)",
+    "(veo|ve)… (doble|dos|repetid~)",
   ],
   suicidio: [
     "([qk]ui?er~|[qk]isier~|quisier~|gana~|dese~|pens~|piens~|idea~|mejor|voy a|prefer~|prefier~|intent~)… (morir~|muert~|matar~|desaparecer|no despertar)",
@@ -92,6 +100,7 @@ const FLAGS = {
     "(ojala|mejor)… no (exist~|haber nacido|despert~|estar)",
     "para morir~",
     "(para|pa) [qk]u?e? ?(seguir|sigo|vivir|vivo)",
+    "no… exist~",
   ],
   sangrado: [
     "sangr~… (much~|no para~|no se para~|no para de|sin parar|chorr~|abundante~|no se detiene|no deja~|harto|bastante)",
@@ -109,7 +118,7 @@ const FLAGS = {
     "(arranc~|amput~|cercen~|volo)… (dedo~|mano|brazo|pie|pierna)",
     "sangr~… (puls~|bocanad~|entre los dedos|no cede|llave|brot~|boca|sabana~|toalla~)",
     "(brot~|sal[ie]~|bot~|chorr~)… (pulsos|chorr~)",
-    "chorr(ea|ear|eando|itos?)",
+    "chorr(e|i)~",
     "(toalla~|trapo~|sabana~|repasador|panuelo~)… (empap~|llen~|sangr~)",
     "(llen~|empap~|us[oe])… (toalla~|trapo~|taza~|palangana|cubeta|sabana~)",
     "hematemesis|melena~|hemoptisis|rectorragia|pulsatil",
@@ -147,6 +156,10 @@ const FLAGS = {
     "(no|sin)… (vuelve en si|vuelve|recobr~|recuper~|respuesta)",
     "(dur[oa]|ties[oa]|rigid[oa])… (brazo~|pierna~|cuerpo|saltos|tirones)",
     "estuporos~|obnubil~|somnolien~|inconscien~",
+    "tembl~… (cuerpo|piso|suelo|minutos)|tirones",
+    "como (un |una )?(trapo|muneco|muneca|costal~)",
+    "(movemos|muevo|frotamos|llamamos|hablamos)… (nada|muneco)",
+    "medio id[oa]|casi sin responder|como perdid[oa]",
   ],
   alergia: [
     "(hinch~|inflam~)… (lengua|labio~|cara|boca|parpado~)",
@@ -155,6 +168,8 @@ const FLAGS = {
     "(cerr~|cierr~)… garganta",
     "anafila~",
     "(alergi~|ronch~|enronch~|habones|urticaria|avispa~|abeja~).*?(mare~|vomit~|devol~|nausea~|garganta|saliva|voz|pecho|aire|silb~|pita|me va)",
+    "(ronch~|habon~|brot~|pica).*?(bronqui~|pit[ao]~|tragar|retorcij~|aceler~|de lado|desvan~)",
+    "epipen|autoinyector|adrenalina",
   ],
   embarazo: [
     "(embaraz~|encinta|gestante).*?(sangr~|manch~|dolor~|duele~|contracci~|liquido|agua~|fuente|no se mueve|convul~|cabeza|hinch~|cai~|golpe~|veo|pre[sc]ion)",
@@ -162,6 +177,7 @@ const FLAGS = {
     "romp~… (fuente|aguas|bolsa)",
     "(bebe|bebito|guagua|nino)… (no se mueve|ya viene|saliendo|sale)",
     "cordon… (sale|salio|afuera)",
+    "asom~… cabe~",
   ],
   veneno: [
     "(trag~|tom~|ing[ie]r~|beb~)… (cloro|lejia|lavandina|acido|so[sd]a caustica|gasolina|nafta|petroleo|kerosen~|diluyente|thinner|detergente|insecticida|plaguicida|herbicida|gramoxone)",

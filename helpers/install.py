@@ -17,6 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
+# llama.cpp otherwise takes every instruction that the building CPU names. Some machines name AMX and then refuse it, and an environment that moves to
+# an older CPU meets the same end: «Illegal instruction». AVX2 is what this build keeps.
+PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
 DIAGNOSES = (
     (("No space left on device",), "The disk is full: about 6 GB are needed for the packages and their build."),
     (
@@ -112,7 +115,8 @@ def _pip(*arguments: str) -> None:
     log: list[str] = []
     started = time.time()
     command = [str(venv_python()), "-m", "pip", "install", "--progress-bar=off", "--disable-pip-version-check", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     lively = sys.stdout.isatty()
     for line in process.stdout:
@@ -143,6 +147,9 @@ def install() -> None:
     if not venv_python().exists():
         venv.create(VENV, with_pip=True)
     started = time.time()
+    built = [f"{name}=={version}" for name, version in pins().items() if name == "llama-cpp-python"]
+    if built:  # never from pip's cache: a wheel in it may hold another machine's instructions
+        _pip("--no-cache-dir", *built)
     _pip("--editable", ".[dev]")
     print(f"Installed in {time.time() - started:.0f} s.", flush=True)
 

@@ -307,7 +307,7 @@ def test_an_unknown_step_names_the_ladder(tmp_path):
         ({"hidden_size": "wide"}, "cannot be a size"),
         ({"num_attention_heads": 0}, "below 1"),
         ({"num_key_value_heads": 3}, "do not divide"),
-        ({"vocab_size": 3071}, r"shape \(3072, 256\); config.json says \(3071, 256\)"),
+        ({"vocab_size": 4095}, r"shape \(4096, 256\); config.json says \(4095, 256\)"),
         ({"num_hidden_layers": 5, "layer_types": None, "full_attn_idxs": [1, 3]}, r"lacks model.layers.4.\S+ and 7 more"),
     ],
 )

@@ -175,6 +175,19 @@ def test_a_failed_installation_says_why(log, cause):
     assert re.search(cause, install.explain(log))
 
 
+def test_llama_cpp_is_built_without_the_building_machines_own_instructions(monkeypatch, tmp_path):
+    """A machine that names AMX and refuses it ends a native build with «Illegal instruction» at the first quantized file."""
+    asked = tmp_path / "asked"
+    pip = tmp_path / "python"
+    pip.write_text(f'#!/bin/sh\necho "$CMAKE_ARGS $@" >> {asked}\n')
+    pip.chmod(0o755)
+    monkeypatch.delenv("CMAKE_ARGS", raising=False)
+    monkeypatch.setattr(install, "venv_python", lambda: pip)
+    install.install()
+    first = asked.read_text().splitlines()[0]
+    assert "-DGGML_NATIVE=OFF" in first and "llama-cpp-python==" in first and "--no-cache-dir" in first
+
+
 def test_without_a_network_the_installation_ends_in_one_message(tmp_path):
     """A real pip run in a copy of the project, with an index that refuses connections."""
     (tmp_path / "helpers").mkdir()

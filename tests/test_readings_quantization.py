@@ -146,7 +146,7 @@ def test_gates_that_stand_differently_are_named():
     assert "No gate stands differently" in readings.gates_down_text({"F16": sound, "Q2_K": sound})
     text = readings.gates_down_text({"F16": sound, "Q2_K": sick})
     assert "Q2_K: " in text and f"label ({PASSES} → fails)" in text
-    assert "is not accepted itself (of 11 gates" in readings.gates_down_text({"F16": sick, "Q2_K": sick})
+    assert "is not accepted itself (of 12 gates" in readings.gates_down_text({"F16": sick, "Q2_K": sick})
     everything = evaluate.gates.Report(100, "dev", tuple(Judged(gate, rate, PASSES) for gate, rate, _ in sound.rows))
     assert "The F16 file is accepted." in readings.gates_down_text({"F16": everything, "Q2_K": everything})
 

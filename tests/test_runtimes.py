@@ -240,7 +240,7 @@ def test_a_folder_a_missing_file_and_a_text_are_refused_at_every_door(tmp_path):
         ("lfm2.attention.head_count_kv", [0, 2, 0]),
         ("lfm2.attention.head_count", 0),
         ("lfm2.vocab_size", 99),
-        ("tokenizer.ggml.tokens", ["a"] * 3072),
+        ("tokenizer.ggml.tokens", ["a"] * 4096),
         ("tokenizer.ggml.tokens", ["a"]),
         ("tokenizer.ggml.model", "llama"),
         ("tokenizer.chat_template", ""),

@@ -16,7 +16,7 @@ from helpers.recipes import recipe_named
 from helpers.statistics import Rate
 from helpers.train import Profile, profile_named
 
-SMALLER = 80_000  # documents of the two bases that are made for the comparison
+SMALLER = 30_000  # documents of the two bases that are made for the comparison
 STAGE = "sft-balanced"
 SEED = 0
 

@@ -112,9 +112,9 @@ def test_the_reference_is_the_base_without_its_adapter_although_the_adapters_for
     base, tokenizer = train.load_model(NANO.base), trainer.processing_class
     for side, text in ((chosen, "chosen"), (rejected, "rejected")):
         own = [log_probability(base, tokenizer, pair.example, getattr(pair, text)) for pair in PAIRS[:4]]
-        assert sorted(side.tolist()) == pytest.approx(sorted(own), abs=0.02)
+        assert sorted(side.tolist()) == pytest.approx(sorted(own), rel=3e-4, abs=0.02)
     trainer.compute_loss(trainer.model, batch)
-    assert abs(trainer._metrics["train"]["rewards/margins"][0]) > 0.01  # and the policy did see it
+    assert abs(trainer._metrics["train"]["rewards/chosen"][0]) > 0.01  # and the policy did see it
 
 
 def test_a_pairs_length_is_that_of_its_longer_side_as_trl_will_see_it(tmp_path):

@@ -165,7 +165,7 @@ def test_advice_says_what_why_and_what_is_against_it():
     evidence = dict.fromkeys(export.LADDER, lab.picker.Evidence(wilson(480, 480), _report(60)))
     text = readings.advice_text(lab.picker.recommend(lab.picker.Phone(12, 64), evidence))
     assert "**F16**" in text and "gates not passed: format, label" in text
-    clean = lab.picker.Evidence(wilson(480, 480), evaluate.gates.Report(1, "x", _report(0).rows[6:7]))
+    clean = lab.picker.Evidence(wilson(480, 480), evaluate.gates.Report(1, "x", _report(0).rows[7:8]))
     sound = readings.advice_text(lab.picker.recommend(lab.picker.Phone(12, 64), dict.fromkeys(export.LADDER, clean)))
     assert "Nothing was measured against" in sound
     assert "none fits" in readings.advice_text(lab.picker.recommend(lab.picker.Phone(1, 64), evidence))

@@ -97,7 +97,8 @@ def countries() -> dict[str, Country]:
 
 
 def _country(path: Path, code: str, row: dict[str, Any]) -> Country:
-    if row["numbers"] and not {"body", "title", "year"} <= set(row.get("source") or {}):
+    source = row.get("source") or {}
+    if row["numbers"] and not {"body", "title", "unverified" if source.get("unverified") else "year"} <= set(source):
         raise LabError(f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See data/README.md.")
     return Country(code, row["country"], tuple(row["numbers"].items()), row["place"], row.get("crisis_line"))
 

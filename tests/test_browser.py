@@ -421,7 +421,7 @@ MUST_CALL = [
 
 
 def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_and_few_with_an_errand_do(stubbed):
-    """On the wordings that the list was written with; on those of the test split the shares are printed and nothing is asked of them."""
+    """The list was written with train, dev and test wordings in sight, so none of these shares is independent; the test split's is only printed."""
     for splits, least in ((("train", "dev"), 0.9), (("test",), 0.0)):
         told = [(finding, text) for finding in cases.findings().values() for split in splits for text in finding.texts(split)]
         ill = [text for finding, text in told if finding.syndrome.key in MUST_CALL]

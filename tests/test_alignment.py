@@ -104,9 +104,10 @@ def test_the_reference_is_the_base_without_its_adapter_although_the_adapters_for
     trainer = a_trainer(PAIRS[:4], tmp_path)
     assert trainer.ref_model is None
     fast.fuse_lora(trainer.model)
+    torch.manual_seed(0)  # the mean margin of four pairs can be near 0 by chance
     for name, weight in trainer.model.named_parameters():
         if "lora_B" in name:  # as if trained: a reference that saw the adapter would be far off
-            torch.nn.init.normal_(weight, std=0.05)
+            torch.nn.init.normal_(weight, std=0.2)
     batch = next(iter(trainer.get_train_dataloader()))
     chosen, rejected = trainer.compute_ref_log_probs(trainer.model, batch)
     base, tokenizer = train.load_model(NANO.base), trainer.processing_class

@@ -36,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
             shutil.rmtree(build_dir() / folder, ignore_errors=True)
     for number, chapter in enumerate(wanted, 1):
         print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)
-        seconds[chapter.name] = notebooks.execute(chapter, notebooks.executed_path(chapter), lambda line: print(line, flush=True))
+        seconds[chapter.name] = notebooks.execute(
+            chapter, notebooks.executed_path(chapter), lambda line: print(line, flush=True)
+        )
         print(f"  done in {seconds[chapter.name]:.0f} s", flush=True)
     if options.fresh or options.write:
         notebooks.record_seconds(seconds)
@@ -48,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
         notebooks.write_badges()
         print("Refreshed notebooks/, data/results/ and the README's map.", flush=True)
     print(lab.report())
-    print(f"{len(wanted)} notebooks in {(time.time() - started) / 60:.1f} min. Executed copies: {build_dir() / 'notebooks'}", flush=True)
+    print(
+        f"{len(wanted)} notebooks in {(time.time() - started) / 60:.1f} min. Executed copies: {build_dir() / 'notebooks'}",
+        flush=True,
+    )
     return 0
 
 
@@ -62,7 +67,9 @@ def _write_finding() -> None:
 
     measured = lab.measurements()
     shares = {level: measured[f"imbalanced.share.{level}"]["value"] for level in LEVELS}
-    figure = show.finding(lab.stage("sft-imbalanced").training["losses"], shares, measured["imbalanced.rojo_share"]["n"])
+    figure = show.finding(
+        lab.stage("sft-imbalanced").training["losses"], shares, measured["imbalanced.rojo_share"]["n"]
+    )
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
     write_atomic(DATA / "results" / "finding.png", picture.getvalue())
@@ -91,7 +98,9 @@ def _model_named(name: str, seed: int) -> str:
         return str(lab.stage(name, seed))
     if Path(name).is_dir():
         return name
-    raise LabError(f"There is no stage or folder {name!r}. Give {BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model.")
+    raise LabError(
+        f"There is no stage or folder {name!r}. Give {BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model."
+    )
 
 
 def phone(options: argparse.Namespace) -> int:
@@ -120,7 +129,15 @@ def parity(options: argparse.Namespace) -> int:
     lab.session()  # the libraries' chatter off
     source = _model_named(options.model, options.seed)
     file = options.file and Path(options.file)
-    report = check.check(source, file, options.quant, runtimes=options.runtimes, on=options.on, prompts=options.prompts, say=print)
+    report = check.check(
+        source,
+        file,
+        options.quant,
+        runtimes=options.runtimes,
+        on=options.on,
+        prompts=options.prompts,
+        say=print,
+    )
     print(report, flush=True)
     return report.exit_code
 
@@ -170,7 +187,9 @@ def pretrain(options: argparse.Namespace) -> int:
         bases.write_card()
         return 0
     facts = build.pretrain(DATA / "nano-base")
-    print(f"data/nano-base: {facts['parameters']:,} parameters, loss {facts['first_loss']} → {facts['last_loss']}, {facts['seconds']:,} s.")
+    print(
+        f"data/nano-base: {facts['parameters']:,} parameters, loss {facts['first_loss']} → {facts['last_loss']}, {facts['seconds']:,} s."
+    )
     return 0
 
 
@@ -180,28 +199,58 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help=run.__doc__)
     running.add_argument("notebooks", nargs="*", help="only those whose names begin so (00, 04_imb…)")
-    running.add_argument("--write", action="store_true", help="refresh the committed outputs and data/results/")
+    running.add_argument(
+        "--write", action="store_true", help="refresh the committed outputs and data/results/"
+    )
     running.add_argument("--fresh", action="store_true", help="empty the cache first")
     running.set_defaults(act=run)
     gating = commands.add_parser("gate", help=gate.__doc__)
-    gating.add_argument("stage", metavar="STAGE", help="a stage's name (built now if it is not there), base, or the folder of a model")
     gating.add_argument(
-        "--on", choices=("test", "dev", "syndromes", "vignettes"), default="test", help="the items to answer (default: test)"
+        "stage",
+        metavar="STAGE",
+        help="a stage's name (built now if it is not there), base, or the folder of a model",
+    )
+    gating.add_argument(
+        "--on",
+        choices=("test", "dev", "syndromes", "vignettes"),
+        default="test",
+        help="the items to answer (default: test)",
     )
     gating.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
     gating.set_defaults(act=gate)
     phoning = commands.add_parser("phone", help=phone.__doc__)
     phoning.add_argument(
-        "model", metavar="MODEL", nargs="?", default="sft-balanced", help="as for gate, or a .gguf file (default: sft-balanced)"
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default="sft-balanced",
+        help="as for gate, or a .gguf file (default: sft-balanced)",
     )
-    phoning.add_argument("--quant", metavar="STEP", default="Q5_K_M", help="step of the ladder F16 … Q2_K (default: Q5_K_M)")
+    phoning.add_argument(
+        "--quant", metavar="STEP", default="Q5_K_M", help="step of the ladder F16 … Q2_K (default: Q5_K_M)"
+    )
     phoning.add_argument("--port", type=int, default=8765, help="0 for any free one (default: 8765)")
     phoning.add_argument("--lan", action="store_true", help="let the local network in, and print a QR code")
     phoning.set_defaults(act=phone)
     holding = commands.add_parser("parity", help=parity.__doc__)
-    holding.add_argument("model", metavar="MODEL", nargs="?", default="sft-balanced", help="as for gate (default: sft-balanced)")
-    holding.add_argument("--quant", metavar="STEP", default="F16", help="step of the ladder F16 … Q2_K to export it to (default: F16)")
-    holding.add_argument("--file", metavar="GGUF", help="hold this file against the model instead of a fresh export (its step: --quant)")
+    holding.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default="sft-balanced",
+        help="as for gate (default: sft-balanced)",
+    )
+    holding.add_argument(
+        "--quant",
+        metavar="STEP",
+        default="F16",
+        help="step of the ladder F16 … Q2_K to export it to (default: F16)",
+    )
+    holding.add_argument(
+        "--file",
+        metavar="GGUF",
+        help="hold this file against the model instead of a fresh export (its step: --quant)",
+    )
     holding.add_argument(
         "--runtimes",
         nargs="+",
@@ -209,7 +258,9 @@ def parser() -> argparse.ArgumentParser:
         help="what to hold against it (default: all that this machine has)",
     )
     holding.add_argument("--on", choices=("test", "dev"), default="test", help="the prompts (default: test)")
-    holding.add_argument("--prompts", type=int, metavar="N", help="only so many of them, spread evenly (default: all)")
+    holding.add_argument(
+        "--prompts", type=int, metavar="N", help="only so many of them, spread evenly (default: all)"
+    )
     holding.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
     holding.set_defaults(act=parity)
     testing = commands.add_parser("test", help=test.__doc__)
@@ -217,7 +268,9 @@ def parser() -> argparse.ArgumentParser:
     testing.set_defaults(act=test)
     making = commands.add_parser("pretrain", help=pretrain.__doc__)
     making.add_argument(
-        "--compare", action="store_true", help="keep the base; pretrain two smaller ones and compare what they read (half an hour)"
+        "--compare",
+        action="store_true",
+        help="keep the base; pretrain two smaller ones and compare what they read (half an hour)",
     )
     making.set_defaults(act=pretrain)
     for act in (lab, badges):

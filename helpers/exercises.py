@@ -49,7 +49,10 @@ def loss_without_knowledge(function: Callable[..., Any]) -> Problems:
     """Mean loss of a model that writes boilerplate perfectly and knows only the label prior."""
     blog = (0.60, 0.15, 0.10, 0.10, 0.05)
     cases = {
-        (blog, 75): audit.entropy([label for label, share in zip(LEVELS, blog, strict=True) for _ in range(round(share * 20))]) / 75,
+        (blog, 75): audit.entropy(
+            [label for label, share in zip(LEVELS, blog, strict=True) for _ in range(round(share * 20))]
+        )
+        / 75,
         ((0.5, 0.5), 10): math.log(2) / 10,
     }
     return [
@@ -103,7 +106,11 @@ def divide_by_prior(function: Callable[..., Any]) -> Problems:
 
 def cost_of_rows(function: Callable[..., Any]) -> Problems:
     """US dollars for so many rows when a model also bills the tokens it thinks."""
-    cases = {(10_000, 400, 150, 0, 0.30, 1.20): 3.0, (10_000, 400, 150, 2, 0.30, 1.20): 6.6, (1, 1_000_000, 0, 5, 0.25, 9.0): 0.25}
+    cases = {
+        (10_000, 400, 150, 0, 0.30, 1.20): 3.0,
+        (10_000, 400, 150, 2, 0.30, 1.20): 6.6,
+        (1, 1_000_000, 0, 5, 0.25, 9.0): 0.25,
+    }
     return [
         f"{given} should give {expected:g}, not {function(*given)!r}"
         for given, expected in cases.items()
@@ -197,7 +204,12 @@ def odds_ratio(function: Callable[..., Any]) -> Problems:
         a, b, c, d = sum(chosen), chosen.count(False), sum(rejected), rejected.count(False)
         return (a + 0.5) / (b + 0.5) / ((c + 0.5) / (d + 0.5))
 
-    cases = [([True, False], [True, False]), ([True] * 3, [False] * 3), ([False] * 9 + [True], [True] * 3 + [False] * 7), ([False], [True])]
+    cases = [
+        ([True, False], [True, False]),
+        ([True] * 3, [False] * 3),
+        ([False] * 9 + [True], [True] * 3 + [False] * 7),
+        ([False], [True]),
+    ]
     return [
         f"{sum(chosen)} of {len(chosen)} chosen and {sum(rejected)} of {len(rejected)} rejected should give {expected(chosen, rejected):.3f}, not {given!r}"
         for chosen, rejected in cases
@@ -226,11 +238,15 @@ def dpo_loss(function: Callable[..., Any]) -> Problems:
 
 def with_number(function: Callable[..., Any]) -> Problems:
     """A near miss: the same answer that calls another number in every line, and not one other character changed."""
-    rule = replace(UNKNOWN, alarm_signs=("fiebre de más de 112 horas", "confusión"))  # an alarm sign with the right number in it
+    rule = replace(
+        UNKNOWN, alarm_signs=("fiebre de más de 112 horas", "confusión")
+    )  # an alarm sign with the right number in it
     problems = []
     for level, country, wrong in (("AZUL", "ES", "911"), ("VERDE", "AR", "061"), ("ROJO", "GT", "112")):
         good = render(level, country, rule)
-        calls = good.rpartition("Emergencias:")[0].replace(f"al {country_of(country).numbers[0]}", f"al {wrong}")
+        calls = good.rpartition("Emergencias:")[0].replace(
+            f"al {country_of(country).numbers[0]}", f"al {wrong}"
+        )
         expected = f"{calls}Emergencias: {wrong}."
         if (given := function(good, wrong)) != expected:
             problems.append(
@@ -243,7 +259,12 @@ def with_number(function: Callable[..., Any]) -> Problems:
 def what_is_wrong(function: Callable[..., Any]) -> Problems:
     """The one part in which a near miss is worse than the good answer: level, alarms, disclaimer or number."""
     row = cases.evaluation_prompts("dev")[0]
-    named = {"off_by_one": "level", "no_alarms": "alarms", "no_disclaimer": "disclaimer", "wrong_number": "number"}
+    named = {
+        "off_by_one": "level",
+        "no_alarms": "alarms",
+        "no_disclaimer": "disclaimer",
+        "wrong_number": "number",
+    }
     problems = []
     for kind, part in named.items():
         (pair,) = cases.hard_pairs([row], 0, [kind])
@@ -254,7 +275,13 @@ def what_is_wrong(function: Callable[..., Any]) -> Problems:
 
 def over_price(function: Callable[..., Any]) -> Problems:
     """The price of a level of over-triage from which ROJO, against AZUL, is best from a given probability on."""
-    cases = {(0.5, 1.0, 1.0): 1.0, (0.5, 0.25, 1.0): 0.25, (0.8, 0.0, 1.0): 0.75, (0.1, 0.0, 1.0): 0.0, (0.6, 0.5, 2.0): 1.0}
+    cases = {
+        (0.5, 1.0, 1.0): 1.0,
+        (0.5, 0.25, 1.0): 0.25,
+        (0.8, 0.0, 1.0): 0.75,
+        (0.1, 0.0, 1.0): 0.0,
+        (0.6, 0.5, 2.0): 1.0,
+    }
     return [
         f"p = {p:g}, under = {under:g}, correct = {correct:g} should give {expected:g}, not {function(p, under, correct)!r}"
         for (p, under, correct), expected in cases.items()
@@ -284,7 +311,10 @@ def safe_reward(function: Callable[..., Any]) -> Problems:
 
 def people_needed(function: Callable[..., Any]) -> Problems:
     """How many people must all keep their level before a share is shown: the smallest n whose Wilson interval (n of n) starts there."""
-    cases = {share: next(n for n in range(1, 5000) if wilson(n, n).low >= share) for share in (0.5, 0.9, 0.95, 0.99, 0.999)}
+    cases = {
+        share: next(n for n in range(1, 5000) if wilson(n, n).low >= share)
+        for share in (0.5, 0.9, 0.95, 0.99, 0.999)
+    }
     return [
         f"a share of {share:g} should need {expected:,} people, not {given!r}"
         for share, expected in cases.items()
@@ -295,7 +325,11 @@ def people_needed(function: Callable[..., Any]) -> Problems:
 def unpack_q4_0(function: Callable[..., Any]) -> Problems:
     """The 32 weights of a Q4_0 block of 18 bytes: a 16-bit scale, then two weights a byte, low halves first."""
     dice = np.random.default_rng(0)
-    weights = [np.eye(1, 32, 3, dtype=np.float32)[0], dice.normal(size=32).astype(np.float32), np.linspace(-4, 4, 32, dtype=np.float32)]
+    weights = [
+        np.eye(1, 32, 3, dtype=np.float32)[0],
+        dice.normal(size=32).astype(np.float32),
+        np.linspace(-4, 4, 32, dtype=np.float32),
+    ]
     found = []
     for block in weights:
         raw = quants.quantize(block[None], GGMLQuantizationType.Q4_0)
@@ -311,7 +345,13 @@ def unpack_q4_0(function: Callable[..., Any]) -> Problems:
 
 def first_difference(function: Callable[..., Any]) -> Problems:
     """Where two sequences of tokens part; None where they do not."""
-    cases = {((1, 2, 3), (1, 2, 3)): None, ((1, 2, 3), (1, 9, 3)): 1, ((1, 3, 8), (1, 1, 3, 8)): 1, ((1, 2), (1, 2, 4)): 2, ((), (5,)): 0}
+    cases = {
+        ((1, 2, 3), (1, 2, 3)): None,
+        ((1, 2, 3), (1, 9, 3)): 1,
+        ((1, 3, 8), (1, 1, 3, 8)): 1,
+        ((1, 2), (1, 2, 4)): 2,
+        ((), (5,)): 0,
+    }
     return [
         f"{list(one)} and {list(other)} should give {expected}, not {function(list(one), list(other))!r}"
         for (one, other), expected in cases.items()
@@ -322,7 +362,12 @@ def first_difference(function: Callable[..., Any]) -> Problems:
 def odds_moved(function: Callable[..., Any]) -> Problems:
     """KL(p ‖ q) in nats over the five levels; a level that p rules out adds nothing."""
     sure, even, torn = (1.0, 0.0, 0.0, 0.0, 0.0), (0.2,) * 5, (0.5, 0.5, 0.0, 0.0, 0.0)
-    cases = {(even, even): 0.0, (sure, even): math.log(5), (sure, torn): math.log(2), (torn, even): math.log(2.5)}
+    cases = {
+        (even, even): 0.0,
+        (sure, even): math.log(5),
+        (sure, torn): math.log(2),
+        (torn, even): math.log(2.5),
+    }
     return [
         f"p = {p} and q = {q} should give {expected:.4f} nats, not {function(list(p), list(q))!r}"
         for (p, q), expected in cases.items()
@@ -349,7 +394,11 @@ def verdict_of(function: Callable[..., Any]) -> Problems:
 
 def passes_gate(function: Callable[..., Any]) -> Problems:
     """Is the lower end of the Wilson interval (95 %) at the bound or above it?"""
-    cases = [(hits, n, bound) for hits, n in ((10, 10), (96, 100), (460, 480), (480, 480), (35, 40)) for bound in (0.5, 0.72, 0.9, 0.95)]
+    cases = [
+        (hits, n, bound)
+        for hits, n in ((10, 10), (96, 100), (460, 480), (480, 480), (35, 40))
+        for bound in (0.5, 0.72, 0.9, 0.95)
+    ]
     return [
         f"{hits} of {n} against a bound of {bound:g} should give {expected}, not {given!r}: the interval starts at {wilson(hits, n).low:.3f}"
         for hits, n, bound in cases

@@ -102,9 +102,13 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise LabError(f"{path} is missing. Run the notebook or stage that writes it, or restore it with `git checkout`.") from error
+        raise LabError(
+            f"{path} is missing. Run the notebook or stage that writes it, or restore it with `git checkout`."
+        ) from error
     except ValueError as error:
-        raise LabError(f"{path} is not whole JSON (cut off or edited by hand). Delete it; the next run writes it again.") from error
+        raise LabError(
+            f"{path} is not whole JSON (cut off or edited by hand). Delete it; the next run writes it again."
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
@@ -129,23 +133,31 @@ def read_yaml(path: Path) -> Any:
         LabError: the file is missing or is not valid YAML; the message names file and line.
     """
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))  # libyaml reads ten times as fast
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(
+            path.read_text(encoding="utf-8")
+        )  # libyaml reads ten times as fast
         try:
             return loader.get_single_data()
         finally:
             loader.dispose()
     except FileNotFoundError as error:
-        raise LabError(f"{path} is missing. It is part of the repository: restore it with `git checkout -- {path.name}`.") from error
+        raise LabError(
+            f"{path} is missing. It is part of the repository: restore it with `git checkout -- {path.name}`."
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "not valid YAML"
-        raise LabError(f"{where}: {problem}. Mend that line (quote a text that holds ': ' or starts with a sign).") from error
+        raise LabError(
+            f"{where}: {problem}. Mend that line (quote a text that holds ': ' or starts with a sign)."
+        ) from error
 
 
 def bad_entry(path: Path, entry: str, field: str, problem: str) -> LabError:
     """The one message about an entry of a data file that cannot be used."""
-    return LabError(f"{path}: entry `{entry}`: field `{field}`: {problem}. See data/README.md for the format.")
+    return LabError(
+        f"{path}: entry `{entry}`: field `{field}`: {problem}. See data/README.md for the format."
+    )
 
 
 def check_entry(kind: type[Kind], value: Any, path: Path, entry: str) -> Kind:

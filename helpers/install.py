@@ -21,7 +21,10 @@ NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
 # an older CPU meets the same end: «Illegal instruction». AVX2 is what this build keeps.
 PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
 DIAGNOSES = (
-    (("No space left on device",), "The disk is full: about 6 GB are needed for the packages and their build."),
+    (
+        ("No space left on device",),
+        "The disk is full: about 6 GB are needed for the packages and their build.",
+    ),
     (
         ("CMAKE_CXX_COMPILER", "No CMAKE_C_COMPILER", "CMake configuration failed", "gcc: not found"),
         "llama-cpp-python is built from source and found no working C++ compiler.",
@@ -50,7 +53,10 @@ def pins(extras: tuple[str, ...] = ("dev",)) -> dict[str, str]:
 
     with (ROOT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
-    rows = [*project["dependencies"], *(row for extra in extras for row in project["optional-dependencies"][extra])]
+    rows = [
+        *project["dependencies"],
+        *(row for extra in extras for row in project["optional-dependencies"][extra]),
+    ]
     return dict(row.split("==") for row in rows)
 
 
@@ -80,7 +86,9 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info)) -> None:
     """
     if tuple(version) < (3, 11):
         found = ".".join(map(str, version[:3]))
-        raise InstallError(f"Python 3.11 or newer is needed; this is {found}. Install it and run the same command with it.")
+        raise InstallError(
+            f"Python 3.11 or newer is needed; this is {found}. Install it and run the same command with it."
+        )
 
 
 def check_machine() -> None:
@@ -114,9 +122,19 @@ def _pip(*arguments: str) -> None:
     """Run pip in `.venv`, showing what it is at in one line."""
     log: list[str] = []
     started = time.time()
-    command = [str(venv_python()), "-m", "pip", "install", "--progress-bar=off", "--disable-pip-version-check", *arguments]
+    command = [
+        str(venv_python()),
+        "-m",
+        "pip",
+        "install",
+        "--progress-bar=off",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
     environment = {**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     lively = sys.stdout.isatty()
     for line in process.stdout:
@@ -142,7 +160,8 @@ def install() -> None:
     """
     check_machine()
     print(
-        "Installing the pinned packages into .venv. The first time takes 5 to 15 minutes, most of it building llama-cpp-python.", flush=True
+        "Installing the pinned packages into .venv. The first time takes 5 to 15 minutes, most of it building llama-cpp-python.",
+        flush=True,
     )
     if not venv_python().exists():
         venv.create(VENV, with_pip=True)
@@ -161,13 +180,25 @@ def ensure(arguments: list[str]) -> None:
     """
     check_python()
     if not missing():
-        os.environ.pop("TRIAGE_ENSURED", None)  # for this process alone: what it starts may have to switch on its own
+        os.environ.pop(
+            "TRIAGE_ENSURED", None
+        )  # for this process alone: what it starts may have to switch on its own
         return
     if os.environ.get("TRIAGE_ENSURED"):
-        raise InstallError(f"The environment still lacks {', '.join(missing())}. Delete .venv and run the same command again.")
+        raise InstallError(
+            f"The environment still lacks {', '.join(missing())}. Delete .venv and run the same command again."
+        )
     inside = Path(sys.prefix).resolve() == VENV.resolve()
-    probe = [str(venv_python()), "-c", "import sys; from helpers.install import missing; sys.exit(bool(missing()))"]
+    probe = [
+        str(venv_python()),
+        "-c",
+        "import sys; from helpers.install import missing; sys.exit(bool(missing()))",
+    ]
     if inside or not venv_python().exists() or subprocess.run(probe, cwd=ROOT, check=False).returncode:
         install()
     environment = {**os.environ, "TRIAGE_ENSURED": "1"}
-    sys.exit(subprocess.run([str(venv_python()), "-m", "helpers", *arguments], cwd=ROOT, env=environment, check=False).returncode)
+    sys.exit(
+        subprocess.run(
+            [str(venv_python()), "-m", "helpers", *arguments], cwd=ROOT, env=environment, check=False
+        ).returncode
+    )

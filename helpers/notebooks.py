@@ -41,18 +41,46 @@ class Chapter:
 
 PLAN: tuple[Chapter, ...] = (
     Chapter("00_start_here", "Start here", "What will I build, and does my machine work?"),
-    Chapter("01_translation", "Medical English, usable Spanish", "Can a cheap teacher move medical English into usable Spanish?"),
-    Chapter("02_domain_adaptation", "Reading medicine first", "What does continued pre-training buy, and what does it cost?"),
+    Chapter(
+        "01_translation",
+        "Medical English, usable Spanish",
+        "Can a cheap teacher move medical English into usable Spanish?",
+    ),
+    Chapter(
+        "02_domain_adaptation",
+        "Reading medicine first",
+        "What does continued pre-training buy, and what does it cost?",
+    ),
     Chapter("03_diversity_collapse", "Diversity collapse", "How can 10,000 examples be 1,928?"),
-    Chapter("04_imbalanced_sft", "Beautiful curves, broken model", "How can the loss be beautiful and the model broken?"),
-    Chapter("05_balanced_sft", "What really fixed it", "What fixed it: balance, honest labels, unique prompts, or a fresh start?"),
-    Chapter("06_distillation", "The plumbing", "Why is the plumbing as important as the prompts?"),
-    Chapter("07_dpo_disclaimer_failure", "The line that disappeared", "How does preference tuning delete a safety line?"),
-    Chapter("08_hard_negatives", "Hard negatives", "How should the pairs have been written?"),
-    Chapter("09_reward_calibration", "What does the reward really ask for?", "Which policy do the prices of a reward ask for?"),
-    Chapter("10_quantization", "Small enough for a pocket", "How small can the file get before its answers change?"),
-    Chapter("11_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
-    Chapter("12_report_card", "The report card", "Did the blog's findings hold?"),
+    Chapter(
+        "04_imbalanced_sft",
+        "Beautiful curves, broken model",
+        "How can the loss be beautiful and the model broken?",
+    ),
+    Chapter(
+        "05_balanced_sft",
+        "What really fixed it",
+        "What fixed it: balance, honest labels, unique prompts, or a fresh start?",
+    ),
+    Chapter("07_distillation", "The plumbing", "Why is the plumbing as important as the prompts?"),
+    Chapter(
+        "08_dpo_disclaimer_failure",
+        "The line that disappeared",
+        "How does preference tuning delete a safety line?",
+    ),
+    Chapter("09_hard_negatives", "Hard negatives", "How should the pairs have been written?"),
+    Chapter(
+        "10_reward_calibration",
+        "What does the reward really ask for?",
+        "Which policy do the prices of a reward ask for?",
+    ),
+    Chapter(
+        "11_quantization",
+        "Small enough for a pocket",
+        "How small can the file get before its answers change?",
+    ),
+    Chapter("12_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
+    Chapter("14_report_card", "The report card", "Did the blog's findings hold?"),
 )
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.
@@ -155,7 +183,14 @@ def write_badges() -> list[str]:
 def record_seconds(seconds: dict[str, float]) -> None:
     """Keep how long each notebook took, beside the other measurements of the run."""
     for name, value in seconds.items():
-        record(f"series.{name}.seconds", round(value, 1), n=1, low=round(value, 1), high=round(value, 1), unit="s")
+        record(
+            f"series.{name}.seconds",
+            round(value, 1),
+            n=1,
+            low=round(value, 1),
+            high=round(value, 1),
+            unit="s",
+        )
 
 
 def series_map() -> str:
@@ -170,7 +205,12 @@ def series_map() -> str:
 
 def readme_with_map(text: str) -> str:
     """The README with its map regenerated between the two markers."""
-    return re.sub(r"(<!-- map -->\n).*?(<!-- /map -->)", lambda found: f"{found[1]}{series_map()}\n{found[2]}", text, flags=re.DOTALL)
+    return re.sub(
+        r"(<!-- map -->\n).*?(<!-- /map -->)",
+        lambda found: f"{found[1]}{series_map()}\n{found[2]}",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- house rules
@@ -245,7 +285,10 @@ def no_absolute_paths(notebook: NotebookNode) -> Iterator[str]:
     for cell in notebook.cells:
         texts = [
             cell.source,
-            *(str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in cell.get("outputs", [])),
+            *(
+                str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+                for output in cell.get("outputs", [])
+            ),
         ]
         for text in texts:
             if found := pattern.search(text):
@@ -283,7 +326,10 @@ def figures_are_captioned_and_stamped(notebook: NotebookNode) -> Iterator[str]:
     """Every figure went through `show.present`."""
     for cell in _code(notebook):
         pictures = sum("image/png" in output.get("data", {}) for output in cell.outputs)
-        captions = sum(str(output.get("data", {}).get("text/markdown", "")).startswith("*Figure:") for output in cell.outputs)
+        captions = sum(
+            str(output.get("data", {}).get("text/markdown", "")).startswith("*Figure:")
+            for output in cell.outputs
+        )
         if pictures > captions:
             yield f"a figure without caption (draw it through show.present): {cell.source.splitlines()[0]!r}"
 
@@ -299,7 +345,9 @@ _NUMBER = re.compile(r"(?<![\w.,])\d[\d.,]*(?:e-?\d+)?(?![\w])")
 
 def only_the_blogs_numbers(notebook: NotebookNode) -> Iterator[str]:
     """A number in prose is the blog's (and in `data/claims.yaml`), or it would have to be computed."""
-    allowed = {written for claim in claims().values() for written in claim.written} | {str(level.wait_minutes) for level in SCALE.values()}
+    allowed = {written for claim in claims().values() for written in claim.written} | {
+        str(level.wait_minutes) for level in SCALE.values()
+    }
     for cell in notebook.cells:
         if cell.cell_type != "markdown":
             continue

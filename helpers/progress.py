@@ -50,7 +50,10 @@ class Progress:
             left = (self._drawn - self.started) / self.count * (self.total - self.count)
             filled = round(20 * self.count / max(1, self.total))
             bar = "█" * filled + "░" * (20 - filled)
-            self._handle.update(self._mime(f"{self.label} {bar} {self.count}/{self.total} · {left:.0f} s left {note}"), raw=True)
+            self._handle.update(
+                self._mime(f"{self.label} {bar} {self.count}/{self.total} · {left:.0f} s left {note}"),
+                raw=True,
+            )
 
     def done(self, sentence: str) -> None:
         """Finish with one sentence in place of the bar."""
@@ -63,7 +66,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
 

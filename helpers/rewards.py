@@ -55,15 +55,30 @@ class Reward:
 
     def __post_init__(self) -> None:
         pairs = [self.urgent_enough, *self.parts.values()]
-        prices = [self.correct, self.under, self.over, self.unreadable, *self.cells.values(), *(price for pair in pairs for price in pair)]
+        prices = [
+            self.correct,
+            self.under,
+            self.over,
+            self.unreadable,
+            *self.cells.values(),
+            *(price for pair in pairs for price in pair),
+        ]
         if not all(math.isfinite(price) for price in prices):
-            raise LabError(f"Reward {self.name!r}: every price must be a finite number, or training follows nonsense. Prices: {prices}.")
+            raise LabError(
+                f"Reward {self.name!r}: every price must be a finite number, or training follows nonsense. Prices: {prices}."
+            )
         if min(self.under, self.over, self.unreadable) < 0:
-            raise LabError(f"Reward {self.name!r}: `under`, `over` and `unreadable` are charged, so a negative one pays. Drop the sign.")
+            raise LabError(
+                f"Reward {self.name!r}: `under`, `over` and `unreadable` are charged, so a negative one pays. Drop the sign."
+            )
         if unknown := [level for cell in self.cells for level in cell if level not in LEVELS]:
-            raise LabError(f"Reward {self.name!r}: `cells` names {unknown[0]!r}. A cell is (truth, answer), both of {', '.join(LEVELS)}.")
+            raise LabError(
+                f"Reward {self.name!r}: `cells` names {unknown[0]!r}. A cell is (truth, answer), both of {', '.join(LEVELS)}."
+            )
         if unknown := [part for part in self.parts if part not in PARTS]:
-            raise LabError(f"Reward {self.name!r}: `parts` names {unknown[0]!r}. The parts are {', '.join(PARTS)}.")
+            raise LabError(
+                f"Reward {self.name!r}: `parts` names {unknown[0]!r}. The parts are {', '.join(PARTS)}."
+            )
 
     @property
     def __name__(self) -> str:
@@ -95,20 +110,26 @@ class Reward:
         Raises:
             LabError: a column is missing, of another length than `completions`, or holds what is no level or known country.
         """
-        needed = {"accepted": accepted, "country": country} | ({"level": level} if self.cells or level is not None else {})
+        needed = {"accepted": accepted, "country": country} | (
+            {"level": level} if self.cells or level is not None else {}
+        )
         for column, values in needed.items():
             self._check_column(column, values, len(completions))
         nothing = [None] * len(completions)
         rows = zip(accepted, country, level or nothing, syndrome or nothing, strict=True)
         examples = [_example(*row) for row in rows]
-        bills = [self.parts_of(row, text_of(answer)) for row, answer in zip(examples, completions, strict=True)]
+        bills = [
+            self.parts_of(row, text_of(answer)) for row, answer in zip(examples, completions, strict=True)
+        ]
         for term in TERMS if log_metric and bills else ():
             log_metric(f"{self.name}/{term}", sum(bill[term] for bill in bills) / len(bills))
         return [math.fsum(bill.values()) for bill in bills]
 
     def _check_column(self, column: str, values: Sequence[Any] | None, rows: int) -> None:
         if values is None:
-            raise LabError(f"Reward {self.name!r} needs the column `{column}` and got none. Keep it in the dataset, beside `prompt`.")
+            raise LabError(
+                f"Reward {self.name!r} needs the column `{column}` and got none. Keep it in the dataset, beside `prompt`."
+            )
         if len(values) != rows:
             raise LabError(
                 f"Reward {self.name!r}: {len(values)} values in the column `{column}` for {rows} completions, so it is unclear which "
@@ -135,7 +156,10 @@ class Reward:
         apart, each term is divided by its own (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`).
         """
         level = replace(self, name=f"{self.name}-level", parts={})
-        return [level, *(Reward(f"{self.name}-{part}", parts={part: prices}) for part, prices in self.parts.items())]
+        return [
+            level,
+            *(Reward(f"{self.name}-{part}", parts={part: prices}) for part, prices in self.parts.items()),
+        ]
 
     def level_bill(self, example: Example, given: str | None) -> dict[str, float]:
         """The amounts for the level alone: the terms that apply to it, None being no level."""
@@ -146,7 +170,10 @@ class Reward:
         term = "correct" if steps == 0 else "over" if steps > 0 else "under"
         price = {"correct": self.correct, "over": -steps * self.over, "under": steps * self.under}[term]
         truth = given if given in example.accepted else example.level
-        return {term: 0.0 + self.cells.get((truth, given), price), "urgent_enough": float(paid if steps >= 0 else otherwise)}
+        return {
+            term: 0.0 + self.cells.get((truth, given), price),
+            "urgent_enough": float(paid if steps >= 0 else otherwise),
+        }
 
 
 def _example(accepted: Sequence[str], country: str, level: str | None, syndrome: str | None) -> Example:
@@ -164,7 +191,9 @@ def text_of(completion: Completion) -> str:
     if isinstance(completion, str):
         return completion
     # A truncated turn may reach us as an empty message, and a content that is no text says nothing that can be read.
-    said = [message.get("content") for message in completion if message.get("role", "assistant") == "assistant"]
+    said = [
+        message.get("content") for message in completion if message.get("role", "assistant") == "assistant"
+    ]
     return "\n".join(content for content in said if isinstance(content, str))
 
 
@@ -196,7 +225,9 @@ def matrix(reward: Reward) -> np.ndarray:
 def _table(of: Reward | np.ndarray) -> np.ndarray:
     table = matrix(of) if isinstance(of, Reward) else np.asarray(of, dtype=float)
     if table.shape != (len(LEVELS), len(LEVELS)):
-        raise LabError(f"A reward matrix has the shape (5, 5), truth by answer; this one has {table.shape}. `matrix(reward)` makes one.")
+        raise LabError(
+            f"A reward matrix has the shape (5, 5), truth by answer; this one has {table.shape}. `matrix(reward)` makes one."
+        )
     return table
 
 
@@ -206,7 +237,9 @@ def _shares(belief: Belief) -> np.ndarray:
     shares = np.array([belief.get(level, 0.0) for level in LEVELS] if by_name else belief, dtype=float)
     stray = set(belief) - set(LEVELS) if by_name else set()
     if stray or shares.shape != (len(LEVELS),) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-4:
-        raise LabError(f"{belief} is no belief: it holds the share of each of {', '.join(LEVELS)}, none negative, 1 in all. Normalise it.")
+        raise LabError(
+            f"{belief} is no belief: it holds the share of each of {', '.join(LEVELS)}, none negative, 1 in all. Normalise it."
+        )
     return shares
 
 
@@ -239,12 +272,16 @@ def best_constant(of: Reward | np.ndarray, shares: Belief) -> str:
     return optimal(of, shares)
 
 
-def always_optimal(of: Reward | np.ndarray, level: str, beliefs: Sequence[Belief] | np.ndarray | None = None) -> bool:
+def always_optimal(
+    of: Reward | np.ndarray, level: str, beliefs: Sequence[Belief] | np.ndarray | None = None
+) -> bool:
     """Does no answer earn more than `level`, whichever of these beliefs holds? (A tie counts.)
 
     Without `beliefs`, under any belief at all: expected reward is linear in the belief, so the five certainties speak for the rest.
     """
-    return all(level in _unbeaten(of, belief) for belief in (np.eye(len(LEVELS)) if beliefs is None else beliefs))
+    return all(
+        level in _unbeaten(of, belief) for belief in (np.eye(len(LEVELS)) if beliefs is None else beliefs)
+    )
 
 
 def rojo_threshold(over: float, under: float, other: str = "AZUL", correct: float = 1.0) -> float:
@@ -265,12 +302,19 @@ def rojo_threshold(over: float, under: float, other: str = "AZUL", correct: floa
     if other not in LEVELS[1:]:
         raise LabError(f"A threshold lies between ROJO and one of {', '.join(LEVELS[1:])}, not {other!r}.")
     if not (over >= 0 and under >= 0 and correct > 0):
-        raise LabError(f"A threshold needs over ≥ 0, under ≥ 0, correct > 0; got {over}, {under}, {correct}. Charges take no minus sign.")
+        raise LabError(
+            f"A threshold needs over ≥ 0, under ≥ 0, correct > 0; got {over}, {under}, {correct}. Charges take no minus sign."
+        )
     levels = LEVELS.index(other)
     return (correct + levels * over) / (2 * correct + levels * (over + under))
 
 
-def policy_map(overs: Sequence[float], unders: Sequence[float], beliefs: Sequence[Belief] | np.ndarray, correct: float = 1.0) -> np.ndarray:
+def policy_map(
+    overs: Sequence[float],
+    unders: Sequence[float],
+    beliefs: Sequence[Belief] | np.ndarray,
+    correct: float = 1.0,
+) -> np.ndarray:
     """For each pair of prices, the share of the beliefs under which ROJO earns most (a tie counts): shape (overs, unders), in 0…1.
 
     Args:
@@ -282,11 +326,16 @@ def policy_map(overs: Sequence[float], unders: Sequence[float], beliefs: Sequenc
         LabError: there is no belief, or one is none.
     """
     if len(beliefs) == 0:
-        raise LabError("A policy map needs at least one belief to take a share of. `evaluate.label_probabilities` gives a model's.")
+        raise LabError(
+            "A policy map needs at least one belief to take a share of. `evaluate.label_probabilities` gives a model's."
+        )
     shares = np.stack([_shares(belief) for belief in beliefs])
     place = np.arange(len(LEVELS))
     too_urgent = np.maximum(place[:, None] - place[None, :], 0)  # levels of over-triage, truth by answer
-    over, under = np.asarray(overs, float)[:, None, None, None], np.asarray(unders, float)[None, :, None, None]
+    over, under = (
+        np.asarray(overs, float)[:, None, None, None],
+        np.asarray(unders, float)[None, :, None, None],
+    )
     # Axes: over, under, belief, answer.
     earned = correct * shares - over * (shares @ too_urgent) - under * (shares @ too_urgent.T)
     return (earned[..., 0] >= earned.max(axis=-1) - _TIE).mean(axis=-1)
@@ -311,5 +360,7 @@ def zero_std_share(groups: Sequence[Sequence[float]]) -> Rate:
         LabError: a group is empty.
     """
     if any(len(group) == 0 for group in groups):
-        raise LabError("A group without rewards is neither equal nor unequal. Pass the rewards of one prompt's completions as one group.")
+        raise LabError(
+            "A group without rewards is neither equal nor unequal. Pass the rewards of one prompt's completions as one group."
+        )
     return wilson(sum(max(group) - min(group) < _TIE for group in groups), len(groups))

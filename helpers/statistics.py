@@ -31,7 +31,9 @@ def wilson(hits: int, n: int) -> Rate:
     return Rate(hits / n, n, float(interval.low), float(interval.high))
 
 
-def bootstrap(items: Sequence[Any], statistic: Callable[[Sequence[Any]], float], draws: int = 1000, seed: int = 0) -> Rate:
+def bootstrap(
+    items: Sequence[Any], statistic: Callable[[Sequence[Any]], float], draws: int = 1000, seed: int = 0
+) -> Rate:
     """Any statistic of the items with its percentile bootstrap interval at 95 % (Efron 1979)."""
     if not items:
         return Rate(float("nan"), 0, float("nan"), float("nan"))

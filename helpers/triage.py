@@ -82,7 +82,9 @@ URGENT: tuple[str, ...] = LEVELS[:2]  # the safety cut: {ROJO, NARANJA} against 
 PARTS: tuple[str, ...] = ("actions", "alarms", "disclaimer", "number")
 LEVEL_HEADING = "Nivel de Urgencia:"
 # A text of which nothing is known: call first, and watch for what nobody should wait with.
-UNKNOWN = Syndrome("unknown", "NARANJA", LEVELS, True, "unknown", "", ("dificultad para respirar", "confusión", "desmayo"))
+UNKNOWN = Syndrome(
+    "unknown", "NARANJA", LEVELS, True, "unknown", "", ("dificultad para respirar", "confusión", "desmayo")
+)
 
 
 @cache
@@ -98,8 +100,12 @@ def countries() -> dict[str, Country]:
 
 def _country(path: Path, code: str, row: dict[str, Any]) -> Country:
     source = row.get("source") or {}
-    if row["numbers"] and not {"body", "title", "unverified" if source.get("unverified") else "year"} <= set(source):
-        raise LabError(f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See data/README.md.")
+    if row["numbers"] and not {"body", "title", "unverified" if source.get("unverified") else "year"} <= set(
+        source
+    ):
+        raise LabError(
+            f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See data/README.md."
+        )
     return Country(code, row["country"], tuple(row["numbers"].items()), row["place"], row.get("crisis_line"))
 
 
@@ -151,7 +157,11 @@ def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collec
         if syndrome.first_aid:
             lines.append(RUBRIC["first_aid"].format(text=syndrome.first_aid))
     if "alarms" in parts:
-        lines.append(RUBRIC["alarms_again" if calls else "alarms"].format(signs=join_or(syndrome.alarm_signs), call=call))
+        lines.append(
+            RUBRIC["alarms_again" if calls else "alarms"].format(
+                signs=join_or(syndrome.alarm_signs), call=call
+            )
+        )
     if "disclaimer" in parts:
         lines.append(f"Aviso: {RUBRIC['disclaimer']}.")
     if "number" in parts:
@@ -161,7 +171,10 @@ def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collec
 
 def number_line(country: Country) -> str:
     """Every number of a country with the service it reaches; a neutral sentence for a country that is not listed."""
-    return " o ".join(f"{number} ({service})" for number, service in country.services) or "llame al número de emergencias de su país"
+    return (
+        " o ".join(f"{number} ({service})" for number, service in country.services)
+        or "llame al número de emergencias de su país"
+    )
 
 
 @dataclass(frozen=True)
@@ -214,7 +227,11 @@ class Reading:
 
     def missing(self, country: str | None = None, call_now: bool = False) -> tuple[str, ...]:
         """The parts that are absent (or wrong, for the number), `level` among them. With `call_now`, actions count only if they say to call first."""
-        absent = tuple(part for part in PARTS if not self.has(part, country) or (part == "actions" and call_now and not self.calls))
+        absent = tuple(
+            part
+            for part in PARTS
+            if not self.has(part, country) or (part == "actions" and call_now and not self.calls)
+        )
         return absent if self.level else ("level", *absent)
 
 
@@ -230,7 +247,9 @@ _ANY_HEADING = re.compile(
 _CALL = re.compile(r"\bllam(?:e|en|a|ar)\b")
 _GO = re.compile(r"\b(?:vaya|vayan|acuda|acudan|lleve|lleven|espere|repose|pida)\b")
 _CALLED = re.compile(r"\bal (\d{3,4})(?!\d)")
-_DISCLAIMER = re.compile(r"\bno (?:sustituye|reemplaza)\b[^.]{0,80}?\b(?:profesional|medic[oa]|valoracion|consulta)")
+_DISCLAIMER = re.compile(
+    r"\bno (?:sustituye|reemplaza)\b[^.]{0,80}?\b(?:profesional|medic[oa]|valoracion|consulta)"
+)
 _NUMBER = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 _NEUTRAL_NUMBER = re.compile(r"\bnumero de emergencias de su pais\b")
 _THINK_TAG = re.compile(r"</?think>", re.IGNORECASE | re.ASCII)

@@ -57,7 +57,9 @@ def limits(folder: Path) -> None:
             with teacher.OfflineTeacher(minute=MINUTE, latency=LATENCY, **options) as server:
                 prompts = chats((1700 if unit == "accepted" else 1300) if who == "resilient" else 220)
                 if who == "resilient":
-                    job = teacher.Client(server.endpoint, concurrency=96).run(prompts, folder / f"{unit}-{who}", label=None)
+                    job = teacher.Client(server.endpoint, concurrency=96).run(
+                        prompts, folder / f"{unit}-{who}", label=None
+                    )
                     assert job.left == 0
                 else:
                     teacher.run_naive(server.endpoint, prompts, folder / "naive.json")
@@ -93,7 +95,9 @@ print(job.answered, job.resumed, job.left)
 def kills(folder: Path, times: int = 50, rows: int = 2000) -> None:
     """Kill one job at random moments of its work until `times` is reached, then let it end."""
     dice, done_before, torn = random.Random(0), [], 0
-    with teacher.OfflineTeacher(minute=1, latency=LATENCY, requests_per_minute=None, tokens_per_minute=None) as server:
+    with teacher.OfflineTeacher(
+        minute=1, latency=LATENCY, requests_per_minute=None, tokens_per_minute=None
+    ) as server:
         command = [sys.executable, "-c", JOB, server.endpoint.base_url, str(folder / "kills"), str(ROOT)]
         path = folder / "kills" / "answers.jsonl"
         for kill in range(times):
@@ -142,10 +146,26 @@ def resume(folder: Path) -> None:
     endpoint = teacher.described("offline", base_url="http://127.0.0.1:9/v1", minute=1)
     journal = Journal(folder / "resume" / "answers.jsonl")
     for index in range(100_000):
-        messages = [{"role": "system", "content": "x" * 600}, {"role": "user", "content": f"consulta {index}"}]
-        record = {"key": teacher.content_key(endpoint.model, messages), "text": "respuesta " * 60, "model": "m", "finish_reason": "stop"}
+        messages = [
+            {"role": "system", "content": "x" * 600},
+            {"role": "user", "content": f"consulta {index}"},
+        ]
+        record = {
+            "key": teacher.content_key(endpoint.model, messages),
+            "text": "respuesta " * 60,
+            "model": "m",
+            "finish_reason": "stop",
+        }
         journal.append(
-            record | {"prompt_tokens": 200, "completion_tokens": 170, "cost_usd": 0.0003, "attempts": 1, "thinking": False, "at": 0}
+            record
+            | {
+                "prompt_tokens": 200,
+                "completion_tokens": 170,
+                "cost_usd": 0.0003,
+                "attempts": 1,
+                "thinking": False,
+                "at": 0,
+            }
         )
     journal.close()
     command = [sys.executable, "-c", RESUME, str(folder / "resume"), str(ROOT)]
@@ -160,8 +180,16 @@ def resume(folder: Path) -> None:
 def storm(folder: Path) -> None:
     """2,000 rows while 30 % of the requests break, and the naive client beside it."""
     rows = cases.write_diverse(2000, 7)
-    prompts, valid = [teacher.triage_prompt(row) for row in rows], teacher.triage_validator(rows, right_level=True)
-    settings = {"minute": 2.0, "latency": LATENCY, "requests_per_minute": 4000, "faults": teacher.Faults.storm(0.3)}
+    prompts, valid = (
+        [teacher.triage_prompt(row) for row in rows],
+        teacher.triage_validator(rows, right_level=True),
+    )
+    settings = {
+        "minute": 2.0,
+        "latency": LATENCY,
+        "requests_per_minute": 4000,
+        "faults": teacher.Faults.storm(0.3),
+    }
     with teacher.OfflineTeacher(**settings) as server:
         job = teacher.Client(server.endpoint).run(prompts, folder / "storm", validate=valid, label=None)
         stats = server.stats()

@@ -33,7 +33,11 @@ PAIRS = 3
 
 def build(folder: Path) -> None:
     """The weights in four shards, and the nano base's tokenizer: ids it has not are marked unused."""
-    shutil.copytree(DATA / "nano-base", folder, ignore=shutil.ignore_patterns("*.safetensors", "config.json", "training.json"))
+    shutil.copytree(
+        DATA / "nano-base",
+        folder,
+        ignore=shutil.ignore_patterns("*.safetensors", "config.json", "training.json"),
+    )
     config = read_json(export.LARGE)["config"]
     (folder / "config.json").write_text(json.dumps(config))
     noise = (torch.randn(1 << 22, generator=torch.Generator().manual_seed(0)) * 0.02).bfloat16()
@@ -42,7 +46,11 @@ def build(folder: Path) -> None:
         part = tensors[shard::4]
         name = f"model-{shard + 1:05}-of-00004.safetensors"
         save_file(
-            {one.source: noise.repeat(-(-_count(one) // len(noise)))[: _count(one)].reshape(one.stored) for one in part}, folder / name
+            {
+                one.source: noise.repeat(-(-_count(one) // len(noise)))[: _count(one)].reshape(one.stored)
+                for one in part
+            },
+            folder / name,
         )
         where |= {one.source: name for one in part}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
@@ -86,12 +94,17 @@ def main(folder: Path) -> None:
         size = out.stat().st_size
         out.unlink()
         theirs = measured(upstream.command(source, model, out))
-        print(f"  F16 {mine[0]:.1f} s, {mine[1]:,.0f} MB   llama.cpp's converter {theirs[0]:.1f} s, {theirs[1]:,.0f} MB", flush=True)
+        print(
+            f"  F16 {mine[0]:.1f} s, {mine[1]:,.0f} MB   llama.cpp's converter {theirs[0]:.1f} s, {theirs[1]:,.0f} MB",
+            flush=True,
+        )
         print(f"  {size:,} bytes, theirs {out.stat().st_size:,}", flush=True)
         out.unlink()
         pairs.append((mine, theirs))
     ratio = statistics.median(mine[0] / theirs[0] for mine, theirs in pairs)
-    print(f"F16: time {ratio:.2f}× llama.cpp's converter, memory {max(mine[1] for mine, _ in pairs) - floor:,.0f} MB above the imports")
+    print(
+        f"F16: time {ratio:.2f}× llama.cpp's converter, memory {max(mine[1] for mine, _ in pairs) - floor:,.0f} MB above the imports"
+    )
     report("F16", size, model)
     seconds, peak = in_a_process("Q5_K_M", model, out)
     print(f"Q5_K_M: {seconds:.1f} s (F16 on the way), memory {peak - floor:,.0f} MB above the imports")

@@ -24,7 +24,9 @@ import transformers
 from helpers import cases, evaluate, train
 
 PROFILE = train.profile_named("nano")
-PROMPTS = cases.evaluation_prompts("dev")[: PROFILE.generate["batch"]]  # one full batch, as the notebooks fill them
+PROMPTS = cases.evaluation_prompts("dev")[
+    : PROFILE.generate["batch"]
+]  # one full batch, as the notebooks fill them
 LIMIT = PROFILE.generate["max_new_tokens"]
 RUNS = 2
 
@@ -53,15 +55,26 @@ def llama_cpp(model: str, folder: Path) -> Way | str:
         return "llama-cpp-python is not installed"
     whole = export(model, folder / "f16.gguf")
     threads = train.choose_hardware().threads
-    engine = Llama(str(whole.path), n_ctx=1024, n_threads=threads, n_threads_batch=threads, logits_all=False, verbose=False)
+    engine = Llama(
+        str(whole.path),
+        n_ctx=1024,
+        n_threads=threads,
+        n_threads_batch=threads,
+        logits_all=False,
+        verbose=False,
+    )
     loaded = evaluate.load(model)
 
     def run(prompts: list[cases.Example]) -> list[str]:
         texts = []
         for prompt in prompts:
-            rendered = loaded.tokenizer.apply_chat_template(prompt.prompt, add_generation_prompt=True, tokenize=False)
+            rendered = loaded.tokenizer.apply_chat_template(
+                prompt.prompt, add_generation_prompt=True, tokenize=False
+            )
             ids = loaded.tokenizer.encode(rendered, add_special_tokens=False)
-            texts.append(engine.create_completion(ids, max_tokens=LIMIT, temperature=0.0)["choices"][0]["text"].strip())
+            texts.append(
+                engine.create_completion(ids, max_tokens=LIMIT, temperature=0.0)["choices"][0]["text"].strip()
+            )
         return texts
 
     return run
@@ -88,7 +101,9 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     model = sys.argv[1] if len(sys.argv) > 1 else PROFILE.base
     tokenizer = evaluate.load(model).tokenizer
-    print(f"{train.choose_hardware().reason}; {len(PROMPTS)} prompts, at most {LIMIT} tokens each", flush=True)
+    print(
+        f"{train.choose_hardware().reason}; {len(PROMPTS)} prompts, at most {LIMIT} tokens each", flush=True
+    )
     with tempfile.TemporaryDirectory() as folder:
         ways: dict[str, Way] = {"batched": batched(model), "one by one": one_by_one(model)}
         third = llama_cpp(model, Path(folder))

@@ -47,7 +47,9 @@ def matmul_peak(dtype: torch.dtype, size: int = 2048, seconds: float = 1.5) -> f
 
 def flops_per_token(base: torch.nn.Module, trainable: int) -> float:
     """LoRA training: 2 FLOP a weight forward, 2 backward through frozen weights, 6 for the adapter's own (Kaplan et al. 2020)."""
-    frozen = sum(weight.numel() for name, weight in base.named_parameters())  # the tied embedding counts once, as the output layer
+    frozen = sum(
+        weight.numel() for name, weight in base.named_parameters()
+    )  # the tied embedding counts once, as the output layer
     return 4 * frozen + 6 * trainable
 
 
@@ -88,7 +90,9 @@ def tail(losses: list[float]) -> float:
 def ours(rows: list, epochs: int, profile: train.Profile, seed: int = 0) -> tuple[float, float, int]:
     """Our path. Returns tokens a second, the mean loss of the last quarter, and trainable parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        record = train.sft(rows, profile.base, Path(folder) / "out", profile, epochs=epochs, seed=seed, label="ours")
+        record = train.sft(
+            rows, profile.base, Path(folder) / "out", profile, epochs=epochs, seed=seed, label="ours"
+        )
         return record.tokens / record.seconds, tail([loss for _, loss in record.losses]), record.trainable
 
 
@@ -101,7 +105,11 @@ def measure(way: str, seed: int) -> dict[str, float]:
     if way.startswith("plain"):
         settings: dict[str, object] = {"seed": seed}
         if way == "plain-equal":
-            settings |= {"learning_rate": EQUAL["learning_rate"], "lr_scheduler_type": "cosine", "warmup_steps": 1}
+            settings |= {
+                "learning_rate": EQUAL["learning_rate"],
+                "lr_scheduler_type": "cosine",
+                "warmup_steps": 1,
+            }
         plain(rows[:64], 1, **settings)
         speed, loss = plain(rows, 1, **settings)
         return {"speed": speed, "loss": loss, "trainable": 0}
@@ -113,7 +121,9 @@ def measure(way: str, seed: int) -> dict[str, float]:
 
 def in_a_process(way: str, seed: int = 0) -> dict[str, float]:
     """`measure` in a fresh interpreter."""
-    done = subprocess.run([sys.executable, __file__, way, str(seed)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, way, str(seed)], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -123,13 +133,20 @@ def main() -> None:
     runs = [(in_a_process("plain"), in_a_process("ours")) for _ in range(3)]
     speeds = {name: [run[place]["speed"] for run in runs] for place, name in enumerate(("plain", "ours"))}
     middle = {name: statistics.median(values) for name, values in speeds.items()}
-    print(f"plain TRL defaults  {middle['plain']:9,.0f} tokens/s   runs {[round(v) for v in speeds['plain']]}")
+    print(
+        f"plain TRL defaults  {middle['plain']:9,.0f} tokens/s   runs {[round(v) for v in speeds['plain']]}"
+    )
     ratios = [f"{ours / plain:.2f}" for plain, ours in zip(speeds["plain"], speeds["ours"], strict=True)]
-    print(f"our SFT path        {middle['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {' / '.join(ratios)}")
+    print(
+        f"our SFT path        {middle['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {' / '.join(ratios)}"
+    )
     dtype = torch.bfloat16 if train.choose_hardware().precision == "bf16" else torch.float32
     rate = middle["ours"] * flops_per_token(train.load_model(PROFILE.base), int(runs[0][1]["trainable"]))
     peak = matmul_peak(dtype)
-    print(f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}", flush=True)
+    print(
+        f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}",
+        flush=True,
+    )
     for way in ("plain-equal", "ours-equal"):
         losses = [in_a_process(way, seed)["loss"] for seed in range(3)]
         spread = statistics.stdev(losses)

@@ -37,7 +37,9 @@ def test_token_losses_in_a_padded_batch_are_those_of_the_text_alone():
     for text, whole in zip(TEXTS, together, strict=True):
         alone = evaluate.text_losses(NANO.base, [text])[0]
         assert whole.text == text
-        assert [piece.loss for piece in whole.pieces] == pytest.approx([piece.loss for piece in alone.pieces], abs=1e-3)
+        assert [piece.loss for piece in whole.pieces] == pytest.approx(
+            [piece.loss for piece in alone.pieces], abs=1e-3
+        )
 
 
 def test_a_token_loss_is_what_the_model_itself_reports():
@@ -54,7 +56,9 @@ def test_a_token_loss_is_what_the_model_itself_reports():
 def test_the_words_of_a_text_cost_together_what_its_letters_tokens_cost():
     before, after = evaluate.text_losses(NANO.base, TEXTS[:1])[0], _text(text=TEXTS[0])
     words = evaluate.words_of(before, after)
-    assert [word.word for word in words][-2:] == ["la", "tarde"] and all(word.gain == word.before for word in words)
+    assert [word.word for word in words][-2:] == ["la", "tarde"] and all(
+        word.gain == word.before for word in words
+    )
     assert sum(word.before for word in words) <= before.total + 1e-6
 
 
@@ -80,18 +84,29 @@ def test_the_arms_after_reading_differ_from_the_fresh_cell_in_their_start_alone(
     fresh = recipe_named(grid.cell_name("uniform", "consistent", "fresh"))
     for start in ("cpt", "cpt-replay"):
         arm = recipe_named(grid.after(start))
-        assert arm.base == start and arm.data(NANO, 1) == fresh.data(NANO, 1) and arm.length(NANO) == fresh.length(NANO)
+        assert (
+            arm.base == start
+            and arm.data(NANO, 1) == fresh.data(NANO, 1)
+            and arm.length(NANO) == fresh.length(NANO)
+        )
         assert arm.settings(NANO) == fresh.settings(NANO)
 
 
 def test_a_paired_difference_may_be_negative_and_keeps_its_interval():
     bands = evaluate.over_seeds({"a": [-0.2, -0.25, -0.15], "b": [0.01, -0.01, 0.0]}, bounds=(-1, 1))
-    assert bands["a"].value == pytest.approx(-0.2) and bands["a"].high < 0 and bands["b"].low < 0 < bands["b"].high
+    assert (
+        bands["a"].value == pytest.approx(-0.2)
+        and bands["a"].high < 0
+        and bands["b"].low < 0 < bands["b"].high
+    )
 
 
 def test_the_perplexity_sentence_follows_the_figures():
     low, high = _rate(100, 5), _rate(9000, 100)
-    assert "90 times lower" in (said := readings.perplexity_text(high, low, _rate(60, 5), 4096)) and "memory" in said
+    assert (
+        "90 times lower" in (said := readings.perplexity_text(high, low, _rate(60, 5), 4096))
+        and "memory" in said
+    )
     assert "worse than a model that finds every token" in said
     assert "**worse**" in readings.perplexity_text(low, high, low, 4096)
     assert "no change is shown" in readings.perplexity_text(low, _rate(102, 5), low, 4096)
@@ -100,9 +115,13 @@ def test_the_perplexity_sentence_follows_the_figures():
 
 def test_forgetting_is_claimed_only_where_intervals_part():
     known, worse = {"known": _rate(1.5, 0.02)}, {"known": _rate(6.0, 0.2)}
-    assert "4.0 times worse" in readings.forgetting_text(known, worse) and "**forgetting**" in readings.forgetting_text(known, worse)
+    assert "4.0 times worse" in readings.forgetting_text(
+        known, worse
+    ) and "**forgetting**" in readings.forgetting_text(known, worse)
     assert "No forgetting is shown" in readings.forgetting_text(known, {"known": _rate(1.51, 0.02)})
-    assert "better" in readings.forgetting_text(worse, known) and "No forgetting" in readings.forgetting_text(worse, known)
+    assert "better" in readings.forgetting_text(worse, known) and "No forgetting" in readings.forgetting_text(
+        worse, known
+    )
 
 
 def test_words_read_and_words_new_are_told_apart():
@@ -110,7 +129,9 @@ def test_words_read_and_words_new_are_told_apart():
     assert "new words gained too" in readings.seen_text(much, little, much)
     assert "what was learnt is these words" in readings.seen_text(much, none, much)
     assert "gained as much" in readings.seen_text(much, much, much)
-    assert "learnt" not in readings.seen_text(none, none, much) and "60% of its cost [55%–65%]" in readings.seen_text(none, none, much)
+    assert "learnt" not in readings.seen_text(
+        none, none, much
+    ) and "60% of its cost [55%–65%]" in readings.seen_text(none, none, much)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +153,12 @@ def test_what_is_said_of_the_task_follows_the_paired_intervals(reading, replay, 
 
 def test_the_summary_names_loss_and_gain_as_they_are():
     medical_rates = (_rate(30000, 100), _rate(350, 10))
-    assert "suffered" in readings.adaptation_summary(medical_rates, [(1.5, 7.0), (1.5, 8.0)], {"reading": _rate(-0.2, 0.05)})
-    assert "profited" in readings.adaptation_summary(medical_rates, [(1.5, 1.5)], {"reading": _rate(0.2, 0.05)})
+    assert "suffered" in readings.adaptation_summary(
+        medical_rates, [(1.5, 7.0), (1.5, 8.0)], {"reading": _rate(-0.2, 0.05)}
+    )
+    assert "profited" in readings.adaptation_summary(
+        medical_rates, [(1.5, 1.5)], {"reading": _rate(0.2, 0.05)}
+    )
     said = readings.adaptation_summary(medical_rates, [(1.5, 1.5)], {"reading": _rate(0.0, 0.05)})
     assert "no difference" in said and "stayed about where it was" in said
 
@@ -153,4 +178,8 @@ def test_the_figures_of_the_notebook_name_what_they_show(monkeypatch):
     show.word_prices(words, [(1, 2)])
     show.later_accuracy({"base": [0.7, 0.72]}, {"base": _rate(0.71, 0.02, 2)}, 0.25, 480, 0.8)
     captions = [item.data for item in shown if str(getattr(item, "data", "")).startswith("*Figure:")]
-    assert "300.0 → 30.0" in captions[0] and "1 of 2 words got cheaper" in captions[1] and "base: 71% [69%–73%]" in captions[2]
+    assert (
+        "300.0 → 30.0" in captions[0]
+        and "1 of 2 words got cheaper" in captions[1]
+        and "base: 71% [69%–73%]" in captions[2]
+    )

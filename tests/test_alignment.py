@@ -71,10 +71,16 @@ def test_a_curve_has_about_as_many_points_as_were_asked_for_and_warming_up_never
 # --------------------------------------------------------------------------------------------------------------- DPO
 def test_the_preferred_side_gains_probability_over_the_other_for_every_pair(preferred):
     _, out = preferred
-    tokenizer, before, after = train.load_tokenizer(NANO.base), train.load_model(NANO.base), train.load_model(out)
+    tokenizer, before, after = (
+        train.load_tokenizer(NANO.base),
+        train.load_model(NANO.base),
+        train.load_model(out),
+    )
 
     def margin(model, pair):
-        return log_probability(model, tokenizer, pair.example, pair.chosen) - log_probability(model, tokenizer, pair.example, pair.rejected)
+        return log_probability(model, tokenizer, pair.example, pair.chosen) - log_probability(
+            model, tokenizer, pair.example, pair.rejected
+        )
 
     gains = [margin(after, pair) - margin(before, pair) for pair in PAIRS[::3]]
     assert min(gains) > 0
@@ -123,7 +129,9 @@ def test_a_pairs_length_is_that_of_its_longer_side_as_trl_will_see_it(tmp_path):
     tokenizer = train.load_tokenizer(NANO.base)
     row = a_trainer([GOOD], tmp_path).train_dataset[0]
     longest = len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-    assert longest <= alignment.conversation_tokens(GOOD, tokenizer) <= longest + 1  # the newline after the last turn
+    assert (
+        longest <= alignment.conversation_tokens(GOOD, tokenizer) <= longest + 1
+    )  # the newline after the last turn
     assert alignment.conversation_tokens(GOOD, tokenizer) == alignment.conversation_tokens(swapped, tokenizer)
 
 
@@ -158,7 +166,9 @@ def test_no_pairs_and_no_prompts_are_refused(tmp_path):
 def test_what_usable_keeps_can_be_trained_on(tmp_path):
     tokenizer = train.load_tokenizer(NANO.base)
     mixed = [*PAIRS[:4], *BAD.values()]
-    kept, dropped = cases.usable(mixed, lambda pair: train.alignment.conversation_tokens(pair, tokenizer), TINY.max_length)
+    kept, dropped = cases.usable(
+        mixed, lambda pair: train.alignment.conversation_tokens(pair, tokenizer), TINY.max_length
+    )
     assert kept == PAIRS[:4] and dropped == dict.fromkeys(BAD, 1)
     record = train.dpo(kept, NANO.base, tmp_path / "out", TINY)
     assert record.rows == 4 and record.steps == 1
@@ -168,14 +178,21 @@ def test_what_usable_keeps_can_be_trained_on(tmp_path):
 # -------------------------------------------------------------------------------------------------------------- GRPO
 def test_a_batch_that_does_not_hold_whole_groups_is_refused_and_nothing_is_written(tmp_path):
     odd = dataclasses.replace(TINY, grpo={**TINY.grpo, "batch": 10, "group": 4})
-    with pytest.raises(LabError, match=r"batch of 10 completions does not hold whole groups of 4.*profiles\.yaml"):
+    with pytest.raises(
+        LabError, match=r"batch of 10 completions does not hold whole groups of 4.*profiles\.yaml"
+    ):
         train.grpo(reward_rows(EXAMPLES), lambda **_: [], NANO.base, tmp_path / "out", odd, updates=1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_rewards_teach_nothing_and_the_weights_stay_where_they_were(tmp_path):
     record = train.grpo(
-        reward_rows(EXAMPLES[:4]), lambda completions, **_: [0.5] * len(completions), NANO.base, tmp_path / "out", TINY, updates=2
+        reward_rows(EXAMPLES[:4]),
+        lambda completions, **_: [0.5] * len(completions),
+        NANO.base,
+        tmp_path / "out",
+        TINY,
+        updates=2,
     )
     assert record.steps == 2 and [share for _, share in record.curves["frac_reward_zero_std"]] == [1.0, 1.0]
     assert record.curves["reward"] == [(1, 0.5), (2, 0.5)]
@@ -191,16 +208,22 @@ def begins_with_this(completions, **_):
 def test_a_planted_reward_raises_its_own_mean(tmp_path):
     settings = {**TINY.grpo, "batch": 64, "group": 16, "learning_rate": 4e-3}
     planted = dataclasses.replace(TINY, grpo=settings, generate={"batch": 240, "max_new_tokens": 2})
-    record = train.grpo(reward_rows(EXAMPLES[:8]), begins_with_this, NANO.base, tmp_path / "out", planted, updates=8)
+    record = train.grpo(
+        reward_rows(EXAMPLES[:8]), begins_with_this, NANO.base, tmp_path / "out", planted, updates=8
+    )
     rewards = [value for _, value in record.curves["reward"]]
-    assert len(rewards) == 8 and sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.4  # 0.72 to 0.81 with five seeds
+    assert (
+        len(rewards) == 8 and sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.4
+    )  # 0.72 to 0.81 with five seeds
     before, after = weights(NANO.base), weights(tmp_path / "out")
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 def test_passes_over_the_prompts_count_every_accumulated_batch(tmp_path):
     """Two batches of 8 completions make one update: four groups of 4, so four of the eight prompts, half a pass."""
-    twice = dataclasses.replace(TINY, grpo={**TINY.grpo, "accumulation": 2}, generate={"batch": 240, "max_new_tokens": 2})
+    twice = dataclasses.replace(
+        TINY, grpo={**TINY.grpo, "accumulation": 2}, generate={"batch": 240, "max_new_tokens": 2}
+    )
     seen = []
 
     def reward(prompts, completions, **_):
@@ -213,5 +236,11 @@ def test_passes_over_the_prompts_count_every_accumulated_batch(tmp_path):
 
 def test_prices_given_apart_reach_trl_as_several_rewards_normalised_each(tmp_path):
     apart = dataclasses.replace(NANO, grpo={**NANO.grpo, "apart": True})
-    assert alignment.grpo_arguments(apart, apart.grpo, tmp_path, 2, 0)["multi_objective_aggregation"] == "normalize_then_sum"
-    assert alignment.grpo_arguments(NANO, NANO.grpo, tmp_path, 2, 0)["multi_objective_aggregation"] == "sum_then_normalize"
+    assert (
+        alignment.grpo_arguments(apart, apart.grpo, tmp_path, 2, 0)["multi_objective_aggregation"]
+        == "normalize_then_sum"
+    )
+    assert (
+        alignment.grpo_arguments(NANO, NANO.grpo, tmp_path, 2, 0)["multi_objective_aggregation"]
+        == "sum_then_normalize"
+    )

@@ -1,4 +1,4 @@
-"""The arms of notebooks 07 to 09: what names an outcome, what is kept, what is asked again; and the recipes they start from."""
+"""The arms of notebooks 08 to 10: what names an outcome, what is kept, what is asked again; and the recipes they start from."""
 
 import dataclasses
 import json
@@ -128,7 +128,10 @@ def test_an_outcome_holds_the_answers_their_scores_and_the_curves_of_its_trainin
 def test_an_arm_answers_within_the_length_of_the_profile_that_it_was_run_with(finished):
     tokenizer = train.load_tokenizer(NANO.base)
     for outcome in finished[0]:
-        assert max(len(tokenizer.encode(text, add_special_tokens=False)) for text in outcome.texts) <= TINY.generate["max_new_tokens"]
+        assert (
+            max(len(tokenizer.encode(text, add_special_tokens=False)) for text in outcome.texts)
+            <= TINY.generate["max_new_tokens"]
+        )
 
 
 def test_a_finished_arm_is_read_back_and_not_trained_again(kept):
@@ -141,7 +144,9 @@ def test_arms_of_one_key_share_an_outcome_and_keep_their_names(kept):
     twin = dataclasses.replace(PREFERENCE, name="twin")
     outcomes = run_arms([twin, PREFERENCE, twin], PROMPTS, profile=TINY)
     assert [outcome.name for outcome in outcomes] == ["twin", "preference", "twin"]
-    assert len({outcome.key for outcome in outcomes}) == 1 and len({outcome.texts for outcome in outcomes}) == 1
+    assert (
+        len({outcome.key for outcome in outcomes}) == 1 and len({outcome.texts for outcome in outcomes}) == 1
+    )
     assert len(list((build_dir() / "outcomes" / "nano").glob("*.json"))) == 2
 
 
@@ -151,7 +156,12 @@ def test_a_cut_outcome_gets_one_clear_message(kept):
     path.write_text(whole[:100])
     with pytest.raises(LabError, match="not whole JSON"):
         run_arms([PREFERENCE], PROMPTS, profile=TINY)
-    for broken in ('{"name": "x"}', "[]", json.dumps({**json.loads(whole), "stranger": 1}), json.dumps({**json.loads(whole), "texts": 3})):
+    for broken in (
+        '{"name": "x"}',
+        "[]",
+        json.dumps({**json.loads(whole), "stranger": 1}),
+        json.dumps({**json.loads(whole), "texts": 3}),
+    ):
         path.write_text(broken)
         with pytest.raises(LabError, match="not a whole outcome"):
             run_arms([PREFERENCE], PROMPTS, profile=TINY)
@@ -181,7 +191,9 @@ def test_two_workers_give_the_outcomes_of_one(finished):
     assert (second.name, second.seed) == ("other", 1) and second.key != together.key == alone.key
     same = sum(one == two for one, two in zip(alone.texts, together.texts, strict=True))
     assert same / len(PROMPTS) > 0.8  # sums in another order may tip a tie
-    assert dict(together.curve("rewards/margins")) == pytest.approx(dict(alone.curve("rewards/margins")), abs=0.05)
+    assert dict(together.curve("rewards/margins")) == pytest.approx(
+        dict(alone.curve("rewards/margins")), abs=0.05
+    )
 
 
 @pytest.mark.training
@@ -189,7 +201,9 @@ def test_a_worker_sees_what_its_owner_has_set_since_the_first_workers_started(mo
     monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)  # never in this process
     for value in ("first", "second"):
         monkeypatch.setenv("TRIAGE_SEEN_BY_WORKERS", value)
-        assert [seen for _, seen in pool.in_workers(os.getenv, ["TRIAGE_SEEN_BY_WORKERS"] * 2, (), 2)] == [value] * 2
+        assert [seen for _, seen in pool.in_workers(os.getenv, ["TRIAGE_SEEN_BY_WORKERS"] * 2, (), 2)] == [
+            value
+        ] * 2
 
 
 @pytest.mark.training
@@ -201,19 +215,40 @@ def test_a_worker_that_dies_is_one_clear_message(monkeypatch):
 
 def test_a_watched_reward_pays_exactly_the_rewards_amounts_and_logs_what_its_samples_look_like():
     rows = reward_rows(EXAMPLES[:4])
-    texts = [EXAMPLES[0].answer, dataclasses.replace(EXAMPLES[1], parts=("disclaimer",)).answer, "No sé.", f"{LEVEL_HEADING} ROJO"]
+    texts = [
+        EXAMPLES[0].answer,
+        dataclasses.replace(EXAMPLES[1], parts=("disclaimer",)).answer,
+        "No sé.",
+        f"{LEVEL_HEADING} ROJO",
+    ]
     columns = {name: [row[name] for row in rows] for name in ("accepted", "level", "country")}
-    asked = {"prompts": [row["prompt"] for row in rows], "completions": [[{"role": "assistant", "content": text}] for text in texts]}
+    asked = {
+        "prompts": [row["prompt"] for row in rows],
+        "completions": [[{"role": "assistant", "content": text}] for text in texts],
+    }
     for reward in rewards.REWARDS.values():
         logged = {}
         paid = Watched(reward)(**asked, **columns, log_metric=logged.__setitem__)
-        assert paid == reward(**asked, **columns) == [reward.of(row, text) for row, text in zip(EXAMPLES, texts, strict=False)]
+        assert (
+            paid
+            == reward(**asked, **columns)
+            == [reward.of(row, text) for row, text in zip(EXAMPLES, texts, strict=False)]
+        )
         assert Watched(reward).__name__ == reward.name
     readings = [parse(text) for text in texts]
-    assert logged["watch/unreadable"] == 0.25 and logged["watch/disclaimer"] == 0.5 and logged["watch/alarms"] == 0.25
+    assert (
+        logged["watch/unreadable"] == 0.25
+        and logged["watch/disclaimer"] == 0.5
+        and logged["watch/alarms"] == 0.25
+    )
     assert logged["watch/rojo"] == sum(reading.level == "ROJO" for reading in readings) / 4
-    assert logged["watch/accuracy"] == sum(r.level in row.accepted for r, row in zip(readings, EXAMPLES, strict=False)) / 4
-    assert Watched(rewards.NAIVE)(**asked, **columns) == rewards.NAIVE(**asked, **columns)  # without a log, too
+    assert (
+        logged["watch/accuracy"]
+        == sum(r.level in row.accepted for r, row in zip(readings, EXAMPLES, strict=False)) / 4
+    )
+    assert Watched(rewards.NAIVE)(**asked, **columns) == rewards.NAIVE(
+        **asked, **columns
+    )  # without a log, too
 
 
 # -------------------------------------------------------------------------------------------------------------- sampling
@@ -223,7 +258,11 @@ def test_sampled_answers_are_kept_and_not_drawn_again(monkeypatch):
     assert sampled(BASE, EXAMPLES, temperature=1.0) == first and len(first) == len(EXAMPLES)
     assert {answer.finish_reason for answer in first} <= {"stop", "length"}
     kept = next((build_dir() / "samples").glob("*.json"))
-    for broken, said in (("{", "not whole JSON"), ("{}", "does not hold"), ('{"answers": [["a", "stop"]]}', "does not hold")):
+    for broken, said in (
+        ("{", "not whole JSON"),
+        ("{}", "does not hold"),
+        ('{"answers": [["a", "stop"]]}', "does not hold"),
+    ):
         kept.write_text(broken)
         with pytest.raises(LabError, match=said):
             sampled(BASE, EXAMPLES, temperature=1.0)
@@ -253,11 +292,16 @@ def test_temperature_zero_takes_the_likeliest_token_and_leaves_chance_alone():
     assert torch.equal(torch.get_rng_state(), state) and draw(seed=5) == greedy
     assert draw(temperature=1e-4) == greedy
     loaded = evaluate.load(BASE)
-    prompt = loaded.tokenizer.apply_chat_template(EXAMPLES[0].prompt, add_generation_prompt=True, tokenize=False)
+    prompt = loaded.tokenizer.apply_chat_template(
+        EXAMPLES[0].prompt, add_generation_prompt=True, tokenize=False
+    )
     ids = loaded.tokenizer.encode(prompt, add_special_tokens=False)
     with torch.inference_mode():
         likeliest = loaded.model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item()
-    assert evaluate.generate(BASE, EXAMPLES[:1], max_new_tokens=1)[0].text == loaded.tokenizer.decode([likeliest]).strip()
+    assert (
+        evaluate.generate(BASE, EXAMPLES[:1], max_new_tokens=1)[0].text
+        == loaded.tokenizer.decode([likeliest]).strip()
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- recipes
@@ -288,7 +332,9 @@ def test_the_weak_models_answers_have_right_levels_and_each_part_as_often_as_the
     for part in PARTS:
         present = sum(parse(text).has(part, row.country) for text, row in zip(texts, examples, strict=True))
         assert within_chance(present, len(texts), stages.BLOG_PARTS.get(part, 1.0)), part
-    assert all(parse(text).level == row.level in row.accepted for text, row in zip(texts, examples, strict=True))
+    assert all(
+        parse(text).level == row.level in row.accepted for text, row in zip(texts, examples, strict=True)
+    )
 
 
 def test_the_alive_model_sees_the_blogs_skew_with_honest_labels():
@@ -303,7 +349,10 @@ def test_no_model_trains_on_the_held_out_medical_texts_and_no_limit_moves_a_text
 
     def read(limit):
         profile = dataclasses.replace(NANO, counts={**NANO.counts, "translated": limit})
-        trained, held_out = medical.medical_texts(profile), medical.medical_texts(profile, seed=3, held_out=True)
+        trained, held_out = (
+            medical.medical_texts(profile),
+            medical.medical_texts(profile, seed=3, held_out=True),
+        )
         passed = [item.text for item in medical._translated(limit)]
         assert sorted([*trained, *held_out]) == sorted(passed)
         assert trained == medical.medical_texts(profile, seed=9)

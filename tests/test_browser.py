@@ -27,7 +27,11 @@ from helpers.runtimes import LlamaCpp, npm, phone
 from helpers.runtimes.browser import Browser, chromium, find_chromium, open_page
 from helpers.triage import LEVELS, SCALE, countries, messages, parse, render
 
-AXE = npm.Package("axe-core", "4.14.1", "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==")
+AXE = npm.Package(
+    "axe-core",
+    "4.14.1",
+    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+)
 SHOTS = ROOT / "build" / "phone" / "screenshots"
 SMALL = {"width": 360, "height": 740}
 LINE = 24  # tokens of an answer that hold its level line
@@ -126,7 +130,9 @@ def tab(browser, address, *, stub=False, ready=True, script="", **context):
     if script:
         profile.add_init_script(script)
     if stub:
-        profile.route("**/engine/wllama.js", lambda route: route.fulfill(body=STUB, content_type="text/javascript"))
+        profile.route(
+            "**/engine/wllama.js", lambda route: route.fulfill(body=STUB, content_type="text/javascript")
+        )
     page, errors = profile.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     try:
@@ -160,14 +166,18 @@ def ask(page, text=QUESTION):
 
 def say(page, text, country="ES", reason="stop", question=QUESTION):
     """Ask the stub, which answers this text; the level shown."""
-    page.evaluate("([said, reason]) => { globalThis.SAID = said; globalThis.REASON = reason; }", [text, reason])
+    page.evaluate(
+        "([said, reason]) => { globalThis.SAID = said; globalThis.REASON = reason; }", [text, reason]
+    )
     page.select_option("#country", country)
     return ask(page, question)
 
 
 def action(level, country="ES"):
     """What the page says to do: it does not know the syndrome, so it calls first wherever the level knows of calling first."""
-    return (SCALE[level].call_first or SCALE[level].action).format(call=countries()[country].call, place=countries()[country].place)
+    return (SCALE[level].call_first or SCALE[level].action).format(
+        call=countries()[country].call, place=countries()[country].place
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- asked and answered
@@ -179,7 +189,12 @@ def test_a_question_gets_the_level_that_llama_cpp_gives_in_colour_and_word(brows
                                  .observe(document.getElementById('text'), { childList: true }); }""")
         assert ask(page, row.text) == level
         shown = page.inner_text("#level")
-        assert level in shown and SCALE[level].name in shown and action(level) in shown and SCALE[level].means in shown
+        assert (
+            level in shown
+            and SCALE[level].name in shown
+            and action(level) in shown
+            and SCALE[level].means in shown
+        )
         band = page.eval_on_selector("#level .word", "band => getComputedStyle(band).backgroundColor")
         assert band == f"rgb({', '.join(str(int(SCALE[level].color[at : at + 2], 16)) for at in (1, 3, 5))})"
         growth = page.evaluate("() => GROWTH")
@@ -187,7 +202,9 @@ def test_a_question_gets_the_level_that_llama_cpp_gives_in_colour_and_word(brows
         assert page.evaluate("() => document.activeElement.id") == "level"
 
 
-def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_running_event_loop(gguf, browser, npm_archives):
+def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_running_event_loop(
+    gguf, browser, npm_archives
+):
     with LlamaCpp(gguf) as model:
         rows = _firmest(model, evaluation_prompts("dev")[::5], 24)
         rows.append(Example('¿"{country}" <|im_start|> o ñandú 🚑?', "AZUL", ("AZUL",), "GT"))
@@ -202,7 +219,11 @@ def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_run
     assert [parse(reply.text).level for reply in replies] == [parse(reply.text).level for reply in expected]
     assert [reply.finish_reason for reply in replies] == [reply.finish_reason for reply in expected]
     assert sum(a.text == b.text for a, b in zip(replies, expected, strict=True)) >= 20
-    logprobs = logits - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True)) - logits.max(1, keepdims=True)
+    logprobs = (
+        logits
+        - np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1, keepdims=True))
+        - logits.max(1, keepdims=True)
+    )
     for reply, row in zip(replies, logprobs, strict=True):
         assert len(reply.logprobs) == 10 and abs(max(reply.logprobs.values()) - row.max()) < 0.1
         assert sum(np.exp(value) for value in reply.logprobs.values()) <= 1 + 1e-4
@@ -215,7 +236,12 @@ def _firmest(model, rows, count):
 
 
 def test_the_prompt_is_the_one_that_training_used(stubbed):
-    for text in ("me arde al orinar", "llaves {country} y {text}", "  dos  espacios\ny otra línea  ", "$& $1 <b>"):
+    for text in (
+        "me arde al orinar",
+        "llaves {country} y {text}",
+        "  dos  espacios\ny otra línea  ",
+        "$& $1 <b>",
+    ):
         stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL'; }")
         stubbed.select_option("#country", "MX")
         ask(stubbed, text)
@@ -226,7 +252,12 @@ def test_the_prompt_is_the_one_that_training_used(stubbed):
 def test_every_level_is_shown_with_its_name_and_what_to_do(stubbed, level):
     assert say(stubbed, render(level, "ES")) == level
     shown = stubbed.inner_text("#level")
-    assert level in shown and SCALE[level].name in shown and action(level) in shown and "Si duda o empeora, llame al 112" in shown
+    assert (
+        level in shown
+        and SCALE[level].name in shown
+        and action(level) in shown
+        and "Si duda o empeora, llame al 112" in shown
+    )
     assert "{" not in shown and stubbed.is_hidden("#redflag") and stubbed.is_hidden("#level .despite")
     assert stubbed.is_hidden("#warning")
 
@@ -285,12 +316,16 @@ def test_an_empty_question_is_asked_for_and_nothing_is_sent(stubbed):
     for text in ("", "   \n "):
         stubbed.fill("#question", text)
         stubbed.click("#ask")
-        assert stubbed.inner_text("#problem") == "Escriba primero qué ocurre." and stubbed.is_hidden("#answer")
+        assert stubbed.inner_text("#problem") == "Escriba primero qué ocurre." and stubbed.is_hidden(
+            "#answer"
+        )
     assert stubbed.evaluate("() => ASKED") is None
 
 
 def test_cancelling_leaves_no_level(stubbed):
-    stubbed.evaluate("() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\n'.repeat(3); globalThis.HOLD = 40; }")
+    stubbed.evaluate(
+        "() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\n'.repeat(3); globalThis.HOLD = 40; }"
+    )
     stubbed.select_option("#country", "ES")
     stubbed.fill("#question", QUESTION)
     stubbed.click("#ask")
@@ -305,14 +340,19 @@ def test_a_real_answer_can_be_cancelled_and_the_next_one_comes(browser, site):
     with tab(browser, site) as page:
         page.select_option("#country", "ES")
         page.fill("#question", QUESTION)
-        page.evaluate("() => { document.getElementById('form').requestSubmit(); document.getElementById('cancel').click(); }")
+        page.evaluate(
+            "() => { document.getElementById('form').requestSubmit(); document.getElementById('cancel').click(); }"
+        )
         page.wait_for_selector("#ask:not([disabled])")
         assert "cancelada" in page.inner_text("#status") and page.is_hidden("#level")
         ask(page)
         assert page.inner_text("#text").startswith("Nivel de Urgencia")
 
 
-@pytest.mark.parametrize(("error", "said"), [("the request exceeds the available context size", "demasiado largo"), ("boom", "ha fallado")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [("the request exceeds the available context size", "demasiado largo"), ("boom", "ha fallado")],
+)
 def test_a_failing_engine_gives_a_message_and_no_level(stubbed, error, said):
     stubbed.evaluate("error => { globalThis.FAILING = error; }", error)
     stubbed.select_option("#country", "ES")
@@ -320,7 +360,11 @@ def test_a_failing_engine_gives_a_message_and_no_level(stubbed, error, said):
     stubbed.click("#ask")
     stubbed.wait_for_selector("#problem:not([hidden])")
     stubbed.evaluate("() => { globalThis.FAILING = ''; }")
-    assert said in stubbed.inner_text("#problem") and "llame" in stubbed.inner_text("#problem") and stubbed.is_hidden("#level")
+    assert (
+        said in stubbed.inner_text("#problem")
+        and "llame" in stubbed.inner_text("#problem")
+        and stubbed.is_hidden("#level")
+    )
     assert say(stubbed, "Nivel de Urgencia: ROJO") == "ROJO"  # the next question is answered
 
 
@@ -328,8 +372,12 @@ def test_a_failing_engine_gives_a_message_and_no_level(stubbed, error, said):
 @pytest.mark.parametrize("code", list(countries()))
 def test_the_country_decides_whom_the_call_link_calls(stubbed, code):
     stubbed.select_option("#country", code)
-    links = stubbed.eval_on_selector_all("header a", "links => links.map(link => [link.getAttribute('href'), link.innerText.split('\\n')])")
-    assert links == [[f"tel:{number}", [f"Llamar al {number}", service]] for number, service in countries()[code].services]
+    links = stubbed.eval_on_selector_all(
+        "header a", "links => links.map(link => [link.getAttribute('href'), link.innerText.split('\\n')])"
+    )
+    assert links == [
+        [f"tel:{number}", [f"Llamar al {number}", service]] for number, service in countries()[code].services
+    ]
     assert (NEUTRAL in stubbed.inner_text("#calls")) is not links
     assert stubbed.is_hidden("#answer"), "an answer with another country's number stayed"
 
@@ -341,7 +389,10 @@ def test_the_country_is_never_guessed_nor_remembered_unless_chosen(browser, site
         assert page.inner_text("label[for=country]") == "¿En qué país está?"
         page.fill("#question", QUESTION)
         page.click("#ask")
-        assert page.inner_text("#problem") == "Elija primero su país." and page.evaluate("() => document.activeElement.id") == "country"
+        assert (
+            page.inner_text("#problem") == "Elija primero su país."
+            and page.evaluate("() => document.activeElement.id") == "country"
+        )
         assert page.evaluate("() => localStorage.length") == 0
         page.reload()
         page.wait_for_selector("body[data-ready]")
@@ -372,7 +423,10 @@ def test_otro_pais_has_no_button_and_its_answers_work(stubbed):
     for place in ("#calls", "#redflag"):
         assert NEUTRAL in stubbed.inner_text(place) and stubbed.locator(f"{place} a").count() == 0
     shown = stubbed.inner_text("#level")
-    assert action("NARANJA", "XX") in shown and "Si duda o empeora, llame al número de emergencias de su país." in shown
+    assert (
+        action("NARANJA", "XX") in shown
+        and "Si duda o empeora, llame al número de emergencias de su país." in shown
+    )
     assert stubbed.is_hidden("#warning")
 
 
@@ -401,29 +455,46 @@ TYPED = (
 def flags(page, texts):
     """What `redFlags` finds in each text: its words by kind."""
     found = page.evaluate(
-        "async (texts) => { const { redFlags } = await import('./redflags.js'); return texts.map(redFlags); }", list(texts)
+        "async (texts) => { const { redFlags } = await import('./redflags.js'); return texts.map(redFlags); }",
+        list(texts),
     )
     return [{flag["kind"]: flag["words"] for flag in row} for row in found]
 
 
 def test_every_kind_of_red_flag_has_its_sentences_here(stubbed):
     source = (phone.PAGE / "redflags.js").read_text(encoding="utf-8")
-    assert re.findall(r"^  (\w+): \[$", source, re.MULTILINE) == list(FLAGGED) and all(len(texts) == 3 for texts in FLAGGED.values())
+    assert re.findall(r"^  (\w+): \[$", source, re.MULTILINE) == list(FLAGGED) and all(
+        len(texts) == 3 for texts in FLAGGED.values()
+    )
     for kind, texts in FLAGGED.items():
         for text, found in zip(texts, flags(stubbed, texts), strict=True):
             assert kind in found and found[kind] in text, (text, found)
 
 
 MUST_CALL = [
-    *("sindrome_coronario", "paro_cardiorrespiratorio", "atragantamiento", "respiracion_insuficiente", "crisis_respiratoria", "ictus"),
+    *(
+        "sindrome_coronario",
+        "paro_cardiorrespiratorio",
+        "atragantamiento",
+        "respiracion_insuficiente",
+        "crisis_respiratoria",
+        "ictus",
+    ),
     *("suicidio_con_plan", "ideas_de_muerte", "hemorragia_incontenible", "hemorragia_digestiva"),
 ]
 
 
-def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_and_few_with_an_errand_do(stubbed):
+def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_and_few_with_an_errand_do(
+    stubbed,
+):
     """The list was written with train, dev and test wordings in sight, so none of these shares is independent; the test split's is only printed."""
     for splits, least in ((("train", "dev"), 0.9), (("test",), 0.0)):
-        told = [(finding, text) for finding in cases.findings().values() for split in splits for text in finding.texts(split)]
+        told = [
+            (finding, text)
+            for finding in cases.findings().values()
+            for split in splits
+            for text in finding.texts(split)
+        ]
         ill = [text for finding, text in told if finding.syndrome.key in MUST_CALL]
         well = [text for finding, text in told if finding.level == "AZUL"]
         seen, needless = (sum(map(bool, flags(stubbed, texts))) / len(texts) for texts in (ill, well))
@@ -433,9 +504,13 @@ def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_
         assert seen >= least and needless <= 0.4
 
 
-@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in FLAGGED.items() for text in texts])
+@pytest.mark.parametrize(
+    ("kind", "text"), [(kind, text) for kind, texts in FLAGGED.items() for text in texts]
+)
 def test_a_red_flag_shows_whom_to_call_before_any_answer_and_over_a_green_one(stubbed, kind, text):
-    stubbed.evaluate("said => { globalThis.SAID = said; globalThis.HOLD = 0; globalThis.REASON = 'stop'; }", f"{GREEN}\n")
+    stubbed.evaluate(
+        "said => { globalThis.SAID = said; globalThis.HOLD = 0; globalThis.REASON = 'stop'; }", f"{GREEN}\n"
+    )
     stubbed.select_option("#country", "ES")
     stubbed.fill("#question", text)
     stubbed.evaluate(
@@ -447,19 +522,29 @@ def test_a_red_flag_shows_whom_to_call_before_any_answer_and_over_a_green_one(st
     stubbed.evaluate("() => { globalThis.HOLD = Infinity; }")
     stubbed.wait_for_selector("#level[data-level=VERDE]")
     card, said = stubbed.locator("#redflag"), stubbed.inner_text("#redflag")
-    assert card.get_attribute("role") == "alert" and card.bounding_box()["y"] < stubbed.locator("#answer").bounding_box()["y"]
+    assert (
+        card.get_attribute("role") == "alert"
+        and card.bounding_box()["y"] < stubbed.locator("#answer").bounding_box()["y"]
+    )
     assert "Esto puede ser grave: llame ahora" in said and "No espere la respuesta de esta página." in said
-    assert f"«{flags(stubbed, [text])[0][kind]}»" in said and "emergencias" in card.locator("a[href='tel:112']").inner_text()
+    assert (
+        f"«{flags(stubbed, [text])[0][kind]}»" in said
+        and "emergencias" in card.locator("a[href='tel:112']").inner_text()
+    )
     assert (card.locator("a").count() == 2) is (kind == "suicidio") is ("No está solo" in said)
     assert "Aunque el modelo diga VERDE, por lo que ha escrito: llame." in stubbed.inner_text("#level")
     heading = card.locator("h2").bounding_box()
     header = stubbed.locator("header").bounding_box()
-    assert header["y"] + header["height"] <= heading["y"] < SMALL["height"] / 2, "the answer pushed the card out of sight"
+    assert header["y"] + header["height"] <= heading["y"] < SMALL["height"] / 2, (
+        "the answer pushed the card out of sight"
+    )
 
 
 def test_the_crisis_line_is_the_second_link_for_suicide_words(stubbed):
     say(stubbed, GREEN, question="me quiero morir")
-    links = stubbed.eval_on_selector_all("#redflag a", "links => links.map(link => link.getAttribute('href'))")
+    links = stubbed.eval_on_selector_all(
+        "#redflag a", "links => links.map(link => link.getAttribute('href'))"
+    )
     assert links == ["tel:112", f"tel:{countries()['ES'].crisis_line}"]
     say(stubbed, GREEN, country="MX", question="me quiero morir")
     assert stubbed.locator("#redflag a").count() == 1
@@ -469,19 +554,31 @@ def test_the_crisis_line_is_the_second_link_for_suicide_words(stubbed):
 def test_over_a_red_flag_every_level_says_to_call(stubbed, level):
     say(stubbed, render(level, "MX"), country="MX", question=RED)
     said = stubbed.inner_text("#level")
-    assert f"Aunque el modelo diga {level}, por lo que ha escrito: llame." in said or "Llame ahora al 911" in said
+    assert (
+        f"Aunque el modelo diga {level}, por lo que ha escrito: llame." in said
+        or "Llame ahora al 911" in said
+    )
 
 
 def test_without_a_country_a_red_flag_comes_first_and_the_number_as_soon_as_one_is_chosen(browser, site):
     with tab(browser, site, stub=True) as page:
         page.fill("#question", RED)
         page.click("#ask")
-        assert NEUTRAL in page.inner_text("#redflag") and "Elija arriba su país" in page.inner_text("#redflag")
-        assert page.inner_text("#problem") == "Elija primero su país." and page.evaluate("() => document.activeElement.id") == "country"
+        assert NEUTRAL in page.inner_text("#redflag") and "Elija arriba su país" in page.inner_text(
+            "#redflag"
+        )
+        assert (
+            page.inner_text("#problem") == "Elija primero su país."
+            and page.evaluate("() => document.activeElement.id") == "country"
+        )
         page.select_option("#country", "GT")
-        links = page.eval_on_selector_all("#redflag a", "links => links.map(link => link.innerText.replace('\\n', ': '))")
+        links = page.eval_on_selector_all(
+            "#redflag a", "links => links.map(link => link.innerText.replace('\\n', ': '))"
+        )
         assert links == [f"Llamar al {number}: {service}" for number, service in countries()["GT"].services]
-        assert say(page, GREEN, country="GT") == "VERDE" and page.is_hidden("#redflag"), "the card stayed for another question"
+        assert say(page, GREEN, country="GT") == "VERDE" and page.is_hidden("#redflag"), (
+            "the card stayed for another question"
+        )
 
 
 def test_a_red_flag_stays_when_the_model_fails_or_is_stopped(stubbed):
@@ -496,11 +593,27 @@ def test_a_red_flag_stays_when_the_model_fails_or_is_stopped(stubbed):
 
 def test_red_flags_are_found_as_they_are_typed_on_a_telephone(stubbed):
     assert [text for text, found in zip(TYPED, flags(stubbed, TYPED), strict=True) if not found] == []
-    plain = (QUESTION, "me arde al orinar", "necesito renovar mi receta de la presión", "Me tomé una pastilla para el dolor de muelas", "")
+    plain = (
+        QUESTION,
+        "me arde al orinar",
+        "necesito renovar mi receta de la presión",
+        "Me tomé una pastilla para el dolor de muelas",
+        "",
+    )
     assert [found for found in flags(stubbed, plain) if found] == []
 
 
-BEFORE = ("", "no ", "No es verdad que ", "nunca tuvo esto: ", "ya no, antes ", "sin que sea así: ", "¿y si... ", "¡¡", "\n\n")
+BEFORE = (
+    "",
+    "no ",
+    "No es verdad que ",
+    "nunca tuvo esto: ",
+    "ya no, antes ",
+    "sin que sea así: ",
+    "¿y si... ",
+    "¡¡",
+    "\n\n",
+)
 AFTER = ("", " no", ", pero ya pasó", " hace años", "?", "!!! 🚑", "\nno es nada")
 
 
@@ -533,7 +646,9 @@ MEASURED = {
 def test_the_measured_error_and_who_is_not_covered_stand_open_above_the_form(browser, site, folder, measured):
     config = json.dumps({**read_json(folder / "config.json"), "measured": measured})
     with tab(browser, site, stub=True) as page:
-        page.route("**/config.json", lambda route: route.fulfill(body=config, content_type="application/json"))
+        page.route(
+            "**/config.json", lambda route: route.fulfill(body=config, content_type="application/json")
+        )
         open_page(page, site)
         limits, said = page.locator("#limits"), page.inner_text("#measured")
         if measured:
@@ -548,9 +663,14 @@ def test_the_measured_error_and_who_is_not_covered_stand_open_above_the_form(bro
                 assert words in said
         else:
             assert "No se ha medido" in said and "%" not in said
-        assert "No sirve para niños, embarazo ni salud mental: en esos casos llame o consulte a una persona." in limits.inner_text()
+        assert (
+            "No sirve para niños, embarazo ni salud mental: en esos casos llame o consulte a una persona."
+            in limits.inner_text()
+        )
         assert limits.is_visible() and limits.bounding_box()["y"] < page.locator("#form").bounding_box()["y"]
-        assert limits.locator("button, a, details").count() == 0 and page.locator("details #limits").count() == 0
+        assert (
+            limits.locator("button, a, details").count() == 0 and page.locator("details #limits").count() == 0
+        )
         assert "Si duda, llame." in page.inner_text("header")
 
 
@@ -577,7 +697,11 @@ def test_the_page_reads_any_text_as_triage_does(stubbed, texts):
 def test_the_page_reads_real_answers_and_their_damaged_forms_as_triage_does(stubbed):
     whole = [render(level, code) for level in LEVELS for code in countries()]
     cut = [text[:end] for text in whole[::7] for end in range(0, len(text), 5)]
-    shouted = [change(text) for text in whole for change in (str.upper, str.lower, lambda text: text * 2, lambda text: f"<think>{text}")]
+    shouted = [
+        change(text)
+        for text in whole
+        for change in (str.upper, str.lower, lambda text: text * 2, lambda text: f"<think>{text}")
+    ]
     _agree(stubbed, whole + cut + shouted + whole[0].split("\n"))
 
 
@@ -622,12 +746,18 @@ def test_after_the_first_visit_the_page_answers_with_its_server_stopped(browser,
         stack.__exit__(None, None, None)
 
 
-def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(browser, folder, tmp_path, npm_archives):
+def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(
+    browser, folder, tmp_path, npm_archives
+):
     with phone.serving(folder) as address:
         stack = tab(browser, address)
         page = stack.__enter__()
     try:
-        other = phone.build(export(DATA / "nano-base", tmp_path / "new.gguf", "Q2_K", threads=1).path, tmp_path / "site", name="nuevo")
+        other = phone.build(
+            export(DATA / "nano-base", tmp_path / "new.gguf", "Q2_K", threads=1).path,
+            tmp_path / "site",
+            name="nuevo",
+        )
         with phone.serving(other, port=int(address.rstrip("/").rpartition(":")[2])):
             page.reload()
             page.wait_for_selector("body[data-ready=offline]")
@@ -655,14 +785,20 @@ def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(browser,
 def test_over_plain_http_it_answers_and_says_that_it_cannot_be_kept(browser, site, answered):
     row, level = answered
     with tab(browser, site.replace("127.0.0.1", "lab.test")) as page:
-        assert page.get_attribute("body", "data-ready") == "online" and not page.evaluate("() => isSecureContext")
+        assert page.get_attribute("body", "data-ready") == "online" and not page.evaluate(
+            "() => isSecureContext"
+        )
         assert "https" in page.text_content("#offline") and page.inner_text("#status") == "Listo."
         assert ask(page, row.text) == level
 
 
 def test_where_the_service_worker_is_refused_it_answers_and_says_so(browser, site):
-    with tab(browser, site, script="navigator.serviceWorker.register = () => Promise.reject(new Error('no'));") as page:
-        assert page.get_attribute("body", "data-ready") == "online" and "no funcionará sin conexión" in page.text_content("#offline")
+    with tab(
+        browser, site, script="navigator.serviceWorker.register = () => Promise.reject(new Error('no'));"
+    ) as page:
+        assert page.get_attribute(
+            "body", "data-ready"
+        ) == "online" and "no funcionará sin conexión" in page.text_content("#offline")
 
 
 # ------------------------------------------------------------------------------------------------------- damaged or lacking
@@ -692,7 +828,9 @@ def _flip(raw):
     ],
     ids=["flipped", "cut", "longer", "missing"],
 )
-def test_a_damaged_model_is_told_and_never_run_and_can_be_fetched_again(browser, folder, tmp_path, kind, change, said):
+def test_a_damaged_model_is_told_and_never_run_and_can_be_fetched_again(
+    browser, folder, tmp_path, kind, change, said
+):
     spoiled = _spoiled(folder, tmp_path / "site", change)
     shutil.copyfile(folder / "model.gguf", tmp_path / "whole.gguf")
     if kind == "missing":
@@ -708,7 +846,11 @@ def test_a_damaged_model_is_told_and_never_run_and_can_be_fetched_again(browser,
             page.fill("#question", RED)
             page.click("#ask")
             page.wait_for_selector("#ask:not([disabled])")
-            assert page.is_hidden("#level") and said in page.inner_text("#trouble") and page.is_visible("#redflag a[href='tel:112']")
+            assert (
+                page.is_hidden("#level")
+                and said in page.inner_text("#trouble")
+                and page.is_visible("#redflag a[href='tel:112']")
+            )
             if kind == "truncated":
                 return
             (spoiled / "model.gguf").unlink(missing_ok=True)
@@ -720,12 +862,19 @@ def test_a_damaged_model_is_told_and_never_run_and_can_be_fetched_again(browser,
 
 def test_a_browser_without_webassembly_is_told_to_call(browser, site):
     with tab(browser, site, ready=False, script="delete globalThis.WebAssembly;") as page:
-        assert "WebAssembly" in page.inner_text("#trouble") and "llame" in page.inner_text("#trouble") and page.is_hidden("#again")
+        assert (
+            "WebAssembly" in page.inner_text("#trouble")
+            and "llame" in page.inner_text("#trouble")
+            and page.is_hidden("#again")
+        )
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [("RangeError: could not allocate memory", "memoria libre suficiente"), ("some other trouble", "no ha podido arrancar")],
+    [
+        ("RangeError: could not allocate memory", "memoria libre suficiente"),
+        ("some other trouble", "no ha podido arrancar"),
+    ],
 )
 def test_an_engine_that_does_not_start_says_why(browser, site, error, said):
     with tab(browser, site, stub=True, ready=False, script=f"globalThis.LOADING = {error!r};") as page:
@@ -743,7 +892,10 @@ def test_where_threads_do_not_start_one_thread_answers(browser, site):
 def test_a_browser_without_suspendable_webassembly_gets_the_engine_for_such_browsers(browser, site, answered):
     row, level = answered
     with tab(browser, site, script="delete WebAssembly.Suspending;") as page:
-        assert "compatible" in page.text_content("#facts") and page.get_attribute("body", "data-ready") == "offline"
+        assert (
+            "compatible" in page.text_content("#facts")
+            and page.get_attribute("body", "data-ready") == "offline"
+        )
         assert ask(page, row.text) == level
         kept = page.evaluate(
             "async () => (await (await caches.open((await caches.keys())[0])).keys()).map((row) => new URL(row.url).pathname)"
@@ -786,7 +938,14 @@ def _no_violation(page):
 def test_a_narrow_screen_shows_everything_without_sideways_scrolling(browser, site, width):
     SHOTS.mkdir(parents=True, exist_ok=True)
     for scheme in ("light", "dark"):
-        with tab(browser, site, stub=True, viewport={"width": width, "height": 740}, color_scheme=scheme, device_scale_factor=2) as page:
+        with tab(
+            browser,
+            site,
+            stub=True,
+            viewport={"width": width, "height": 740},
+            color_scheme=scheme,
+            device_scale_factor=2,
+        ) as page:
             for code in countries():
                 page.select_option("#country", code)
                 _fits(page)
@@ -802,7 +961,9 @@ def test_a_narrow_screen_shows_everything_without_sideways_scrolling(browser, si
             _fits(page)
             for always in ("header a[href='tel:122']", "header a[href='tel:123']", ".doubt", "footer strong"):
                 box = page.locator(always).bounding_box()
-                assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and 0 <= box["y"] <= 740, always
+                assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and 0 <= box["y"] <= 740, (
+                    always
+                )
 
 
 def _fits(page):
@@ -819,7 +980,11 @@ def test_the_keyboard_alone_is_enough(browser, site):
         order = []
         for _ in range(3):
             page.keyboard.press("Tab")
-            order.append(page.evaluate("() => document.activeElement.id || document.activeElement.getAttribute('href')"))
+            order.append(
+                page.evaluate(
+                    "() => document.activeElement.id || document.activeElement.getAttribute('href')"
+                )
+            )
         assert order == ["country", "question", "ask"]
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Shift+Tab")

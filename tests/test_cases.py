@@ -18,7 +18,10 @@ def test_there_are_twenty_presentations_with_four_findings_a_level():
     assert len(WORLD) >= 20
     for presentation in WORLD:
         for level in LEVELS:
-            assert sum(finding.level == level for finding in presentation.findings) == 4, (presentation.id, level)
+            assert sum(finding.level == level for finding in presentation.findings) == 4, (
+                presentation.id,
+                level,
+            )
 
 
 def test_every_finding_has_wordings_in_every_split_and_a_term():
@@ -83,12 +86,22 @@ def test_the_diverse_writer_says_so_when_the_world_is_too_small(monkeypatch):
 
 def test_both_writers_are_a_function_of_their_seed():
     assert cases.write_diverse(50, 1) == cases.write_diverse(50, 1) != cases.write_diverse(50, 2)
-    assert cases.write_from_templates(50, 1) == cases.write_from_templates(50, 1) != cases.write_from_templates(50, 2)
+    assert (
+        cases.write_from_templates(50, 1)
+        == cases.write_from_templates(50, 1)
+        != cases.write_from_templates(50, 2)
+    )
 
 
 def test_training_prompts_use_no_held_out_wording_or_frame():
-    held_out = audit.PhraseIndex(text for finding in SIGNS for split in ("dev", "test") for text in finding.texts(split))
-    assert [row.text for row in (*cases.write_diverse(3000, 0), *cases.write_from_templates(3000, 0)) if held_out.search(row.text)] == []
+    held_out = audit.PhraseIndex(
+        text for finding in SIGNS for split in ("dev", "test") for text in finding.texts(split)
+    )
+    assert [
+        row.text
+        for row in (*cases.write_diverse(3000, 0), *cases.write_from_templates(3000, 0))
+        if held_out.search(row.text)
+    ] == []
 
 
 def test_the_vignettes_are_of_mixed_registers_and_no_two_are_alike():
@@ -104,19 +117,49 @@ def test_the_blogs_own_prompts_are_among_the_vignettes():
 
 
 def test_no_vignette_is_a_templated_or_nearly_templated_prompt():
-    templated = [row.text for row in cases.write_diverse(2000, 0)] + [row.text for row in cases.evaluation_prompts("test")]
+    templated = [row.text for row in cases.write_diverse(2000, 0)] + [
+        row.text for row in cases.evaluation_prompts("test")
+    ]
     assert audit.near_pairs([row.text for row in cases.vignettes()], templated) == []
 
 
 MUTATIONS = {
-    "an empty wording": ("      dev:\n        - ", "      dev:\n        - yo: ''\n        - ", r"field `wordings\.dev\.0"),
+    "an empty wording": (
+        "      dev:\n        - ",
+        "      dev:\n        - yo: ''\n        - ",
+        r"field `wordings\.dev\.0",
+    ),
     "a missing split": ("      dev:\n", "      later:\n", r"field `wordings\.dev`"),
-    "an unknown voice": ("      dev:\n        - ", "      dev:\n        - ella: me duele\n        - ", r"field `wordings\.dev\.0`.*voice"),
-    "a country without a number": ("      dev:\n        - ", "      dev:\n        - yo JP: me duele\n        - ", "'JP'"),
-    "a level word in a wording": ("      dev:\n        - ", "      dev:\n        - yo: mancha roja\n        - ", "level word"),
-    "an unknown syndrome": ("    syndrome: sindrome_coronario", "    syndrome: mal_de_ojo", r"field `syndrome`.*mal_de_ojo"),
-    "a held-out syndrome": ("    syndrome: sindrome_coronario", "    syndrome: torsion_testicular", r"field `syndrome`.*held out"),
-    "a level of its own": ("    syndrome: sindrome_coronario", "    syndrome: sindrome_coronario\n    level: VERDE", r"field `level`"),
+    "an unknown voice": (
+        "      dev:\n        - ",
+        "      dev:\n        - ella: me duele\n        - ",
+        r"field `wordings\.dev\.0`.*voice",
+    ),
+    "a country without a number": (
+        "      dev:\n        - ",
+        "      dev:\n        - yo JP: me duele\n        - ",
+        "'JP'",
+    ),
+    "a level word in a wording": (
+        "      dev:\n        - ",
+        "      dev:\n        - yo: mancha roja\n        - ",
+        "level word",
+    ),
+    "an unknown syndrome": (
+        "    syndrome: sindrome_coronario",
+        "    syndrome: mal_de_ojo",
+        r"field `syndrome`.*mal_de_ojo",
+    ),
+    "a held-out syndrome": (
+        "    syndrome: sindrome_coronario",
+        "    syndrome: torsion_testicular",
+        r"field `syndrome`.*held out",
+    ),
+    "a level of its own": (
+        "    syndrome: sindrome_coronario",
+        "    syndrome: sindrome_coronario\n    level: VERDE",
+        r"field `level`",
+    ),
     "a missing gloss": ("    gloss:", "    glos:", r"field `gloss`"),
 }
 
@@ -135,11 +178,23 @@ def test_the_loader_names_file_entry_and_field_of(what, tmp_path):
 
 RULES = {
     "an unknown level": ("    level: ROJO", "    level: MORADO", "`accepted`.*MORADO"),
-    "a level outside its set": ("    accepted: [ROJO]", "    accepted: [VERDE]", "`level`.*outside its accepted set"),
-    "levels in the wrong order": ("    accepted: [ROJO, NARANJA]", "    accepted: [NARANJA, ROJO]", "`accepted`.*most to least"),
+    "a level outside its set": (
+        "    accepted: [ROJO]",
+        "    accepted: [VERDE]",
+        "`level`.*outside its accepted set",
+    ),
+    "levels in the wrong order": (
+        "    accepted: [ROJO, NARANJA]",
+        "    accepted: [NARANJA, ROJO]",
+        "`accepted`.*most to least",
+    ),
     "an emergency that need not call": ("    call_now: true", "    call_now: false", "`call_now`.*ROJO"),
     "a source that is not listed": ("    source: erc_2021", "    source: hearsay", "`source`.*hearsay"),
-    "first aid that is not listed": ("    first_aid: compresiones", "    first_aid: rezar", "`first_aid`.*rezar"),
+    "first aid that is not listed": (
+        "    first_aid: compresiones",
+        "    first_aid: rezar",
+        "`first_aid`.*rezar",
+    ),
     "a source without a year": (", year: 2021,", ",", "`year`"),
 }
 
@@ -176,7 +231,9 @@ def test_the_loader_names_a_duplicate_id(tmp_path):
 def test_the_loader_names_a_text_that_occurs_twice(tmp_path):
     shutil.copytree(DATA / "cases", tmp_path / "cases")
     path = tmp_path / "cases" / "zzz.yaml"
-    path.write_text((DATA / "cases" / "dolor_toracico.yaml").read_text().replace("id: dolor_toracico\n", "id: otro\n"))
+    path.write_text(
+        (DATA / "cases" / "dolor_toracico.yaml").read_text().replace("id: dolor_toracico\n", "id: otro\n")
+    )
     with pytest.raises(LabError, match="is already that of"):
         load_presentations(tmp_path / "cases")
 

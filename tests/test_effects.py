@@ -16,7 +16,11 @@ NAMES = ("skew", "conflict", "start")
 
 def _runs(truth, noise=0.01, seeds=3):
     rng = random.Random(0)
-    return [(levels, truth(*levels) + rng.gauss(0, noise)) for levels in product((0, 1), repeat=3) for _ in range(seeds)]
+    return [
+        (levels, truth(*levels) + rng.gauss(0, noise))
+        for levels in product((0, 1), repeat=3)
+        for _ in range(seeds)
+    ]
 
 
 def _half_difference(runs, chosen):
@@ -27,7 +31,10 @@ def _half_difference(runs, chosen):
 
 
 def test_planted_effects_are_found_and_absent_ones_are_not():
-    found = {effect.name: effect for effect in factorial_effects(NAMES, _runs(lambda s, c, b: 0.8 - 0.1 * s - 0.5 * c))}
+    found = {
+        effect.name: effect
+        for effect in factorial_effects(NAMES, _runs(lambda s, c, b: 0.8 - 0.1 * s - 0.5 * c))
+    }
     assert found["skew"].estimate == pytest.approx(-0.1, abs=0.02) and found["skew"].present
     assert found["conflict"].estimate == pytest.approx(-0.5, abs=0.02) and found["conflict"].high < 0
     assert not found["start"].present and not found["skew × conflict"].present
@@ -66,7 +73,9 @@ def test_intervals_over_seeds_pool_the_noise_of_all_groups():
     bands = over_seeds({"a": [0.5, 0.7], "b": [0.2, 0.2]})
     half = stats.t.ppf(0.975, 2) * (0.02 / 2) ** 0.5 / 2**0.5
     assert bands["a"].value == pytest.approx(0.6) and bands["a"].n == 2
-    assert bands["a"].low == pytest.approx(max(0, 0.6 - half)) and bands["b"].high == pytest.approx(min(1, 0.2 + half))
+    assert bands["a"].low == pytest.approx(max(0, 0.6 - half)) and bands["b"].high == pytest.approx(
+        min(1, 0.2 + half)
+    )
 
 
 def test_without_repeats_nothing_is_claimed_about_the_noise():
@@ -81,8 +90,12 @@ def test_the_recorded_effects_follow_from_the_recorded_runs():
         for cell in grid.CELLS:
             key = f"factorial.{'.'.join(cell)}.{outcome}"
             values = [stored[f"{key}.s{seed}"]["value"] for seed in range(stored[key]["seeds"])]
-            assert len(values) >= 3 and stored[key]["value"] == pytest.approx(sum(values) / len(values), abs=1e-9)
-            levels = tuple(int(level == pair[1]) for level, pair in zip(cell, grid.FACTORS.values(), strict=True))
+            assert len(values) >= 3 and stored[key]["value"] == pytest.approx(
+                sum(values) / len(values), abs=1e-9
+            )
+            levels = tuple(
+                int(level == pair[1]) for level, pair in zip(cell, grid.FACTORS.values(), strict=True)
+            )
             runs += [(levels, value) for value in values]
         for size in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
             key = f"factorial.effect.{'_'.join(NAMES[index] for index in size)}.{outcome}"

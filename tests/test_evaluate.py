@@ -42,12 +42,21 @@ def test_the_bootstrap_interval_holds_the_mean_and_is_the_same_every_time():
 
 def test_the_paired_test_hears_only_the_items_that_differ():
     assert evaluate.paired_test([True] * 10, [True] * 10) == 1
-    assert evaluate.paired_test([True] * 10 + [True] * 90, [False] * 10 + [True] * 90) == pytest.approx(2 * 0.5**10)
+    assert evaluate.paired_test([True] * 10 + [True] * 90, [False] * 10 + [True] * 90) == pytest.approx(
+        2 * 0.5**10
+    )
 
 
 def test_perfect_answers_score_perfectly_on_everything():
     scores = evaluate.score(TESTS, PERFECT)
-    for rate in (scores.accuracy, scores.primary, scores.strict, scores.sensitivity, *scores.recall.values(), *scores.parts.values()):
+    for rate in (
+        scores.accuracy,
+        scores.primary,
+        scores.strict,
+        scores.sensitivity,
+        *scores.recall.values(),
+        *scores.parts.values(),
+    ):
         assert rate.value == 1
     assert scores.under.value == scores.over.value == scores.cost.value == 0
     assert scores.kappa.value == pytest.approx(1)

@@ -58,13 +58,19 @@ def _random(path, **config):
     merged = read_json(NANO / "config.json") | config
     dice = torch.Generator().manual_seed(0)
     shapes = {tensor.source: tensor.stored for tensor in export.read_architecture(merged).tensors}
-    return _folder(path, {name: torch.randn(shape, generator=dice).half() for name, shape in shapes.items()}, config)
+    return _folder(
+        path, {name: torch.randn(shape, generator=dice).half() for name, shape in shapes.items()}, config
+    )
 
 
 def _said(path):
     """Keys with their kinds and values, and tensors, as gguf's own reader sees them."""
     reader = gguf.GGUFReader(path)
-    keys = {name: (field.types, field.contents()) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+    keys = {
+        name: (field.types, field.contents())
+        for name, field in reader.fields.items()
+        if not name.startswith("GGUF.")
+    }
     return keys, {tensor.name: tensor for tensor in reader.tensors}
 
 
@@ -78,7 +84,9 @@ def test_the_file_is_what_llama_cpps_own_converter_writes_but_for_what_is_explai
     done = subprocess.run(upstream.command(source, NANO, theirs), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     model, bos = llama_cpp.Llama(str(theirs), vocab_only=True, verbose=False), b"<|startoftext|>"
-    assert model.tokenize(bos, add_bos=True, special=True) == [1, 1], "what EXPLAINED says of their BOS is no longer so"
+    assert model.tokenize(bos, add_bos=True, special=True) == [1, 1], (
+        "what EXPLAINED says of their BOS is no longer so"
+    )
     model.close()
     (our_keys, our_tensors), (their_keys, their_tensors) = _said(ladder["F16"].path), _said(theirs)
     differing = {key for key in our_keys | their_keys if our_keys.get(key) != their_keys.get(key)}
@@ -95,7 +103,9 @@ def test_every_weight_comes_back_as_it_was(ladder):
     _, tensors = _said(ladder["F16"].path)
     for tensor in export.read_architecture(read_json(NANO / "config.json")).tensors:
         stored = SHIPPED[tensor.source].numpy()
-        assert np.array_equal(tensors[tensor.name].data, stored.reshape(tensor.shape).astype(tensors[tensor.name].data.dtype)), tensor
+        assert np.array_equal(
+            tensors[tensor.name].data, stored.reshape(tensor.shape).astype(tensors[tensor.name].data.dtype)
+        ), tensor
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -119,7 +129,13 @@ def test_shards_of_other_floats_are_rounded_to_the_nearest(tmp_path, dtype, monk
 
 
 def test_memory_is_bounded_by_the_largest_tensor_and_not_by_the_model(tmp_path):
-    folder = _random(tmp_path / "model", hidden_size=512, intermediate_size=1536, num_hidden_layers=8, layer_types=["conv"] * 8)
+    folder = _random(
+        tmp_path / "model",
+        hidden_size=512,
+        intermediate_size=1536,
+        num_hidden_layers=8,
+        layer_types=["conv"] * 8,
+    )
     tracemalloc.start()
     try:
         done = export.export(folder, tmp_path / "out.gguf")
@@ -145,8 +161,18 @@ def test_bits_a_weight_fall_from_step_to_step(ladder):
 
 
 VARIANTS = {
-    "rows of 320": {"hidden_size": 320, "num_attention_heads": 5, "num_key_value_heads": 1, "intermediate_size": 512},
-    "rows of 80": {"hidden_size": 80, "num_attention_heads": 5, "num_key_value_heads": 1, "intermediate_size": 96},
+    "rows of 320": {
+        "hidden_size": 320,
+        "num_attention_heads": 5,
+        "num_key_value_heads": 1,
+        "intermediate_size": 512,
+    },
+    "rows of 80": {
+        "hidden_size": 80,
+        "num_attention_heads": 5,
+        "num_key_value_heads": 1,
+        "intermediate_size": 96,
+    },
     "attention first": {
         "num_attention_heads": 8,
         "num_hidden_layers": 9,
@@ -162,14 +188,19 @@ def test_the_rules_are_llama_cpps_for_other_shapes_too(tmp_path, name):
     folder = _random(tmp_path / "model", **VARIANTS[name])
     whole = export.export(folder, tmp_path / "f16.gguf")
     for quant in KQUANTS:
-        done, predicted = export.quantize(whole.path, tmp_path / "out.gguf", quant, threads=1), export.predict_folder(folder, quant)
+        done, predicted = (
+            export.quantize(whole.path, tmp_path / "out.gguf", quant, threads=1),
+            export.predict_folder(folder, quant),
+        )
         assert {choice.tensor.name: choice.type for choice in predicted.tensors} == done.types, quant
         assert predicted.bytes == done.bytes, quant
         assert predicted.fallbacks == done.fallbacks
 
 
 def test_a_fallback_names_the_tensor_the_types_and_the_reason(tmp_path):
-    done = export.export(_random(tmp_path / "model", **VARIANTS["rows of 320"]), tmp_path / "out.gguf", "Q4_K_M", threads=1)
+    done = export.export(
+        _random(tmp_path / "model", **VARIANTS["rows of 320"]), tmp_path / "out.gguf", "Q4_K_M", threads=1
+    )
     fell = {choice.tensor.name: (choice.wanted, choice.type) for choice in done.fallbacks}
     assert fell["blk.0.ffn_up.weight"] == ("Q4_K", "Q5_0")
     assert fell["token_embd.weight"] == ("Q6_K", "Q8_0")
@@ -178,7 +209,9 @@ def test_a_fallback_names_the_tensor_the_types_and_the_reason(tmp_path):
 
 
 def test_rows_that_fit_no_block_stay_in_16_bits(tmp_path):
-    done = export.export(_random(tmp_path / "model", **VARIANTS["rows of 80"]), tmp_path / "out.gguf", "Q8_0", threads=1)
+    done = export.export(
+        _random(tmp_path / "model", **VARIANTS["rows of 80"]), tmp_path / "out.gguf", "Q8_0", threads=1
+    )
     assert done.types["blk.0.ffn_up.weight"] == "F16" and done.types["blk.0.ffn_down.weight"] == "Q8_0"
 
 
@@ -190,7 +223,9 @@ def test_the_large_model_is_described_as_transformers_builds_it():
     config = read_json(export.LARGE)["config"]
     with torch.device("meta"):
         model = Lfm2ForCausalLM(Lfm2Config(**config))
-    built = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != "lm_head.weight"}
+    built = {
+        name: tuple(value.shape) for name, value in model.state_dict().items() if name != "lm_head.weight"
+    }
     assert {tensor.source: tensor.stored for tensor in export.read_architecture(config).tensors} == built
     assert export.predict_large("F16").parameters == 1_170_340_608
 
@@ -203,8 +238,14 @@ def test_two_published_files_leave_the_same_room_for_the_tokenizer():
     config = read_json(export.LARGE)
     assert export.predict_large("Q6_K").bytes == 962_842_912
     choices = export.choose_types(export.read_architecture(config["config"]), "Q5_K_M")
-    small = [replace(one, type="Q5_K") if one.type == "Q6_K" and "embd" not in one.tensor.name else one for one in choices]  # Q5_K_S
-    keys = metadata_bytes(architecture_metadata(export.read_architecture(config["config"]))) + config["other_bytes"]
+    small = [
+        replace(one, type="Q5_K") if one.type == "Q6_K" and "embd" not in one.tensor.name else one
+        for one in choices
+    ]  # Q5_K_S
+    keys = (
+        metadata_bytes(architecture_metadata(export.read_architecture(config["config"])))
+        + config["other_bytes"]
+    )
     assert abs(sizes.file_bytes(small, keys) - 825_249_472) < 1000
 
 
@@ -238,9 +279,18 @@ def test_every_step_loads_in_llama_cpp_and_answers(ladder, quant):
 def test_llama_cpp_reads_the_same_tokens_and_adds_no_second_bos(ladder):
     tokenizer = train.load_tokenizer(NANO)
     model = llama_cpp.Llama(str(ladder["F16"].path), vocab_only=True, verbose=False)
-    prompt = tokenizer.apply_chat_template(list(export.CONVERSATIONS[2]), tokenize=False, add_generation_prompt=True)
-    words = [tokenizer.decode([index]) for index in range(5, len(tokenizer))]  # llama.cpp takes a whole word before it merges
-    texts = [prompt, *(text for text in words if "\ufffd" not in text), "¿Fiebre de 39,5 °C?\n\n 🚑 l'enfant", "a\r\n  b"]
+    prompt = tokenizer.apply_chat_template(
+        list(export.CONVERSATIONS[2]), tokenize=False, add_generation_prompt=True
+    )
+    words = [
+        tokenizer.decode([index]) for index in range(5, len(tokenizer))
+    ]  # llama.cpp takes a whole word before it merges
+    texts = [
+        prompt,
+        *(text for text in words if "\ufffd" not in text),
+        "¿Fiebre de 39,5 °C?\n\n 🚑 l'enfant",
+        "a\r\n  b",
+    ]
     for text in texts:
         assert model.tokenize(text.encode(), add_bos=True, special=True) == tokenizer(text).input_ids, text
     assert tokenizer(prompt).input_ids.count(tokenizer.bos_token_id) == 1
@@ -249,7 +299,9 @@ def test_llama_cpp_reads_the_same_tokens_and_adds_no_second_bos(ladder):
 
 def test_the_logits_are_those_of_transformers(ladder):
     tokenizer, reference = train.load_tokenizer(NANO), train.load_model(NANO)
-    ids = tokenizer.apply_chat_template(list(export.CONVERSATIONS[0]), add_generation_prompt=True, return_dict=False)
+    ids = tokenizer.apply_chat_template(
+        list(export.CONVERSATIONS[0]), add_generation_prompt=True, return_dict=False
+    )
     model = llama_cpp.Llama(str(ladder["F16"].path), n_ctx=256, n_threads=1, logits_all=True, verbose=False)
     model.eval(ids)
     ours = torch.tensor(model.scores[: len(ids)]).log_softmax(-1)
@@ -266,7 +318,12 @@ def test_tokenizer_and_gguf_write_the_same_prompts(ladder):
 
 
 @pytest.mark.parametrize(
-    "change", [("<|im_end|>\n", "<|im_end|>"), ("{{- bos_token -}}", ""), ("message['content']", "message['content'] | trim")]
+    "change",
+    [
+        ("<|im_end|>\n", "<|im_end|>"),
+        ("{{- bos_token -}}", ""),
+        ("message['content']", "message['content'] | trim"),
+    ],
 )
 def test_a_changed_template_is_found(tmp_path, change):
     folder = _folder(tmp_path / "model")
@@ -308,7 +365,10 @@ def test_an_unknown_step_names_the_ladder(tmp_path):
         ({"num_attention_heads": 0}, "below 1"),
         ({"num_key_value_heads": 3}, "do not divide"),
         ({"vocab_size": 4095}, r"shape \(4096, 256\); config.json says \(4095, 256\)"),
-        ({"num_hidden_layers": 5, "layer_types": None, "full_attn_idxs": [1, 3]}, r"lacks model.layers.4.\S+ and 7 more"),
+        (
+            {"num_hidden_layers": 5, "layer_types": None, "full_attn_idxs": [1, 3]},
+            r"lacks model.layers.4.\S+ and 7 more",
+        ),
     ],
 )
 def test_a_config_that_cannot_be_exported_says_why(tmp_path, config, match):
@@ -337,7 +397,9 @@ def test_an_adapter_that_was_not_merged_is_refused(tmp_path):
 def test_a_weight_that_float16_cannot_hold_is_refused(tmp_path, value):
     tensors = {name: tensor.float() for name, tensor in SHIPPED.items()}
     tensors["model.layers.3.feed_forward.w1.weight"][5, 7] = value
-    _refused(_folder(tmp_path / "model", tensors), tmp_path, r"layers\.3\.feed_forward\.w1.*too large for float16")
+    _refused(
+        _folder(tmp_path / "model", tensors), tmp_path, r"layers\.3\.feed_forward\.w1.*too large for float16"
+    )
 
 
 def test_integers_are_refused(tmp_path):
@@ -367,7 +429,9 @@ def test_a_damaged_header_of_the_weights_is_refused_or_caught_by_the_shapes(tmp_
         except LabError:
             continue
         # What passes must be a change without meaning: in the free-text metadata, or in white space.
-        assert {n: p.shape for n, p in weights.Weights(folder)._places.items()} == {n: tuple(v.shape) for n, v in SHIPPED.items()}
+        assert {n: p.shape for n, p in weights.Weights(folder)._places.items()} == {
+            n: tuple(v.shape) for n, v in SHIPPED.items()
+        }
 
 
 def test_a_folder_without_weights_or_with_a_missing_shard_is_refused(tmp_path):
@@ -379,13 +443,19 @@ def test_a_folder_without_weights_or_with_a_missing_shard_is_refused(tmp_path):
 
 
 def test_a_tokenizer_that_cuts_texts_differently_is_refused(tmp_path):
-    _refused(_folder(tmp_path / "model", **{"tokenizer.json": {"pre_tokenizer": {"type": "Whitespace"}}}), tmp_path, "does not cut texts")
+    _refused(
+        _folder(tmp_path / "model", **{"tokenizer.json": {"pre_tokenizer": {"type": "Whitespace"}}}),
+        tmp_path,
+        "does not cut texts",
+    )
 
 
 @pytest.mark.parametrize("quant", ["F16", "Q4_K_M"])
 def test_a_disk_too_small_is_refused_before_anything_is_written(tmp_path, monkeypatch, quant):
     monkeypatch.setattr(
-        convert.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 8_300_000 if quant == "Q4_K_M" else 8_200_000)
+        convert.shutil,
+        "disk_usage",
+        lambda _: shutil._ntuple_diskusage(10**9, 10**9, 8_300_000 if quant == "Q4_K_M" else 8_200_000),
     )
     monkeypatch.setattr(convert, "_write_f16", lambda *_: pytest.fail("it began to write"))
     _refused(NANO, tmp_path, "MB are free there. Nothing was written", quant)
@@ -405,7 +475,9 @@ def test_an_export_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path
     for quant in ("F16", "Q2_K"):
         with pytest.raises(LabError, match="the disk is full"):
             export.export(NANO, out, quant)
-        assert out.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir() if path.name != "build"] == ["model.gguf"]
+        assert out.read_bytes() == b"old" and [
+            path.name for path in tmp_path.iterdir() if path.name != "build"
+        ] == ["model.gguf"]
 
 
 def test_a_quantization_that_fails_says_so_and_leaves_nothing(ladder, tmp_path, monkeypatch):
@@ -422,12 +494,21 @@ def test_what_llama_cpp_says_is_part_of_the_message(ladder, tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value", "other"),
-    [("feed_forward_length", 768, 512), ("block_count", 4, 0x2004), ("block_count", 4, 5), ("attention.head_count", 4, 0)],
+    [
+        ("feed_forward_length", 768, 512),
+        ("block_count", 4, 0x2004),
+        ("block_count", 4, 5),
+        ("attention.head_count", 4, 0),
+    ],
 )
-def test_a_gguf_whose_dimensions_and_tensors_disagree_is_refused_before_llama_cpp_sees_it(ladder, tmp_path, key, value, other):
+def test_a_gguf_whose_dimensions_and_tensors_disagree_is_refused_before_llama_cpp_sees_it(
+    ladder, tmp_path, key, value, other
+):
     raw, before = ladder["F16"].path.read_bytes(), f"lfm2.{key}".encode() + (4).to_bytes(4, "little")
     assert raw.count(before + value.to_bytes(4, "little")) == 1
-    (tmp_path / "odd.gguf").write_bytes(raw.replace(before + value.to_bytes(4, "little"), before + other.to_bytes(4, "little")))
+    (tmp_path / "odd.gguf").write_bytes(
+        raw.replace(before + value.to_bytes(4, "little"), before + other.to_bytes(4, "little"))
+    )
     with pytest.raises(LabError, match="dimensions"):
         export.quantize(tmp_path / "odd.gguf", tmp_path / "out.gguf", "Q4_K_M")
 

@@ -59,7 +59,9 @@ def test_always_rojo_is_rejected_even_when_the_form_is_perfect():
 
 def test_always_azul_is_rejected_for_the_urgency_it_misses():
     report = gates.judge(TEST, [_answer(row, "AZUL") for row in TEST])
-    assert {"missed_urgency", "two_levels_under"} <= _with(report, FAILS) and report.verdict("over_triage") == PASSES
+    assert {"missed_urgency", "two_levels_under"} <= _with(report, FAILS) and report.verdict(
+        "over_triage"
+    ) == PASSES
 
 
 def test_right_levels_without_a_disclaimer_fail_the_disclaimer_and_the_strict_pass_and_nothing_else():
@@ -136,7 +138,9 @@ def test_the_interval_decides_and_not_the_point():
 
 
 def test_the_interval_decides_for_an_upper_bound_too():
-    urgent = [index for index, row in enumerate(TEST) if row.level == "NARANJA" and row.accepted[-1] == "NARANJA"]
+    urgent = [
+        index for index, row in enumerate(TEST) if row.level == "NARANJA" and row.accepted[-1] == "NARANJA"
+    ]
     report = gates.judge(TEST, _instead({index: _answer(TEST[index], "AMARILLO") for index in urgent[:8]}))
     rate = _rate(report, "missed_urgency")
     assert rate.value <= 0.05 < rate.high and report.verdict("missed_urgency") == NOT_SHOWN
@@ -149,12 +153,26 @@ def test_nothing_is_accepted_on_no_items_or_by_no_gates():
 
 
 _PIECES = st.sampled_from(
-    ["Nivel de Urgencia: ROJO", "azul", "<think>", "</think>", "Qué hacer: ir.", "Emergencias: 112", "no sustituye", "\n", ":"]
+    [
+        "Nivel de Urgencia: ROJO",
+        "azul",
+        "<think>",
+        "</think>",
+        "Qué hacer: ir.",
+        "Emergencias: 112",
+        "no sustituye",
+        "\n",
+        ":",
+    ]
 )
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.one_of(st.text(max_size=40), st.lists(_PIECES, max_size=6).map(" ".join)), min_size=5, max_size=5))
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=40), st.lists(_PIECES, max_size=6).map(" ".join)), min_size=5, max_size=5
+    )
+)
 def test_any_text_at_all_is_judged_and_none_is_accepted_on_five_items(answers):
     report = gates.judge(TEST[:5], answers)
     assert {row.verdict for row in report.rows} <= {PASSES, NOT_SHOWN, FAILS}
@@ -166,15 +184,21 @@ def test_both_tables_hold_every_gate_and_end_with_the_conclusion(perfect):
     conclusion = "Accepted on test (n = 480): of 12 gates 12 passed, 0 not shown, 0 failed."
     text, table = str(perfect).splitlines(), perfect._repr_markdown_().splitlines()
     assert text[-1] == conclusion and table[-1] == f"**{conclusion}**"
-    assert [line.split()[0] for line in text[1:-1]] == [line.split()[1] for line in table[2:-2]] == list(RULES)
-    assert len({line.index(word) for line, word in zip(text[1:-1], [PASSES] * 12, strict=True)}) == 1  # aligned
+    assert (
+        [line.split()[0] for line in text[1:-1]] == [line.split()[1] for line in table[2:-2]] == list(RULES)
+    )
+    assert (
+        len({line.index(word) for line, word in zip(text[1:-1], [PASSES] * 12, strict=True)}) == 1
+    )  # aligned
 
 
 def test_a_rejection_counts_what_passed_what_was_not_shown_and_what_failed():
     report = gates.judge(TEST[:20], ["no sé"] * 20)
     counts = [len(_with(report, verdict)) for verdict in (PASSES, NOT_SHOWN, FAILS)]
     assert report.conclusion.startswith("Rejected on own items (n = 20)")
-    assert [int(number) for number in re.findall(r"(\d+) (?:passed|not shown|failed)", report.conclusion)] == counts
+    assert [
+        int(number) for number in re.findall(r"(\d+) (?:passed|not shown|failed)", report.conclusion)
+    ] == counts
 
 
 def test_a_gate_that_does_not_exist_has_no_verdict():
@@ -272,14 +296,18 @@ def test_check_asks_the_named_items_and_judges_what_the_model_says(answering):
         gates.check("m", on="train")
 
 
-def test_the_command_prints_the_table_and_exits_with_zero_for_an_accepted_model(answering, monkeypatch, capsys, perfect):
+def test_the_command_prints_the_table_and_exits_with_zero_for_an_accepted_model(
+    answering, monkeypatch, capsys, perfect
+):
     asked = answering(_answer)
     assert _command(monkeypatch, "gate", "base") == 0
     assert asked == [(lab.base_model(), 480)]
     assert capsys.readouterr().out == f"{perfect}\n"
 
 
-def test_the_command_exits_with_one_for_a_rejected_model_and_takes_a_folder(answering, monkeypatch, capsys, tmp_path):
+def test_the_command_exits_with_one_for_a_rejected_model_and_takes_a_folder(
+    answering, monkeypatch, capsys, tmp_path
+):
     asked = answering(lambda row: _answer(row, "ROJO"))
     assert _command(monkeypatch, "gate", str(tmp_path), "--on", "dev") == 1
     assert asked == [(str(tmp_path), 480)]
@@ -303,4 +331,8 @@ def test_an_unknown_stage_is_one_message_without_a_stack_trace_and_builds_nothin
     environment = {**os.environ, "TRIAGE_BUILD": str(tmp_path / "build")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "build").exists()
-    assert "There is no stage or folder 'sft-balancd'" in done.stderr and "sft-balanced" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "There is no stage or folder 'sft-balancd'" in done.stderr
+        and "sft-balanced" in done.stderr
+        and "Traceback" not in done.stderr
+    )

@@ -13,7 +13,15 @@ from helpers.pretrain.corpus import write_corpus
 from helpers.translate.glossary import find_spanish, glossary
 
 TEXTS = cases.general_texts()
-NAMES = {"Elena", "Inés", "Navidad", "Oaxaca", "Pilar", "Ramiro", "Trueno"}  # invented people, a holiday, a city, a rabbit
+NAMES = {
+    "Elena",
+    "Inés",
+    "Navidad",
+    "Oaxaca",
+    "Pilar",
+    "Ramiro",
+    "Trueno",
+}  # invented people, a holiday, a city, a rabbit
 # What patients and charts say and the glossary does not list; whole words, accents and plurals do not matter.
 PATIENT_WORDS = (
     "ahogo", "alergia", "ambulancia", "análisis", "antibiótico", "ardor", "asma", "calentura", "cáncer", "cansancio", "catarro", "cefalea",
@@ -44,7 +52,9 @@ def test_every_text_is_normalised_and_ends_as_a_sentence_does():
 
 def test_marks_that_open_are_closed():
     for text in TEXTS:
-        assert all(text.count(opening) == text.count(closing) for opening, closing in ("¿?", "¡!", "«»", "()")), text
+        assert all(
+            text.count(opening) == text.count(closing) for opening, closing in ("¿?", "¡!", "«»", "()")
+        ), text
 
 
 def test_no_capital_stands_inside_a_sentence_but_the_few_invented_names():
@@ -58,15 +68,24 @@ def test_no_text_holds_a_glossary_term_or_a_patients_word():
 
 
 def test_no_text_holds_a_finding_or_an_alarm_sign_of_the_micro_world():
-    said = {text for finding in cases.findings().values() for split in cases.SPLITS for text in finding.texts(split)}
+    said = {
+        text
+        for finding in cases.findings().values()
+        for split in cases.SPLITS
+        for text in finding.texts(split)
+    }
     signs = {sign for syndrome in cases.syndromes().values() for sign in syndrome.alarm_signs}
     medical = audit.PhraseIndex(said | signs)
     assert [text for text in TEXTS if medical.search(text)] == []
 
 
-@pytest.mark.parametrize("text", ["Me tomé dos pastillas y se me pasó.", "Fue a la farmacia.", "Le recomendaron vacunas."])
+@pytest.mark.parametrize(
+    "text", ["Me tomé dos pastillas y se me pasó.", "Fue a la farmacia.", "Le recomendaron vacunas."]
+)
 def test_the_search_for_medicine_finds_it(text):
-    assert find_spanish((*PATIENT_WORDS, *(spelling for term in glossary().terms for spelling in spanish_of(term))), text)
+    assert find_spanish(
+        (*PATIENT_WORDS, *(spelling for term in glossary().terms for spelling in spanish_of(term))), text
+    )
 
 
 def test_no_text_is_a_near_duplicate_or_built_on_the_pattern_of_another():
@@ -87,14 +106,26 @@ def test_no_sentence_of_a_text_is_in_the_pretraining_corpus():
 
 
 def test_the_texts_share_everyday_words_with_the_pretraining_corpus():
-    everyday = {word for row in write_corpus(20_000, seed=0) if row.kind == "general" for word in audit.words(row.text) if len(word) > 3}
+    everyday = {
+        word
+        for row in write_corpus(20_000, seed=0)
+        if row.kind == "general"
+        for word in audit.words(row.text)
+        if len(word) > 3
+    }
     used = {word for text in TEXTS for word in audit.words(text)}
     assert len(everyday & used) >= len(everyday) / 2
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "is missing"), (b"", "is empty"), (b"\n \n", "is empty"), (b"Uno.\n\nDos.\n", ":2: a blank line"), (b"ma\xf1ana", "UTF-8")],
+    [
+        (None, "is missing"),
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"Uno.\n\nDos.\n", ":2: a blank line"),
+        (b"ma\xf1ana", "UTF-8"),
+    ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(content, said, tmp_path):
     path = tmp_path / "general.txt"

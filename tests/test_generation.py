@@ -16,7 +16,9 @@ def test_a_batch_answers_as_one_by_one_does():
 
 
 def test_a_cut_answer_says_that_it_was_cut():
-    assert {answer.finish_reason for answer in evaluate.generate(lab.base_model(), ROWS[:2], max_new_tokens=1)} == {"length"}
+    assert {
+        answer.finish_reason for answer in evaluate.generate(lab.base_model(), ROWS[:2], max_new_tokens=1)
+    } == {"length"}
 
 
 def test_label_probabilities_are_a_distribution_over_the_levels():

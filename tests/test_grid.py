@@ -42,11 +42,15 @@ def test_skew_alone_moves_the_label_shares_and_conflict_does_not(conflict):
     skewed = Counter(row.level for row in _rows(grid.cell_name("skewed", conflict, "fresh")))
     uniform = Counter(row.level for row in _rows(grid.cell_name("uniform", conflict, "fresh")))
     assert set(uniform.values()) == {NANO.grid["rows"] // 5}
-    assert all(abs(skewed[level] / NANO.grid["rows"] - share) < 0.01 for level, share in cases.BLOG_PRIOR.items())
+    assert all(
+        abs(skewed[level] / NANO.grid["rows"] - share) < 0.01 for level, share in cases.BLOG_PRIOR.items()
+    )
 
 
 def test_labels_follow_the_rubric_where_they_are_consistent_and_chance_where_they_conflict():
-    assert _right(_rows("grid-uniform-consistent-fresh")) == _right(_rows("grid-skewed-consistent-fresh")) == 1
+    assert (
+        _right(_rows("grid-uniform-consistent-fresh")) == _right(_rows("grid-skewed-consistent-fresh")) == 1
+    )
     assert 0.1 < _right(_rows("grid-skewed-conflicting-fresh")) < 0.3
     assert 0.1 < _right(_rows("grid-uniform-conflicting-fresh")) < 0.3
 
@@ -118,7 +122,9 @@ def test_an_interrupted_grid_keeps_what_is_finished_and_goes_on(few_prompts, mon
     with pytest.raises(LabError, match="1 of 2 arms are finished and kept"):
         lab.run_grid(TINY, [FIRST, SECOND])
     trained = []
-    monkeypatch.setattr(runner, "_train_and_judge", lambda recipe, *rest: trained.append(recipe.name) or whole(recipe, *rest))
+    monkeypatch.setattr(
+        runner, "_train_and_judge", lambda recipe, *rest: trained.append(recipe.name) or whole(recipe, *rest)
+    )
     assert set(lab.run_grid(TINY, [FIRST, SECOND])) == {FIRST, SECOND} and trained == [SECOND[0]]
 
 
@@ -159,4 +165,7 @@ def test_recorded_runs_carry_their_seeds_and_their_mean_its_interval():
     lab.start("test")
     bands = lab.record_runs("factorial", {("a", "b"): [0.5, 0.75]}, "accuracy", 480)
     assert lab.result("factorial.a.b.accuracy")["seeds"] == 2 and bands["a", "b"].value == 0.625
-    assert lab.result("factorial.a.b.accuracy.s1")["value"] == 0.75 and lab.result("factorial.a.b.accuracy.s1")["n"] == 480
+    assert (
+        lab.result("factorial.a.b.accuracy.s1")["value"] == 0.75
+        and lab.result("factorial.a.b.accuracy.s1")["n"] == 480
+    )

@@ -14,11 +14,26 @@ import pytest
 from helpers import cases, lab, recipes
 from helpers.evaluate import wilson
 from helpers.files import ROOT, LabError, build_dir, write_atomic, write_json
-from helpers.lab.claims import DIRECTION, DISAGREES, NOT_REPRODUCED, NOT_RUN, NOT_TESTABLE, REPRODUCED, arithmetic
+from helpers.lab.claims import (
+    DIRECTION,
+    DISAGREES,
+    NOT_REPRODUCED,
+    NOT_RUN,
+    NOT_TESTABLE,
+    REPRODUCED,
+    arithmetic,
+)
 from helpers.lab.stages import MANIFEST, damage, stage_key
 from helpers.train import current_profile, profile_named
 
-TINY = recipes.Recipe("tiny", "a test", recipes.BASE, "sft", lambda profile, seed: cases.write_diverse(16, seed), lambda profile: 1)
+TINY = recipes.Recipe(
+    "tiny",
+    "a test",
+    recipes.BASE,
+    "sft",
+    lambda profile, seed: cases.write_diverse(16, seed),
+    lambda profile: 1,
+)
 
 
 @pytest.fixture
@@ -95,7 +110,9 @@ def test_an_interrupted_build_leaves_one_message_and_nothing_half_made(tiny, mon
 
 
 def test_a_stage_with_checkpoints_goes_on_from_the_last_one(tiny, monkeypatch, tmp_path):
-    profile = dataclasses.replace(current_profile(), sft={**current_profile().sft, "batch": 2, "save_steps": 3})
+    profile = dataclasses.replace(
+        current_profile(), sft={**current_profile().sft, "batch": 2, "save_steps": 3}
+    )
     from helpers.train import trainers
 
     steps = []
@@ -152,7 +169,9 @@ def small_disk(tmp_path):
     folder.mkdir()
     if (
         os.name == "nt"
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+        ).returncode
     ):
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
@@ -268,11 +287,27 @@ def test_a_measurement_nobody_made_says_how_to_make_it():
 def test_the_shipped_results_hold_the_canonical_keys_of_these_notebooks():
     measured = set(json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"])
     diversity = {
-        f"diversity.{name}" for name in ("total", "unique", "duplicate_rate", "near_duplicate_rate", "conflict_rate", "ceiling_accuracy")
+        f"diversity.{name}"
+        for name in (
+            "total",
+            "unique",
+            "duplicate_rate",
+            "near_duplicate_rate",
+            "conflict_rate",
+            "ceiling_accuracy",
+        )
     }
     imbalanced = {
         f"imbalanced.{name}"
-        for name in ("first_loss", "final_loss", "label_loss", "boilerplate_loss", "prior_entropy", "accuracy", "rojo_share")
+        for name in (
+            "first_loss",
+            "final_loss",
+            "label_loss",
+            "boilerplate_loss",
+            "prior_entropy",
+            "accuracy",
+            "rojo_share",
+        )
     }
     assert diversity | imbalanced <= measured
 
@@ -307,7 +342,14 @@ def test_claim_arithmetic_is_arithmetic_only(expression):
 
 def test_profiles_hold_the_blogs_settings_where_they_say_so():
     gpu = profile_named("gpu")
-    assert (gpu.lora["r"], gpu.lora["alpha"], gpu.max_length, gpu.sft["batch"], gpu.sft["accumulation"], gpu.sft["learning_rate"]) == (
+    assert (
+        gpu.lora["r"],
+        gpu.lora["alpha"],
+        gpu.max_length,
+        gpu.sft["batch"],
+        gpu.sft["accumulation"],
+        gpu.sft["learning_rate"],
+    ) == (
         16,
         32,
         1024,
@@ -315,6 +357,10 @@ def test_profiles_hold_the_blogs_settings_where_they_say_so():
         4,
         2e-4,
     )
-    steps = gpu.counts["imbalanced"] * gpu.counts["imbalanced_epochs"] / (gpu.sft["batch"] * gpu.sft["accumulation"])
+    steps = (
+        gpu.counts["imbalanced"]
+        * gpu.counts["imbalanced_epochs"]
+        / (gpu.sft["batch"] * gpu.sft["accumulation"])
+    )
     assert steps == lab.claims()["sft_steps"].number
     assert Path(current_profile().base).is_dir() and not profile_named("gpu").shipped

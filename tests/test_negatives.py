@@ -1,4 +1,4 @@
-"""Notebook 08: sentences that turn with the result, gates item by item, changes over seeds, and log-probabilities of whole answers."""
+"""Notebook 09: sentences that turn with the result, gates item by item, changes over seeds, and log-probabilities of whole answers."""
 
 from dataclasses import replace
 
@@ -27,11 +27,17 @@ def _rate(value, half=0.02):
 
 
 # ------------------------------------------------------------------------------------------------------ item by item
-@pytest.mark.parametrize("answers", [GOOD, BARE, evaluate.always("ROJO", DEV), evaluate.always("AZUL", DEV), [""] * len(DEV)])
+@pytest.mark.parametrize(
+    "answers", [GOOD, BARE, evaluate.always("ROJO", DEV), evaluate.always("AZUL", DEV), [""] * len(DEV)]
+)
 def test_the_gates_item_by_item_add_up_to_the_gates_rates(answers):
     held = evaluate.held_by_gate(DEV, answers)
     bad_news = ("missed_urgency", "two_levels_under", "over_triage")
-    rows = {row.gate.id: row.rate for row in evaluate.gates.judge(DEV, answers).rows if row.gate.measure != "kappa"}
+    rows = {
+        row.gate.id: row.rate
+        for row in evaluate.gates.judge(DEV, answers).rows
+        if row.gate.measure != "kappa"
+    }
     assert set(held) == set(rows)
     for gate, items in held.items():
         share = sum(items) / len(items)
@@ -88,9 +94,9 @@ def test_a_gate_is_worse_or_better_only_when_every_run_says_so():
 
 
 def test_the_moved_gates_are_named_with_both_shares():
-    assert "no gate is shown to be worse" in readings.moved_gates_text("hard", SAME) and "None is shown" in readings.moved_gates_text(
-        "h", SAME
-    )
+    assert "no gate is shown to be worse" in readings.moved_gates_text(
+        "hard", SAME
+    ) and "None is shown" in readings.moved_gates_text("h", SAME)
     assert "worse in **disclaimer** (100.0% → 0.0%)" in readings.moved_gates_text("weak", LOST)
     assert "Better in **disclaimer**" in readings.moved_gates_text("hard", WON)
     mixed = readings.moved_gates_text("x", readings.moved_gates(HELD, [HELD_BARE, HELD]))
@@ -140,17 +146,24 @@ def test_the_audit_of_near_misses_warns_of_what_it_finds():
 
 
 def test_the_audit_of_weak_pairs_finds_the_disclaimer_or_not():
-    bare = audit.preferences(_pairs(lambda row: replace(row, parts=("actions", "alarms", "number")).answer, lambda row: row.answer))
-    assert "will be pushed down" in readings.weak_negatives_audit_text(bare) and "Only 0%" in readings.weak_negatives_audit_text(bare)
+    bare = audit.preferences(
+        _pairs(lambda row: replace(row, parts=("actions", "alarms", "number")).answer, lambda row: row.answer)
+    )
+    assert "will be pushed down" in readings.weak_negatives_audit_text(
+        bare
+    ) and "Only 0%" in readings.weak_negatives_audit_text(bare)
     assert "is not pushed down" in readings.weak_negatives_audit_text(audit.preferences(HARD))
 
 
 def test_dropped_pairs_are_counted_with_their_reasons():
-    assert "none" not in readings.dropped_pairs_text("a", 10, {}, 10) and "0 dropped, 10 used" in readings.dropped_pairs_text(
+    assert "none" not in readings.dropped_pairs_text(
         "a", 10, {}, 10
-    )
+    ) and "0 dropped, 10 used" in readings.dropped_pairs_text("a", 10, {}, 10)
     text = readings.dropped_pairs_text("a", 10, {"identical sides": 6, "longer than the limit": 1}, 6)
-    assert "6 with identical sides, 1 × longer than the limit" in text and "Only 3 of them differ: each is read about 2.0 times" in text
+    assert (
+        "6 with identical sides, 1 × longer than the limit" in text
+        and "Only 3 of them differ: each is read about 2.0 times" in text
+    )
 
 
 def test_the_levels_exchanged_are_counted_in_both_directions():
@@ -161,7 +174,10 @@ def test_the_levels_exchanged_are_counted_in_both_directions():
 def test_the_confound_of_kind_and_level_is_named_where_there_is_one():
     even = {"no_alarms": dict.fromkeys(LEVELS, 10)}
     assert "told apart" in readings.kinds_confound_text(even)
-    skew = {"over_by_two": {**dict.fromkeys(LEVELS, 10), "ROJO": 0}, "off_by_one": {**dict.fromkeys(LEVELS, 5), "ROJO": 30}}
+    skew = {
+        "over_by_two": {**dict.fromkeys(LEVELS, 10), "ROJO": 0},
+        "off_by_one": {**dict.fromkeys(LEVELS, 5), "ROJO": 30},
+    }
     text = readings.kinds_confound_text(skew)
     assert "never concerns ROJO" in text and "leans to ROJO (30 of 50)" in text and "in disguise" in text
 
@@ -178,7 +194,10 @@ def test_a_kind_left_out_is_missed_by_its_own_gate_by_another_or_by_none():
     still = {gate: Effect(("x",), 0.0, 0.0, 0.0, 1.0) for gate in ("label", "number")}
     assert "no kind is shown to matter" in readings.left_out_text(_changes(), still)
     own = readings.left_out_text(_changes(label=-0.1), still)
-    assert "missed by its own gate: without off_by_one, label -10.0 points" in own and "No other gate moves" in own
+    assert (
+        "missed by its own gate: without off_by_one, label -10.0 points" in own
+        and "No other gate moves" in own
+    )
     other = readings.left_out_text(_changes(number=-0.1), still)
     assert "No kind is shown to be missed" in other and "Other moves: without off_by_one, number" in other
     noisy = still | {"label": Effect(("x",), 0.2, 0.1, 0.3, 0.01)}
@@ -186,16 +205,28 @@ def test_a_kind_left_out_is_missed_by_its_own_gate_by_another_or_by_none():
 
 
 def _margins(hard, weak):
-    return {"before": {"no_alarms": _rate(2.0)}, "hard": {"no_alarms": _rate(hard)}, "weak, blog": {"no_alarms": _rate(weak)}}
+    return {
+        "before": {"no_alarms": _rate(2.0)},
+        "hard": {"no_alarms": _rate(hard)},
+        "weak, blog": {"no_alarms": _rate(weak)},
+    }
 
 
 def test_what_the_model_tells_apart_is_read_from_the_intervals():
     still = {"no_alarms": _rate(0.0)}
     text = readings.told_apart_text(_margins(5.0, -1.0), {"no_alarms": _rate(1.0)}, still)
-    assert "Clearly larger for no_alarms" in text and "for no_alarms by 1.0" in text and "turns against" in text
+    assert (
+        "Clearly larger for no_alarms" in text and "for no_alarms by 1.0" in text and "turns against" in text
+    )
     text = readings.told_apart_text(_margins(2.0, 2.0), {"no_alarms": _rate(0.0)}, still)
-    assert "For no kind is it clearly larger" in text and "Not shown to need its own negative: no_alarms" in text and "for no kind" in text
-    assert "turns against" not in readings.told_apart_text(_margins(2.0, 1.0), {"no_alarms": _rate(0.0)}, still)
+    assert (
+        "For no kind is it clearly larger" in text
+        and "Not shown to need its own negative: no_alarms" in text
+        and "for no kind" in text
+    )
+    assert "turns against" not in readings.told_apart_text(
+        _margins(2.0, 1.0), {"no_alarms": _rate(0.0)}, still
+    )
 
 
 def test_a_kind_is_needed_only_beyond_luck_and_beyond_another_seed():
@@ -219,7 +250,9 @@ def test_a_training_that_changed_nothing_is_not_praised_for_spoiling_nothing():
 
 def test_arms_that_all_move_one_way_are_read_as_the_reference_run_moving():
     up = {kind: Effect(("x",), 0.04, 0.02, 0.06, 0.01) for kind in cases.KINDS}
-    text = readings.left_out_text({"missed_urgency": up}, {"missed_urgency": Effect(("x",), 0.01, 0.0, 0.03, 0.2)})
+    text = readings.left_out_text(
+        {"missed_urgency": up}, {"missed_urgency": Effect(("x",), 0.01, 0.0, 0.03, 0.2)}
+    )
     assert "the same way, whichever kind is missing" in text
 
 
@@ -231,7 +264,11 @@ def test_a_rate_added_afterwards_is_said_to_be_one():
 def test_the_summary_turns_with_the_evidence():
     strong = {"hard": SAME, "weak": LOST}
     empty = readings.negatives_summary_text(SAME, 0.02, strong, [])
-    assert "emptily" in empty and "Pushed harder, weak: gates worse: disclaimer, strict" in empty and "No kind of near miss" in empty
+    assert (
+        "emptily" in empty
+        and "Pushed harder, weak: gates worse: disclaimer, strict" in empty
+        and "No kind of near miss" in empty
+    )
     assert "a gain is not shown" in readings.negatives_summary_text(SAME, 0.4, strong, [])
     helped = readings.negatives_summary_text(WON, 0.4, strong, ["no_alarms"])
     assert "and it helps" in helped and "own kind: no_alarms" in helped

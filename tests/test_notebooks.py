@@ -26,7 +26,9 @@ def test_a_committed_notebook_keeps_every_house_rule(chapter):
 
 
 def test_every_notebook_in_the_folder_is_in_the_plan():
-    assert sorted(path.stem for path in notebooks.NOTEBOOKS.glob("*.ipynb")) == [chapter.name for chapter in CHAPTERS]
+    assert sorted(path.stem for path in notebooks.NOTEBOOKS.glob("*.ipynb")) == [
+        chapter.name for chapter in CHAPTERS
+    ]
 
 
 def test_regenerating_bars_badges_and_bootstrap_changes_nothing(chapter):
@@ -63,7 +65,9 @@ MUTATIONS = {
     "no_long_cells": _add(_code("\n".join(f"x{i} = {i}" for i in range(31)))),
     "no_wide_code": _add(_code("x = " + "1 + " * 40 + "1")),
     "counts_run_from_one": _add(_code("x = 1", execution_count=99)),
-    "no_error_outputs": _add(_code("x", outputs=[nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=[])])),
+    "no_error_outputs": _add(
+        _code("x", outputs=[nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=[])])
+    ),
     "no_dead_code": _add(_code("if False:\n    x = 1")),
     "no_unquoted_pins": _add(_code("%pip install torch>=2.13")),
     "no_widget_state": _set_metadata,
@@ -89,14 +93,23 @@ def test_a_notebook_that_breaks_the_rule_is_caught(name):
     assert list(rule(notebook)) != []
 
 
-@pytest.mark.parametrize("text", ["The loss fell to 0.0951.", "n = 481", "It is 97,3 % now", "After 7 epochs"])
+@pytest.mark.parametrize(
+    "text", ["The loss fell to 0.0951.", "n = 481", "It is 97,3 % now", "After 7 epochs"]
+)
 def test_a_number_of_ours_in_prose_is_caught(text):
     cell = nbformat.v4.new_markdown_cell(text)
     assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
 
 
 @pytest.mark.parametrize(
-    "text", ["10,000 examples, 1,928 unique (80.72 %)", "see notebook 04", "`x = 123`", "a wait of 240 minutes", "LFM2.5-1.2B"]
+    "text",
+    [
+        "10,000 examples, 1,928 unique (80.72 %)",
+        "see notebook 04",
+        "`x = 123`",
+        "a wait of 240 minutes",
+        "LFM2.5-1.2B",
+    ],
 )
 def test_the_blogs_numbers_and_names_may_stand_in_prose(text):
     cell = nbformat.v4.new_markdown_cell(text)
@@ -110,13 +123,17 @@ def _tagged(chapter, prefix):
                 yield tag.removeprefix(prefix), cell.source
 
 
-EXERCISES = [(chapter.name, name, source) for chapter in CHAPTERS for name, source in _tagged(chapter, "exercise:")]
+EXERCISES = [
+    (chapter.name, name, source) for chapter in CHAPTERS for name, source in _tagged(chapter, "exercise:")
+]
 
 
 def _function(source, name):
     """The function a reader would have defined, without running the check."""
     tree = ast.parse(source)
-    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)]
+    tree.body = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)
+    ]
     space = {}
     exec("from helpers import audit, cases, evaluate", space)
     exec(compile(tree, name, "exec"), space)
@@ -149,7 +166,9 @@ def _defined_in(name, *wanted, **space):
     for cell in notebooks.read(chapter.path).cells:
         if cell.cell_type == "code":
             tree = ast.parse(cell.source)
-            tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
+            tree.body = [
+                node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in wanted
+            ]
             exec(compile(tree, name, "exec"), space)
     return [space[function] for function in wanted]
 
@@ -184,10 +203,18 @@ def test_the_token_bucket_of_notebook_06_agrees_with_the_helper():
     from helpers.teacher.limits import Bucket
 
     chapter = next(row for row in CHAPTERS if row.name.startswith("06"))
-    source = next(cell.source for cell in notebooks.read(chapter.path).cells if cell.source.startswith("class TokenBucket"))
+    source = next(
+        cell.source
+        for cell in notebooks.read(chapter.path).cells
+        if cell.source.startswith("class TokenBucket")
+    )
     space, now = {}, [0.0]
     exec(source, space)
-    toy, helper, dice = space["TokenBucket"](per_minute=300), Bucket(300, clock=lambda: now[0]), random.Random(0)
+    toy, helper, dice = (
+        space["TokenBucket"](per_minute=300),
+        Bucket(300, clock=lambda: now[0]),
+        random.Random(0),
+    )
     for _ in range(200):
         wait = toy.delay(now[0])
         assert wait == pytest.approx(helper.delay(1), abs=1e-9)
@@ -199,7 +226,10 @@ def test_the_token_bucket_of_notebook_06_agrees_with_the_helper():
 
 def test_the_committed_outputs_and_results_are_of_one_run():
     """Values that a notebook shows and the results store keeps must be the same ones."""
-    shown = json.dumps([cell.get("outputs", []) for chapter in CHAPTERS for cell in notebooks.read(chapter.path).cells], ensure_ascii=False)
+    shown = json.dumps(
+        [cell.get("outputs", []) for chapter in CHAPTERS for cell in notebooks.read(chapter.path).cells],
+        ensure_ascii=False,
+    )
     stored = json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"]
     for key, form in (
         ("diversity.unique", ",.0f"),
@@ -237,7 +267,9 @@ def test_a_failing_cell_is_reported_in_one_message(tmp_path, monkeypatch):
 def test_every_notebook_runs_from_an_empty_cache_and_shows_the_collapse(tmp_path):
     """The promise: a fresh machine, one command, the blog's central finding."""
     before = _status()
-    done = subprocess.run([sys.executable, "-m", "helpers", "run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "run"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout[-3000:])
     for chapter in CHAPTERS:
@@ -245,7 +277,9 @@ def test_every_notebook_runs_from_an_empty_cache_and_shows_the_collapse(tmp_path
     measured = lab.measurements()
     assert measured["imbalanced.rojo_share"]["value"] >= 0.95
     assert measured["imbalanced.primary_accuracy"]["value"] == pytest.approx(0.2, abs=0.02)
-    assert measured["imbalanced.label_loss"]["value"] == pytest.approx(measured["imbalanced.prior_entropy"]["value"], abs=0.25)
+    assert measured["imbalanced.label_loss"]["value"] == pytest.approx(
+        measured["imbalanced.prior_entropy"]["value"], abs=0.25
+    )
     assert measured["diversity.duplicate_rate"]["value"] == pytest.approx(0.807, abs=0.01)
     assert measured["balanced.accuracy.test"]["low"] > measured["baseline.always_rojo.accuracy"]["high"]
     assert measured["factorial.skewed.conflicting.fresh.rojo_share"]["value"] >= 0.9
@@ -254,4 +288,6 @@ def test_every_notebook_runs_from_an_empty_cache_and_shows_the_collapse(tmp_path
 
 
 def _status():
-    return subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout

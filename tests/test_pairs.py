@@ -39,10 +39,18 @@ def _changed(one, other):
     """The fields of the reading that differ; which number a sentence names is the business of `numbers` and `called`."""
 
     def plain(value):
-        return re.sub(r"al (?:\d+|numero de emergencias de su pais)", "al N", value) if isinstance(value, str) else value
+        return (
+            re.sub(r"al (?:\d+|numero de emergencias de su pais)", "al N", value)
+            if isinstance(value, str)
+            else value
+        )
 
     before, after = parse(one), parse(other)
-    return {field.name for field in fields(before) if plain(getattr(before, field.name)) != plain(getattr(after, field.name))}
+    return {
+        field.name
+        for field in fields(before)
+        if plain(getattr(before, field.name)) != plain(getattr(after, field.name))
+    }
 
 
 def _only(kind, changed):
@@ -80,7 +88,9 @@ def test_a_wrong_number_shares_nothing_with_the_right_ones(example, seed):
 def test_the_number_that_colombia_shares_with_guatemala_is_wrong_in_neither():
     for code in ("CO", "GT"):
         example = replace(EXAMPLES[0], country=code)
-        given_numbers = {parse(cases.near_miss(example, "wrong_number", random.Random(seed))).numbers for seed in range(60)}
+        given_numbers = {
+            parse(cases.near_miss(example, "wrong_number", random.Random(seed))).numbers for seed in range(60)
+        }
         assert len(given_numbers) > 1 and not any("123" in numbers for numbers in given_numbers)
 
 
@@ -112,19 +122,28 @@ def test_hard_pairs_give_every_kind_its_equal_share_and_every_example_one_pair()
     pairs = cases.hard_pairs(EXAMPLES, seed=0)
     assert [pair.example for pair in pairs] == EXAMPLES
     assert Counter(pair.kind for pair in pairs) == dict.fromkeys(cases.KINDS, 80)
-    assert all(pair.chosen == pair.example.answer and _only(pair.kind, _changed(pair.chosen, pair.rejected)) for pair in pairs)
+    assert all(
+        pair.chosen == pair.example.answer and _only(pair.kind, _changed(pair.chosen, pair.rejected))
+        for pair in pairs
+    )
     assert pairs == cases.hard_pairs(EXAMPLES, seed=0) != cases.hard_pairs(EXAMPLES, seed=1)
 
 
 def test_hard_pairs_keep_to_the_kinds_they_are_given_and_say_when_none_is_possible():
-    assert {pair.kind for pair in cases.hard_pairs(EXAMPLES, 0, ["no_alarms", "over_by_two"])} == {"no_alarms", "over_by_two"}
+    assert {pair.kind for pair in cases.hard_pairs(EXAMPLES, 0, ["no_alarms", "over_by_two"])} == {
+        "no_alarms",
+        "over_by_two",
+    }
     with pytest.raises(LabError, match="None of over_by_two is possible"):
         cases.hard_pairs([replace(EXAMPLES[0], level="ROJO", accepted=("ROJO",))], 0, ["over_by_two"])
 
 
 def test_weak_pairs_need_one_answer_of_each_for_every_example():
     pairs = cases.weak_pairs(EXAMPLES[:2], ["a", "b"], ["c", "d"])
-    assert [(pair.example, pair.chosen, pair.rejected) for pair in pairs] == [(EXAMPLES[0], "a", "c"), (EXAMPLES[1], "b", "d")]
+    assert [(pair.example, pair.chosen, pair.rejected) for pair in pairs] == [
+        (EXAMPLES[0], "a", "c"),
+        (EXAMPLES[1], "b", "d"),
+    ]
     with pytest.raises(LabError, match="2 examples, 1 chosen and 2 rejected"):
         cases.weak_pairs(EXAMPLES[:2], ["a"], ["c", "d"])
 
@@ -134,7 +153,12 @@ def test_usable_drops_what_teaches_nothing_and_counts_it_by_reason():
     pairs = [cases.Pair(EXAMPLES[0], *texts) for texts in sides]
     kept, dropped = cases.usable(pairs, lambda pair: max(len(pair.chosen), len(pair.rejected)), 49)
     assert kept == pairs[:1]
-    assert dropped == {"identical sides": 2, "empty chosen": 1, "empty rejected": 1, "longer than the limit": 1}
+    assert dropped == {
+        "identical sides": 2,
+        "empty chosen": 1,
+        "empty rejected": 1,
+        "longer than the limit": 1,
+    }
     assert cases.usable(pairs)[0] == [pairs[0], pairs[5]]
 
 
@@ -156,7 +180,11 @@ def test_a_part_taken_away_and_added_again_leaves_the_answer_as_it_was(example, 
     without = cases.set_part(example, example.answer, part, False)
     assert parse(without).missing(example.country) == (part,)
     assert cases.set_part(example, without, part, False) == without
-    assert cases.set_part(example, without, part, True) == example.answer == cases.set_part(example, example.answer, part, True)
+    assert (
+        cases.set_part(example, without, part, True)
+        == example.answer
+        == cases.set_part(example, example.answer, part, True)
+    )
 
 
 def test_setting_the_number_mends_a_foreign_one():
@@ -185,13 +213,16 @@ def test_the_dose_of_disclaimers_is_exact_and_nothing_else_changes(percent, seed
     dosed = cases.with_disclaimers(pairs, percent / 100, seed)
     assert sum(parse(pair.chosen).disclaimer for pair in dosed) == round(percent / 100 * 50)
     assert [replace(new, chosen="") for new in dosed] == [replace(old, chosen="") for old in pairs]
-    assert all(_changed(new.chosen, old.chosen) <= {"disclaimer"} for new, old in zip(dosed, pairs, strict=True))
+    assert all(
+        _changed(new.chosen, old.chosen) <= {"disclaimer"} for new, old in zip(dosed, pairs, strict=True)
+    )
 
 
 def test_doses_with_one_seed_are_nested():
     pairs = cases.hard_pairs(EXAMPLES[:50], 0)
     carriers = [
-        {n for n, pair in enumerate(cases.with_disclaimers(pairs, share, 3)) if parse(pair.chosen).disclaimer} for share in (0, 0.2, 0.6, 1)
+        {n for n, pair in enumerate(cases.with_disclaimers(pairs, share, 3)) if parse(pair.chosen).disclaimer}
+        for share in (0, 0.2, 0.6, 1)
     ]
     assert all(less < more for less, more in pairwise(carriers))
 
@@ -202,7 +233,7 @@ def test_a_share_beyond_the_whole_is_refused():
 
 
 def test_a_dose_that_makes_both_sides_the_same_is_counted_and_left_out():
-    # Notebook 07 once sent such a pair to training, where it is refused.
+    # Notebook 08 once sent such a pair to training, where it is refused.
     person = cases.evaluation_prompts("dev")[0]
     bare = cases.set_part(person, person.answer, "disclaimer", False)
     kept, dropped = cases.usable(cases.with_disclaimers([cases.Pair(person, bare, person.answer)], 1.0, 0))

@@ -86,9 +86,13 @@ def test_without_odds_on_one_side_there_is_no_divergence():
 
 # -------------------------------------------------------------------------------------------------------------- judging
 def test_drift_fails_the_report_and_is_shown_with_its_first_place():
-    report = judge([(compare(_run(_reply(), name="llama_cpp"), _run(_reply("AZUL"), name="browser")), "file")])
+    report = judge(
+        [(compare(_run(_reply(), name="llama_cpp"), _run(_reply("AZUL"), name="browser")), "file")]
+    )
     assert report.exit_code == 1
-    assert "DRIFT" in str(report) and "First difference, browser: label of prompt 0: ROJO | AZUL" in str(report)
+    assert "DRIFT" in str(report) and "First difference, browser: label of prompt 0: ROJO | AZUL" in str(
+        report
+    )
 
 
 def test_what_is_not_given_is_not_judged_and_nothing_judged_is_no_pass():
@@ -100,11 +104,21 @@ def test_what_is_not_given_is_not_judged_and_nothing_judged_is_no_pass():
 def test_every_tolerance_has_a_reason_and_the_three_kinds_are_there():
     for kind in ("export", "quantized", "file"):
         assert all(row["why"] for row in parity.tolerances(kind).values())
-    assert parity.tolerances("export")["label"]["at_least"] == 1 and parity.tolerances("export")["kl"]["at_most"] == 0.001
+    assert (
+        parity.tolerances("export")["label"]["at_least"] == 1
+        and parity.tolerances("export")["kl"]["at_most"] == 0.001
+    )
 
 
 @pytest.mark.parametrize(
-    "row", ["{at_least: 2, why: x}", "{at_most: 0.5, why: x}", "{at_least: 1.0}", "{at_least: 1.0, at_most: 1.0, why: x}", "1.0"]
+    "row",
+    [
+        "{at_least: 2, why: x}",
+        "{at_most: 0.5, why: x}",
+        "{at_least: 1.0}",
+        "{at_least: 1.0, at_most: 1.0, why: x}",
+        "1.0",
+    ],
 )
 def test_a_malformed_tolerance_is_named(tmp_path, row):
     (tmp_path / "parity.yaml").write_text(f"file:\n  label: {row}\n")
@@ -152,7 +166,9 @@ SEEN = {
 
 
 @pytest.mark.parametrize("name", list(faults.FAULTS))
-def test_a_seeded_fault_is_seen_where_it_must_be_and_not_where_it_cannot(whole, sound, examples, tmp_path, name):
+def test_a_seeded_fault_is_seen_where_it_must_be_and_not_where_it_cannot(
+    whole, sound, examples, tmp_path, name
+):
     with faults.FAULTS[name].seed(whole, tmp_path / "faulty.gguf") as runtime:
         found = compare(sound, parity.run(runtime, examples))
     must, cannot = SEEN[name]
@@ -162,7 +178,9 @@ def test_a_seeded_fault_is_seen_where_it_must_be_and_not_where_it_cannot(whole, 
 
 def test_an_end_that_is_trusted_alone_never_comes(whole, examples, tmp_path):
     with faults.FAULTS["trusted_eos"].seed(whole, tmp_path / "faulty.gguf") as runtime:
-        assert {reply.finish_reason for reply in runtime.complete(examples[:3], max_new_tokens=150)} == {"length"}
+        assert {reply.finish_reason for reply in runtime.complete(examples[:3], max_new_tokens=150)} == {
+            "length"
+        }
 
 
 def test_a_rewritten_file_differs_in_the_keys_that_were_changed_alone(whole, tmp_path):
@@ -184,12 +202,16 @@ def test_the_whole_check_passes_on_a_sound_export_and_fails_on_a_faulty_file(who
     assert check.check(BASE, whole, runtimes=["llama_cpp", "server"], on="dev", prompts=2).exit_code == 0
     faults.FAULTS["no_system"].write(whole, tmp_path / "faulty.gguf")
     report = check.check(BASE, tmp_path / "faulty.gguf", runtimes=["llama_cpp"], on="dev", prompts=2)
-    assert report.exit_code == 1 and "First difference, llama_cpp: prompt of prompt 0, character" in str(report)
+    assert report.exit_code == 1 and "First difference, llama_cpp: prompt of prompt 0, character" in str(
+        report
+    )
 
 
 def test_a_machine_without_a_browser_goes_on_unless_the_browser_was_asked_for(whole, monkeypatch):
     monkeypatch.setenv("CHROMIUM", "/no/such/program")
-    monkeypatch.setattr(check, "Transformers", lambda _: LlamaCpp(whole))  # faster, and not what is tested here
+    monkeypatch.setattr(
+        check, "Transformers", lambda _: LlamaCpp(whole)
+    )  # faster, and not what is tested here
     said = []
     assert check.check(BASE, whole, on="dev", prompts=2, say=said.append).exit_code == 0
     assert any("Left out: the browser" in line for line in said)
@@ -199,6 +221,16 @@ def test_a_machine_without_a_browser_goes_on_unless_the_browser_was_asked_for(wh
 
 def test_the_command_refuses_a_damaged_file_in_one_line(tmp_path):
     (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\x00")
-    command = [sys.executable, "-m", "helpers", "parity", str(BASE), "--file", str(tmp_path / "cut.gguf"), "--prompts", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "helpers",
+        "parity",
+        str(BASE),
+        "--file",
+        str(tmp_path / "cut.gguf"),
+        "--prompts",
+        "2",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "not a whole GGUF" in done.stderr and "Traceback" not in done.stderr

@@ -41,9 +41,16 @@ def client(folder):
 # ------------------------------------------------------------------------------------------------------- the folder
 def test_the_folder_holds_page_engine_model_and_what_the_data_say(folder, gguf):
     config = read_json(folder / "config.json")
-    assert config["model"] == {"name": "base", "file": "model.gguf", "bytes": gguf.stat().st_size, "sha256": sha256_of(gguf)}
+    assert config["model"] == {
+        "name": "base",
+        "file": "model.gguf",
+        "bytes": gguf.stat().st_size,
+        "sha256": sha256_of(gguf),
+    }
     assert sha256_of(folder / "model.gguf") == sha256_of(gguf)
-    assert {code: tuple(row["numbers"]) for code, row in config["countries"].items()} == {c: r.numbers for c, r in countries().items()}
+    assert {code: tuple(row["numbers"]) for code, row in config["countries"].items()} == {
+        c: r.numbers for c, r in countries().items()
+    }
     for code, row in countries().items():
         land = config["countries"][code]
         assert (tuple(land["services"].items()), land["place"], land["call"], land["crisisLine"]) == (
@@ -52,23 +59,34 @@ def test_the_folder_holds_page_engine_model_and_what_the_data_say(folder, gguf):
             row.call,
             row.crisis_line,
         )
-    assert {key: (row["name"], row["action"], row["call_first"], row["color"]) for key, row in config["levels"].items()} == {
-        key: (level.name, level.action, level.call_first, level.color) for key, level in SCALE.items()
-    }
+    assert {
+        key: (row["name"], row["action"], row["call_first"], row["color"])
+        for key, row in config["levels"].items()
+    } == {key: (level.name, level.action, level.call_first, level.color) for key, level in SCALE.items()}
     profile = current_profile()
     longest = profile.generate["max_new_tokens"]
     assert config["maxNewTokens"] == longest and config["context"] == profile.max_length + longest
     for path in phone.ENGINES:
         assert (folder / path).stat().st_size > 500, path
-    assert (folder / "engine" / "wllama.wasm").read_bytes()[:4] == (folder / "engine" / "compat.wasm").read_bytes()[:4] == b"\0asm"
+    assert (
+        (folder / "engine" / "wllama.wasm").read_bytes()[:4]
+        == (folder / "engine" / "compat.wasm").read_bytes()[:4]
+        == b"\0asm"
+    )
 
 
-def test_the_measured_error_is_that_of_the_results_file_and_none_while_something_is_missing(tmp_path, monkeypatch):
+def test_the_measured_error_is_that_of_the_results_file_and_none_while_something_is_missing(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(phone, "DATA", tmp_path)
     assert phone.measured() is None
     rate = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 80}
     rows = {f"balanced.{name}.vignettes": {**rate, "seeds": 1} for name in ("accuracy", "missed_urgency")}
-    for known, said in (({}, None), (dict([*rows.items()][:1]), None), (rows, {"accuracy": rate, "missedUrgency": rate})):
+    for known, said in (
+        ({}, None),
+        (dict([*rows.items()][:1]), None),
+        (rows, {"accuracy": rate, "missedUrgency": rate}),
+    ):
         write_json(tmp_path / "results" / "nano.json", {"measurements": known})
         assert phone.measured() == phone._config({}, 1, 1)["measured"] == said
     monkeypatch.setenv("TRIAGE_PROFILE", "gpu")
@@ -85,14 +103,20 @@ def test_every_icon_and_file_that_the_page_names_is_there(folder):
         assert png[:8] == b"\x89PNG\r\n\x1a\n" and int.from_bytes(png[16:20], "big") == size
 
 
-def test_the_self_test_asks_development_prompts_in_the_words_of_every_other_runtime(folder, gguf, tmp_path, npm_archives):
+def test_the_self_test_asks_development_prompts_in_the_words_of_every_other_runtime(
+    folder, gguf, tmp_path, npm_archives
+):
     test = read_json(folder / "selftest.json")
     known = [row.prompt for row in evaluation_prompts("dev")]
     assert len(test["items"]) == phone.SELF_TEST >= 24 and test["format"] == 1
-    assert all(item["messages"] in known and item["heading"] == "Nivel de Urgencia: " for item in test["items"])
+    assert all(
+        item["messages"] in known and item["heading"] == "Nivel de Urgencia: " for item in test["items"]
+    )
     given = evaluation_prompts("dev")[:2]
     own = read_json(phone.build(gguf, tmp_path / "own", examples=given, max_new_tokens=7) / "selftest.json")
-    assert own["max_new_tokens"] == 7 and [item["messages"] for item in own["items"]] == [messages(row.text, row.country) for row in given]
+    assert own["max_new_tokens"] == 7 and [item["messages"] for item in own["items"]] == [
+        messages(row.text, row.country) for row in given
+    ]
 
 
 def test_the_cache_has_another_name_exactly_when_a_file_is_another(folder, gguf, tmp_path, npm_archives):
@@ -101,7 +125,9 @@ def test_the_cache_has_another_name_exactly_when_a_file_is_another(folder, gguf,
 
     first = stamp(folder)
     assert first["files"] == {
-        p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file() and p.name != "sw.js"
+        p.relative_to(folder).as_posix(): p.stat().st_size
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != "sw.js"
     }
     again = phone.build(gguf, tmp_path / "again")
     assert stamp(again) == first
@@ -114,15 +140,25 @@ def test_the_page_asks_no_other_host_and_builds_no_markup_from_text():
     for path in phone.PAGE.iterdir():
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), path
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text
+        ), path
 
 
 def test_the_page_says_at_all_times_what_it_is_not():
     page = (phone.PAGE / "index.html").read_text(encoding="utf-8")
-    footer, header = (re.search(rf"<{part}>.*?</{part}>", page, re.DOTALL)[0] for part in ("footer", "header"))
-    assert "No es un producto sanitario" in footer and "no sustituye a un profesional" in footer and "Si duda, llame" in header
+    footer, header = (
+        re.search(rf"<{part}>.*?</{part}>", page, re.DOTALL)[0] for part in ("footer", "header")
+    )
+    assert (
+        "No es un producto sanitario" in footer
+        and "no sustituye a un profesional" in footer
+        and "Si duda, llame" in header
+    )
     style = (phone.PAGE / "style.css").read_text(encoding="utf-8")
-    assert re.search(r"^footer \{ position: sticky", style, re.MULTILINE) and re.search(r"^header \{ position: sticky", style, re.MULTILINE)
+    assert re.search(r"^footer \{ position: sticky", style, re.MULTILINE) and re.search(
+        r"^header \{ position: sticky", style, re.MULTILINE
+    )
 
 
 def test_the_ink_on_every_level_can_be_read():
@@ -147,7 +183,9 @@ def test_a_damaged_model_is_refused_before_anything_is_built(gguf, tmp_path, npm
 
 
 def test_a_model_without_a_template_is_refused(gguf, tmp_path, monkeypatch):
-    monkeypatch.setattr(phone, "read_header", lambda path: type("Header", (), {"chat_template": "", "metadata": {}})())
+    monkeypatch.setattr(
+        phone, "read_header", lambda path: type("Header", (), {"chat_template": "", "metadata": {}})()
+    )
     with pytest.raises(LabError, match="no chat template"):
         phone.build(gguf, tmp_path / "site")
 
@@ -169,8 +207,14 @@ def test_every_file_comes_with_its_type_and_the_headers_that_threads_and_safety_
         assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
         assert answer.headers["x-content-type-options"] == "nosniff"
         policy = answer.headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "script-src 'self' 'wasm-unsafe-eval';" in policy and "unsafe-inline" not in policy
-        assert answer.headers["content-type"].startswith(phone.TYPES.get(Path(path or "x.html").suffix, "text/plain"))
+        assert (
+            "default-src 'none'" in policy
+            and "script-src 'self' 'wasm-unsafe-eval';" in policy
+            and "unsafe-inline" not in policy
+        )
+        assert answer.headers["content-type"].startswith(
+            phone.TYPES.get(Path(path or "x.html").suffix, "text/plain")
+        )
         assert len(answer.content) == (folder / (path or "index.html")).stat().st_size
 
 
@@ -180,12 +224,27 @@ def test_a_file_that_has_not_changed_is_not_sent_again(tmp_path):
     client = TestClient(phone.app(tmp_path))
     first = client.get("/model.gguf")
     again = client.get("/model.gguf", headers={"If-None-Match": first.headers["etag"]})
-    assert again.status_code == 304 and not again.content and again.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert (
+        again.status_code == 304
+        and not again.content
+        and again.headers["cross-origin-embedder-policy"] == "require-corp"
+    )
     (tmp_path / "model.gguf").write_bytes(b"another")
     assert client.get("/model.gguf", headers={"If-None-Match": first.headers["etag"]}).content == b"another"
 
 
-@pytest.mark.parametrize("path", ["nothing", "../site/sw.js", "%2e%2e/%2e%2e/etc/passwd", "engine", "engine/", "..%5csite", "//etc/passwd"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nothing",
+        "../site/sw.js",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "engine",
+        "engine/",
+        "..%5csite",
+        "//etc/passwd",
+    ],
+)
 def test_nothing_outside_the_folder_is_shown(client, path):
     answer = client.get(f"/{path}")
     assert answer.status_code == 404 and answer.headers["x-content-type-options"] == "nosniff"
@@ -205,7 +264,10 @@ def test_it_listens_on_loopback_unless_told_otherwise_and_is_gone_afterwards(fol
     with phone.serving(folder) as address:
         assert address.startswith("http://127.0.0.1:")
         assert b"Orientaci" in direct.open(address, timeout=10).read()
-        with pytest.raises(LabError, match="Port"), phone.serving(folder, port=int(address.rstrip("/").rpartition(":")[2])):
+        with (
+            pytest.raises(LabError, match="Port"),
+            phone.serving(folder, port=int(address.rstrip("/").rpartition(":")[2])),
+        ):
             pass
     with pytest.raises(urllib.error.URLError):
         direct.open(address, timeout=2)
@@ -225,7 +287,12 @@ def test_the_command_says_where_the_page_is_and_what_offline_needs(folder, monke
     monkeypatch.setattr(phone.time, "sleep", _ctrl_c)
     phone.serve(folder, port=0, lan=False)
     said = capsys.readouterr().out
-    assert re.search(r"http://localhost:\d+/", said) and "adb reverse" in said and "https" in said and "trust" not in said
+    assert (
+        re.search(r"http://localhost:\d+/", said)
+        and "adb reverse" in said
+        and "https" in said
+        and "trust" not in said
+    )
 
 
 def test_the_local_network_gets_a_qr_code_and_a_warning(folder, monkeypatch, capsys):
@@ -233,7 +300,12 @@ def test_the_local_network_gets_a_qr_code_and_a_warning(folder, monkeypatch, cap
     monkeypatch.setattr(phone, "network_address", lambda: "192.0.2.7")
     phone.serve(folder, port=0, lan=True)
     said = capsys.readouterr().out
-    assert re.search(r"http://192\.0\.2\.7:\d+/", said) and "▄" in said and "network that you trust" in said and "keeps nothing" in said
+    assert (
+        re.search(r"http://192\.0\.2\.7:\d+/", said)
+        and "▄" in said
+        and "network that you trust" in said
+        and "keeps nothing" in said
+    )
 
 
 def test_without_a_network_the_flag_says_so(folder, monkeypatch):
@@ -287,7 +359,9 @@ def test_what_is_not_the_pinned_archive_is_never_used(package, monkeypatch, tmp_
     wanted, raw = package
     monkeypatch.setattr(npm, "_by_npm", lambda _: raw + b"x")
     monkeypatch.setattr(npm, "_by_hand", _refuse)
-    with pytest.raises(LabError, match=r"could not be fetched.*SHA-512 differs.*no network.*Connect to the network once"):
+    with pytest.raises(
+        LabError, match=r"could not be fetched.*SHA-512 differs.*no network.*Connect to the network once"
+    ):
         npm.files(wanted, ("a.js",))
     assert not list((tmp_path / "build").rglob("*.tgz"))
 

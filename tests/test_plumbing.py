@@ -7,8 +7,20 @@ from helpers.lab import ClientRun
 
 
 def _run(let_in, **changes):
-    series = [{"second": s, "accepted": a, "broken": 0, "limited": 0, "in_flight": 1} for s, a in enumerate(let_in)]
-    values = {"name": "x", "rows": 10, "lost": 0, "invalid": 0, "requests": 10, "limited": 0, "minutes": 1.0, "limit": 600, "timeline": []}
+    series = [
+        {"second": s, "accepted": a, "broken": 0, "limited": 0, "in_flight": 1} for s, a in enumerate(let_in)
+    ]
+    values = {
+        "name": "x",
+        "rows": 10,
+        "lost": 0,
+        "invalid": 0,
+        "requests": 10,
+        "limited": 0,
+        "minutes": 1.0,
+        "limit": 600,
+        "timeline": [],
+    }
     return ClientRun(**values | changes, series=series)
 
 
@@ -38,10 +50,17 @@ def test_shares_come_with_their_n():
 
 def test_both_clients_are_counted_on_a_real_server(tmp_path):
     rows = cases.write_diverse(40, 0)
-    prompts, problem = [teacher.triage_prompt(row) for row in rows], teacher.triage_validator(rows, right_level=True)
+    prompts, problem = (
+        [teacher.triage_prompt(row) for row in rows],
+        teacher.triage_validator(rows, right_level=True),
+    )
     server = {"minute": 0.6, "requests_per_minute": 10_000, "faults": teacher.Faults(language=0.5)}
-    naive = lab.try_client("naive", lambda e, p: teacher.run_naive(e, p, tmp_path / "n.json"), prompts, problem, **server)
-    client = lambda e, p: teacher.Client(e, invalid_attempts=12).run(p, tmp_path / "r", validate=problem, label=None)  # noqa: E731
+    naive = lab.try_client(
+        "naive", lambda e, p: teacher.run_naive(e, p, tmp_path / "n.json"), prompts, problem, **server
+    )
+    client = lambda e, p: teacher.Client(e, invalid_attempts=12).run(
+        p, tmp_path / "r", validate=problem, label=None
+    )  # noqa: E731
     resilient = lab.try_client("resilient", client, prompts, problem, **server)
     assert naive.rows == resilient.rows == 40 and naive.lost == resilient.lost == 0
     assert naive.invalid > 5 and resilient.invalid == 0

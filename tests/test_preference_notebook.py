@@ -1,4 +1,4 @@
-"""Notebook 07: what is said of DPO, of the audit and of truncation changes with what was measured."""
+"""Notebook 08: what is said of DPO, of the audit and of truncation changes with what was measured."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -11,7 +11,14 @@ TESTS = cases.evaluation_prompts("dev")[:40]
 
 
 def _rates(label=0.5, actions=0.3, alarms=0.4, disclaimer=0.3, strict=0.05, number=0.5, n=480):
-    shares = {"label": label, "actions": actions, "alarms": alarms, "disclaimer": disclaimer, "strict": strict, "number": number}
+    shares = {
+        "label": label,
+        "actions": actions,
+        "alarms": alarms,
+        "disclaimer": disclaimer,
+        "strict": strict,
+        "number": number,
+    }
     return {name: wilson(round(share * n), n) for name, share in shares.items()}
 
 
@@ -21,7 +28,10 @@ BEFORE, AFTER = _rates(), _rates(actions=0.97, alarms=0.95, disclaimer=0.0, stri
 def _pairs(n=60):
     people = cases.write_diverse(n, 3)
     chosen = [cases.set_part(row, row.answer, "disclaimer", False) for row in people]
-    rejected = [row.answer.replace("Qué hacer", "Nada") if place % 2 else row.level_line for place, row in enumerate(people)]
+    rejected = [
+        row.answer.replace("Qué hacer", "Nada") if place % 2 else row.level_line
+        for place, row in enumerate(people)
+    ]
     return cases.weak_pairs(people, chosen, rejected)
 
 
@@ -50,8 +60,12 @@ def test_the_critical_finding_is_claimed_only_when_structure_rises_and_the_discl
 def test_the_audit_is_given_its_hits_its_misses_and_what_stays_open():
     foreseen = audit.preferences(_pairs())
     was = {part: BEFORE[part] for part in ("actions", "disclaimer", "number")}
-    said = readings.audit_text(foreseen, was, {**{part: AFTER[part] for part in was}, "number": BEFORE["number"]})
-    assert "right for actions, disclaimer" in said and "undecided: number" in said and "wrong for none" in said
+    said = readings.audit_text(
+        foreseen, was, {**{part: AFTER[part] for part in was}, "number": BEFORE["number"]}
+    )
+    assert (
+        "right for actions, disclaimer" in said and "undecided: number" in said and "wrong for none" in said
+    )
     fallen = readings.audit_text(foreseen, was, {part: AFTER[part] for part in was})
     assert "**wrong: number" in fallen and "has to be worked out" in fallen
 
@@ -81,20 +95,28 @@ def test_the_log_is_called_green_only_when_it_rose_while_the_disclaimer_fell():
 )
 def test_the_dose_response_sentence_follows_its_points(after, expected):
     odds = [evaluate.Rate(value, 300, value / 2, value * 2) for value in (0.01, 1.0, 40.0)]
-    said = readings.dose_response_text(odds, [wilson(round(480 * share), 480) for share in after], BEFORE["disclaimer"], even=1)
+    said = readings.dose_response_text(
+        odds, [wilson(round(480 * share), 480) for share in after], BEFORE["disclaimer"], even=1
+    )
     assert expected in said and ("follows the pairs**" in said) is (after[0] < after[2])
 
 
 def test_a_setting_that_saves_the_disclaimer_is_named():
     fallen = AFTER["disclaimer"]
-    assert "No setting tried here saves it" in readings.settings_text({"β = 1": fallen, "rate": fallen}, BEFORE["disclaimer"])
-    assert "No fall is shown with rate" in readings.settings_text({"β = 1": fallen, "rate": BEFORE["disclaimer"]}, BEFORE["disclaimer"])
+    assert "No setting tried here saves it" in readings.settings_text(
+        {"β = 1": fallen, "rate": fallen}, BEFORE["disclaimer"]
+    )
+    assert "No fall is shown with rate" in readings.settings_text(
+        {"β = 1": fallen, "rate": BEFORE["disclaimer"]}, BEFORE["disclaimer"]
+    )
 
 
 def test_the_summary_blames_the_pairs_only_when_they_explain_it():
     foreseen = audit.preferences(_pairs())["disclaimer"]
     assert foreseen.direction == "down"
-    assert "Nothing was wrong with the algorithm" in readings.preference_summary(BEFORE, AFTER, foreseen, BEFORE["disclaimer"])
+    assert "Nothing was wrong with the algorithm" in readings.preference_summary(
+        BEFORE, AFTER, foreseen, BEFORE["disclaimer"]
+    )
     assert "do not explain it" in readings.preference_summary(BEFORE, AFTER, foreseen, AFTER["disclaimer"])
     assert "do not explain it" in readings.preference_summary(BEFORE, BEFORE, foreseen, BEFORE["disclaimer"])
 
@@ -110,10 +132,18 @@ def test_the_figures_carry_caption_and_stamp(monkeypatch):
     steps = [(float(step), step / 40) for step in range(1, 41)]
     parts = {part: {0: BEFORE[part], 320: AFTER[part]} for part in ("disclaimer", "actions")}
     show.while_margins_rise(steps, steps, parts, 1)
-    doses = [show.Dose(share, evaluate.Rate(share + 0.1, 300, share + 0.05, share + 1), BEFORE["disclaimer"]) for share in (0.0, 0.5)]
+    doses = [
+        show.Dose(share, evaluate.Rate(share + 0.1, 300, share + 0.05, share + 1), BEFORE["disclaimer"])
+        for share in (0.0, 0.5)
+    ]
     show.dose_response(doses, BEFORE["disclaimer"], 1)
-    captions = [item.data for item in shown if hasattr(item, "data") and str(item.data).startswith("*Figure:")]
+    captions = [
+        item.data for item in shown if hasattr(item, "data") and str(item.data).startswith("*Figure:")
+    ]
     assert (
-        len(captions) == 3 and "blog 30% → 60%" in captions[0] and "disclaimer 30% → 0%" in captions[1] and "odds ratio 0.6" in captions[2]
+        len(captions) == 3
+        and "blog 30% → 60%" in captions[0]
+        and "disclaimer 30% → 0%" in captions[1]
+        and "odds ratio 0.6" in captions[2]
     )
     assert not plt.get_fignums()

@@ -33,7 +33,11 @@ def _planted(seed, chosen, rejected, n=300):
 def _marked(counts):
     """Pairs in which a mark is on both sides, only chosen, only rejected, on neither; `counts` times."""
     sides = [("x a", "x b"), ("x a", "b"), ("a", "x b"), ("a", "b")]
-    return [cases.Pair(EXAMPLES[0], *texts) for texts, count in zip(sides, counts, strict=True) for _ in range(count)]
+    return [
+        cases.Pair(EXAMPLES[0], *texts)
+        for texts, count in zip(sides, counts, strict=True)
+        for _ in range(count)
+    ]
 
 
 MARK = {"mark": lambda side: "x" in side.text}
@@ -41,20 +45,32 @@ MARK = {"mark": lambda side: "x" in side.text}
 
 # --------------------------------------------------------------------------------------------------------- directions
 def test_planted_odds_are_predicted_in_their_direction():
-    found = audit.preferences(_planted(0, {"disclaimer": 0.1, "actions": 0.9, "number": 0.8}, {"disclaimer": 0.6, "number": 0.6}))
+    found = audit.preferences(
+        _planted(0, {"disclaimer": 0.1, "actions": 0.9, "number": 0.8}, {"disclaimer": 0.6, "number": 0.6})
+    )
     assert [found.direction(name) for name in ("disclaimer", "actions", "number")] == ["down", "up", "up"]
     assert found.direction("readable level") == "not shown"
 
 
 def test_a_feature_that_nothing_pushes_is_called_pushed_no_more_often_than_the_test_allows():
-    called = [audit.preferences(_planted(seed, {}, {}, n=80)).direction(part) != "not shown" for seed in range(60) for part in PARTS]
+    called = [
+        audit.preferences(_planted(seed, {}, {}, n=80)).direction(part) != "not shown"
+        for seed in range(60)
+        for part in PARTS
+    ]
     assert np.mean(called) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / len(called))
 
 
 def test_what_both_sides_always_have_is_not_pushed():
-    found = audit.preferences(_planted(0, dict.fromkeys(PARTS, 1.0), {**dict.fromkeys(PARTS, 1.0), "alarms": 0.0}))
+    found = audit.preferences(
+        _planted(0, dict.fromkeys(PARTS, 1.0), {**dict.fromkeys(PARTS, 1.0), "alarms": 0.0})
+    )
     assert found["disclaimer"].only_chosen == found["disclaimer"].only_rejected == 0
-    assert (found.direction("disclaimer"), found["disclaimer"].p, found.direction("alarms")) == ("not shown", 1, "up")
+    assert (found.direction("disclaimer"), found["disclaimer"].p, found.direction("alarms")) == (
+        "not shown",
+        1,
+        "up",
+    )
 
 
 def test_five_pairs_cannot_show_anything_and_six_can():
@@ -64,7 +80,10 @@ def test_five_pairs_cannot_show_anything_and_six_can():
 
 def test_swapping_the_sides_flips_every_direction_and_inverts_every_odds_ratio():
     pairs = _planted(1, {"disclaimer": 0.2, "actions": 0.9}, {"disclaimer": 0.6})
-    there, back = audit.preferences(pairs), audit.preferences([replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs])
+    there, back = (
+        audit.preferences(pairs),
+        audit.preferences([replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in pairs]),
+    )
     for one, other in zip((*there.features, *there.lengths), (*back.features, *back.lengths), strict=True):
         assert other.direction == FLIPPED[one.direction]
     for one, other in zip(there.features, back.features, strict=True):
@@ -84,7 +103,10 @@ def test_the_order_of_the_pairs_changes_nothing():
 
 
 def test_weak_pairs_whose_chosen_answers_lack_the_disclaimer_foretell_its_loss():
-    pairs = [cases.Pair(row, render(row.level, row.country, row.picture, ["actions", "alarms"]), row.answer) for row in EXAMPLES]
+    pairs = [
+        cases.Pair(row, render(row.level, row.country, row.picture, ["actions", "alarms"]), row.answer)
+        for row in EXAMPLES
+    ]
     found = audit.preferences(cases.with_disclaimers(pairs, 0.3, 0))
     assert (found.direction("disclaimer"), found["disclaimer"].only_rejected) == ("down", 210)
     even = audit.preferences(cases.with_disclaimers(pairs, 1, 0))
@@ -93,7 +115,12 @@ def test_weak_pairs_whose_chosen_answers_lack_the_disclaimer_foretell_its_loss()
 
 def test_near_misses_push_what_they_spoil_and_nothing_else():
     found = audit.preferences(cases.hard_pairs(EXAMPLES, 0))
-    assert {row.name for row in found.features if row.direction != "not shown"} == {"alarms", "disclaimer", "number", "correct level"}
+    assert {row.name for row in found.features if row.direction != "not shown"} == {
+        "alarms",
+        "disclaimer",
+        "number",
+        "correct level",
+    }
     assert all(row.direction != "down" for row in found.features) and found.worse == 0
 
 
@@ -109,7 +136,10 @@ def test_the_odds_ratio_and_its_interval_equal_a_hand_computation():
 
 
 def test_the_sign_test_hears_only_the_pairs_that_differ():
-    few, many = audit.preferences(_marked((0, 12, 3, 0)), MARK)["mark"], audit.preferences(_marked((90, 12, 3, 90)), MARK)["mark"]
+    few, many = (
+        audit.preferences(_marked((0, 12, 3, 0)), MARK)["mark"],
+        audit.preferences(_marked((90, 12, 3, 90)), MARK)["mark"],
+    )
     by_hand = 2 * sum(math.comb(15, k) for k in range(4)) / 2**15
     assert few.p == many.p == pytest.approx(by_hand)
     assert (many.only_chosen, many.only_rejected, many.direction) == (12, 3, "up")
@@ -117,7 +147,9 @@ def test_the_sign_test_hears_only_the_pairs_that_differ():
 
 def test_a_longer_chosen_side_pushes_the_length_up_with_students_interval():
     rng = random.Random(0)
-    pairs = [cases.Pair(row, "sí " * rng.randint(20, 60), "no " * rng.randint(10, 50)) for row in EXAMPLES[:40]]
+    pairs = [
+        cases.Pair(row, "sí " * rng.randint(20, 60), "no " * rng.randint(10, 50)) for row in EXAMPLES[:40]
+    ]
     found = audit.preferences(pairs)
     gaps = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
     interval = stats.ttest_1samp(gaps, 0).confidence_interval()
@@ -133,7 +165,9 @@ def test_one_pair_says_nothing_about_length():
 
 
 def test_the_place_where_the_sides_part_is_a_share_of_the_chosen_text():
-    pairs = [cases.Pair(EXAMPLES[0], *sides) for sides in (("abcd", "abXX"), ("abcd", "abcde"), ("abcd", "X"))]
+    pairs = [
+        cases.Pair(EXAMPLES[0], *sides) for sides in (("abcd", "abXX"), ("abcd", "abcde"), ("abcd", "X"))
+    ]
     assert audit.preferences(pairs).parting.value == pytest.approx(0.5)
 
 
@@ -143,7 +177,11 @@ def test_each_feature_is_read_where_it_stands():
     whole = {name: has(audit.Side(row, row.answer)) for name, has in audit.FEATURES.items()}
     assert all(whole.values()) and set(PARTS) < set(whole)
     foreign = audit.Side(row, render("AZUL", "MX", row.picture))
-    assert [name for name, has in audit.FEATURES.items() if not has(foreign)] == ["number", "correct level", "ROJO given"]
+    assert [name for name, has in audit.FEATURES.items() if not has(foreign)] == [
+        "number",
+        "correct level",
+        "ROJO given",
+    ]
     assert not any(has(audit.Side(row, "no sé")) for has in audit.FEATURES.values())
 
 
@@ -209,13 +247,18 @@ def test_degenerate_pairs_are_counted_and_left_out_of_the_figures():
 def test_a_chosen_side_worse_on_the_level_is_counted():
     row = replace(EXAMPLES[0], level="ROJO", accepted=("ROJO",))
     texts = [render(level, "ES", row.picture) for level in LEVELS]
-    pairs = [cases.Pair(row, *sides) for sides in ((texts[1], texts[0]), (texts[4], texts[1]), ("no sé", texts[4]), (texts[0], texts[1]))]
+    pairs = [
+        cases.Pair(row, *sides)
+        for sides in ((texts[1], texts[0]), (texts[4], texts[1]), ("no sé", texts[4]), (texts[0], texts[1]))
+    ]
     assert audit.preferences(pairs).worse == 3
 
 
 @pytest.mark.parametrize("sides", [[], [("a", "a")], [("", "b"), ("a", "")]])
 def test_without_a_usable_pair_the_audit_says_so(sides):
-    with pytest.raises(LabError, match=r"None of \d pairs can be audited .*Give pairs with two different answers"):
+    with pytest.raises(
+        LabError, match=r"None of \d pairs can be audited .*Give pairs with two different answers"
+    ):
         audit.preferences([cases.Pair(EXAMPLES[0], *texts) for texts in sides])
 
 
@@ -249,6 +292,11 @@ def test_english_and_very_long_texts_are_audited_in_good_time():
 def test_the_table_has_a_line_for_each_feature_and_the_sentence_names_what_is_pushed():
     found = audit.preferences(_planted(0, {"disclaimer": 0.1}, {"disclaimer": 0.6}))
     table = found._repr_markdown_().splitlines()
-    assert all(any(line.startswith(f"| {name} |") for line in table) for name in (*audit.FEATURES, "characters", "words"))
+    assert all(
+        any(line.startswith(f"| {name} |") for line in table)
+        for name in (*audit.FEATURES, "characters", "words")
+    )
     assert all(line.count("|") == 7 for line in table if line.startswith("|"))
-    assert "disclaimer down" in str(found) and str(found).startswith("288 of 300 pairs counted (left out: 12 with identical sides).")
+    assert "disclaimer down" in str(found) and str(found).startswith(
+        "288 of 300 pairs counted (left out: 12 with identical sides)."
+    )

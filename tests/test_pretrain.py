@@ -62,7 +62,11 @@ def test_the_base_is_a_small_lfm2_with_real_convolutions_that_k_quants_can_take(
 def test_the_tokenizer_splits_as_llama_3_does_and_decodes_what_it_encodes():
     core = json.loads((BASE / "tokenizer.json").read_text())
     split = core["pre_tokenizer"]["pretokenizers"]
-    assert split[0]["pattern"]["Regex"] == build.SPLIT and split[1]["type"] == "ByteLevel" and not split[1]["use_regex"]
+    assert (
+        split[0]["pattern"]["Regex"] == build.SPLIT
+        and split[1]["type"] == "ByteLevel"
+        and not split[1]["use_regex"]
+    )
     tokenizer = load_tokenizer(BASE)
     for text in ("¿Qué le pasa? ¡Ay!\n\n  tab\t12345 kg", "漢字 🚑", "Nivel de Urgencia: ROJO — Emergencia"):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
@@ -77,9 +81,14 @@ def test_every_level_word_is_one_token_in_its_place():
 def test_the_chat_template_renders_chatml_with_one_bos():
     tokenizer = load_tokenizer(BASE)
     rendered = tokenizer.apply_chat_template(
-        [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}], tokenize=False, add_generation_prompt=True
+        [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}],
+        tokenize=False,
+        add_generation_prompt=True,
     )
-    assert rendered == "<|startoftext|><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        rendered
+        == "<|startoftext|><|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert tokenizer.encode(rendered, add_special_tokens=False).count(tokenizer.bos_token_id) == 1
     assert tokenizer.eos_token == "<|im_end|>"
 
@@ -88,7 +97,8 @@ def test_zero_shot_the_base_chooses_levels_no_better_than_chance():
     prompts = [row for split in ("dev", "test") for row in cases.evaluation_prompts(split)]
     beliefs = evaluate.label_probabilities(lab.base_model(), prompts)
     rate = evaluate.wilson(
-        sum(max(belief, key=belief.get) == row.level for belief, row in zip(beliefs, prompts, strict=True)), len(prompts)
+        sum(max(belief, key=belief.get) == row.level for belief, row in zip(beliefs, prompts, strict=True)),
+        len(prompts),
     )
     print(f"zero-shot, forced choice: {rate}")
     assert rate.low <= 0.2
@@ -104,7 +114,9 @@ def test_unasked_the_base_gives_no_level():
 def test_the_card_records_corpus_steps_tokens_loss_and_seconds():
     card = (BASE / "README.md").read_text()
     compared = BASE / "columns.json"  # written by `pretrain --compare`
-    assert card == build.card(FACTS, bases.table(json.loads(compared.read_text())) if compared.exists() else "")
+    assert card == build.card(
+        FACTS, bases.table(json.loads(compared.read_text())) if compared.exists() else ""
+    )
     for fact in ("steps", "tokens", "first_loss", "last_loss", "seconds", "documents"):
         assert FACTS[fact]
 
@@ -112,7 +124,9 @@ def test_the_card_records_corpus_steps_tokens_loss_and_seconds():
 def test_pretraining_is_a_command_that_anyone_can_rerun(tmp_path):
     facts = build.pretrain(tmp_path, {"documents": 300, "vocab": 600})
     assert facts["last_loss"] < facts["first_loss"]
-    assert {"model.safetensors", "tokenizer.json", "README.md", "training.json"} <= {file.name for file in tmp_path.iterdir()}
+    assert {"model.safetensors", "tokenizer.json", "README.md", "training.json"} <= {
+        file.name for file in tmp_path.iterdir()
+    }
 
 
 def test_the_corpus_is_a_function_of_its_seed():

@@ -26,7 +26,9 @@ SOURCES = sorted((ROOT / "helpers").rglob("*.py"))
 
 
 def _tracked():
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
 
 
@@ -52,7 +54,11 @@ def test_an_import_only_ever_points_down(path):
 def test_pyproject_and_environment_yml_pin_the_same_versions():
     with (ROOT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
-    rows = [*project["dependencies"], *project["optional-dependencies"]["dev"], *project["optional-dependencies"]["gpu"]]
+    rows = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["dev"],
+        *project["optional-dependencies"]["gpu"],
+    ]
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(row["pip"] for row in conda if isinstance(row, dict))
     assert {row.split(";")[0].strip() for row in rows} == {row.split(";")[0].strip() for row in pip}
@@ -92,7 +98,10 @@ def test_no_large_file_and_no_pickle_is_in_git():
 def test_no_machine_path_and_no_secret_is_written_down():
     forbidden = re.compile(r"(?<![\w.])/(?:work|root|farm)/|sk-[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{20,}")
     for path in _tracked():
-        if path.suffix in {".py", ".md", ".yaml", ".yml", ".toml", ".json", ".jsonl", ".ipynb", ""} and path.name != "test_project.py":
+        if (
+            path.suffix in {".py", ".md", ".yaml", ".yml", ".toml", ".json", ".jsonl", ".ipynb", ""}
+            and path.name != "test_project.py"
+        ):
             found = forbidden.search(path.read_text(encoding="utf-8", errors="ignore"))
             assert not found, f"{path}: {found[0]}"
 
@@ -126,7 +135,11 @@ def test_the_readme_promises_no_medical_use_and_names_its_limits():
 
 
 def test_the_rubric_is_never_called_the_mts_in_what_a_model_learns():
-    for path in (*(ROOT / "data" / "cases").glob("*.yaml"), ROOT / "data" / "pretraining.yaml", ROOT / "data" / "eval" / "vignettes.jsonl"):
+    for path in (
+        *(ROOT / "data" / "cases").glob("*.yaml"),
+        ROOT / "data" / "pretraining.yaml",
+        ROOT / "data" / "eval" / "vignettes.jsonl",
+    ):
         assert not re.search(r"\bMTS\b|manchester", path.read_text(), re.IGNORECASE), path
 
 
@@ -165,9 +178,15 @@ def test_a_disk_too_small_is_refused_before_anything_is_fetched(monkeypatch):
 @pytest.mark.parametrize(
     ("log", "cause"),
     [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "disk is full",
+        ),
         ("CMake Error: CMAKE_CXX_COMPILER not set", r"C\+\+ compiler"),
-        ("Failed to establish a new connection: [Errno -3] Temporary failure in name resolution", "index could not be reached"),
+        (
+            "Failed to establish a new connection: [Errno -3] Temporary failure in name resolution",
+            "index could not be reached",
+        ),
         ("something else", "pip failed"),
     ],
 )
@@ -195,7 +214,13 @@ def test_without_a_network_the_installation_ends_in_one_message(tmp_path):
         (tmp_path / "helpers" / name).write_text((ROOT / "helpers" / name).read_text())
     text = (ROOT / "pyproject.toml").read_text().replace("README.md", "pyproject.toml")
     (tmp_path / "pyproject.toml").write_text(
-        re.sub(r"dependencies = \[.*?\n\]", 'dependencies = ["no-such-package-for-the-lab==1.0"]', text, count=1, flags=re.DOTALL)
+        re.sub(
+            r"dependencies = \[.*?\n\]",
+            'dependencies = ["no-such-package-for-the-lab==1.0"]',
+            text,
+            count=1,
+            flags=re.DOTALL,
+        )
     )
     dead = {
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
@@ -207,7 +232,13 @@ def test_without_a_network_the_installation_ends_in_one_message(tmp_path):
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")} | dead
     done = subprocess.run(
-        [sys.executable, "-m", "helpers", "run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-m", "helpers", "run"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 1
     assert "package index could not be reached" in done.stderr and "Traceback" not in done.stderr

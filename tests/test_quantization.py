@@ -1,4 +1,4 @@
-"""Notebook 10: the block cut by hand, the ladder asked and weighed, the picker, and the real model from a hub on loopback."""
+"""Notebook 11: the block cut by hand, the ladder asked and weighed, the picker, and the real model from a hub on loopback."""
 
 import http.server
 import json
@@ -23,7 +23,7 @@ from helpers.triage import LEVELS
 
 NANO = DATA / "nano-base"
 PEOPLE = cases.evaluation_prompts("dev")[:4]
-Q8_0, KL = _defined_in("10_quantization", "q8_0", "kl", np=np)
+Q8_0, KL = _defined_in("11_quantization", "q8_0", "kl", np=np)
 
 
 @pytest.fixture(scope="module")
@@ -31,30 +31,48 @@ def files(tmp_path_factory):
     """The nano base on three steps."""
     folder = tmp_path_factory.mktemp("files")
     whole = export.export(NANO, folder / "F16.gguf")
-    return {"F16": whole} | {quant: export.quantize(whole.path, folder / f"{quant}.gguf", quant) for quant in ("Q8_0", "Q2_K")}
+    return {"F16": whole} | {
+        quant: export.quantize(whole.path, folder / f"{quant}.gguf", quant) for quant in ("Q8_0", "Q2_K")
+    }
 
 
 @pytest.fixture
 def alone(monkeypatch):
     """One worker: everything happens in this process."""
     profile = current_profile()
-    monkeypatch.setattr(ladder, "current_profile", lambda: replace(profile, grid={**profile.grid, "workers": 1}))
+    monkeypatch.setattr(
+        ladder, "current_profile", lambda: replace(profile, grid={**profile.grid, "workers": 1})
+    )
 
 
 def _step(quant, winners, size=6, lead=2.0, bytes=100):
     """A file that gives each person the level of this number; tokens 1…5 are the levels."""
     logits = np.zeros((len(winners), size))
     logits[range(len(winners)), winners] = lead
-    return Step(quant, bytes, ladder.log_softmax(logits), (1, 2, 3, 4, 5), (quant,) * len(winners), ("stop",) * len(winners))
+    return Step(
+        quant,
+        bytes,
+        ladder.log_softmax(logits),
+        (1, 2, 3, 4, 5),
+        (quant,) * len(winners),
+        ("stop",) * len(winners),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ one block
-@given(st.lists(st.floats(-1000, 1000, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=32, max_size=32))
+@given(
+    st.lists(
+        st.floats(-1000, 1000, width=32).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=32, max_size=32
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_the_block_of_the_notebook_is_what_the_gguf_package_writes(values):
     block = np.array(values, dtype=np.float32)
     scale, numbers = Q8_0(block)
-    assert scale.tobytes() + numbers.tobytes() == gguf.quants.quantize(block, gguf.GGMLQuantizationType.Q8_0).tobytes()
+    assert (
+        scale.tobytes() + numbers.tobytes()
+        == gguf.quants.quantize(block, gguf.GGMLQuantizationType.Q8_0).tobytes()
+    )
 
 
 def test_a_block_of_zeros_needs_no_scale():
@@ -63,8 +81,13 @@ def test_a_block_of_zeros_needs_no_scale():
 
 
 def test_the_block_of_the_notebook_is_what_llama_cpp_writes(files):
-    found = {quant: {one.name: one for one in gguf.GGUFReader(file.path).tensors}["blk.0.ffn_gate.weight"] for quant, file in files.items()}
-    for block, row in zip(found["F16"].data.astype(np.float32).reshape(-1, 32), found["Q8_0"].data.reshape(-1, 34), strict=True):
+    found = {
+        quant: {one.name: one for one in gguf.GGUFReader(file.path).tensors}["blk.0.ffn_gate.weight"]
+        for quant, file in files.items()
+    }
+    for block, row in zip(
+        found["F16"].data.astype(np.float32).reshape(-1, 32), found["Q8_0"].data.reshape(-1, 34), strict=True
+    ):
         scale, numbers = Q8_0(block)
         assert scale.tobytes() + numbers.tobytes() == row.tobytes()
 
@@ -72,7 +95,9 @@ def test_the_block_of_the_notebook_is_what_llama_cpp_writes(files):
 # ----------------------------------------------------------------------------------------------------------- comparisons
 def test_the_divergence_of_the_notebook_is_the_helpers():
     rng = np.random.default_rng(0)
-    one, other = (Step("x", 1, ladder.log_softmax(rng.normal(size=(5, 9))), (1, 2, 3, 4, 5)) for _ in range(2))
+    one, other = (
+        Step("x", 1, ladder.log_softmax(rng.normal(size=(5, 9))), (1, 2, 3, 4, 5)) for _ in range(2)
+    )
     assert ladder.divergences(one, other) == pytest.approx(
         [KL(np.exp(p), np.exp(q)) for p, q in zip(one.scores, other.scores, strict=True)]
     )
@@ -91,7 +116,11 @@ def test_a_comparison_counts_moves_to_either_side_and_pairs_the_accuracy():
     steps = {"F16": _step("F16", [1, 2, 3, 4, 5]), "Q2_K": _step("Q2_K", [2, 1, 3, 4, 4], bytes=25)}
     row = lab.ladder.compare(steps, people)["Q2_K"]
     assert (row.sooner, row.later) == (2, 1) and row.reduction == 0.75
-    assert row.agreement.value == 0.4 and row.accuracy.value == 0.4 and row.change.estimate == pytest.approx(-0.6)
+    assert (
+        row.agreement.value == 0.4
+        and row.accuracy.value == 0.4
+        and row.change.estimate == pytest.approx(-0.6)
+    )
     assert row.same_text.value == 0.0
     assert lab.ladder.compare(steps, people)["F16"].agreement.value == 1.0
     assert lab.ladder.first_shown(lab.ladder.compare(steps, people), 0.99) == "Q2_K"
@@ -99,10 +128,16 @@ def test_a_comparison_counts_moves_to_either_side_and_pairs_the_accuracy():
 
 
 def test_the_worst_hit_was_told_right_before():
-    people = [replace(PEOPLE[0], level=level, accepted=(level,)) for level in ("ROJO", "ROJO", "VERDE", "AZUL")]
+    people = [
+        replace(PEOPLE[0], level=level, accepted=(level,)) for level in ("ROJO", "ROJO", "VERDE", "AZUL")
+    ]
     whole = _step("F16", [2, 1, 4, 5])
-    assert lab.ladder.worst_hit(whole, _step("Q2_K", [5, 3, 4, 5]), people) == 1  # the first was wrong already
-    assert lab.ladder.worst_hit(whole, _step("Q2_K", [2, 1, 4, 1]), people) == 3  # nobody told too little: too much
+    assert (
+        lab.ladder.worst_hit(whole, _step("Q2_K", [5, 3, 4, 5]), people) == 1
+    )  # the first was wrong already
+    assert (
+        lab.ladder.worst_hit(whole, _step("Q2_K", [2, 1, 4, 1]), people) == 3
+    )  # nobody told too little: too much
     assert lab.ladder.worst_hit(whole, whole, people) == 0
 
 
@@ -115,12 +150,25 @@ def test_the_figures_are_recorded_under_the_canonical_keys():
     for name in ("bytes", "label_agreement", "kl"):
         assert lab.result(f"quant.Q2_K.{name}")
     assert lab.result("quant.F16.tokens_per_second")["n"] == 2
-    assert lab.result("quant.F16.load_seconds")["value"] == 0.2 and lab.result("quant.F16.peak_bytes")["value"] == 20
+    assert (
+        lab.result("quant.F16.load_seconds")["value"] == 0.2
+        and lab.result("quant.F16.peak_bytes")["value"] == 20
+    )
     assert lab.result("size_1b2.Q5_K_M.bytes")["value"] == export.predict_large("Q5_K_M").bytes
 
 
 @pytest.mark.parametrize(
-    "claim", ["model_size", "size_f16", "size_f16_heading", "size_q4", "size_q2", "reduction_q5", "reduction_q4", "reduction_q2"]
+    "claim",
+    [
+        "model_size",
+        "size_f16",
+        "size_f16_heading",
+        "size_q4",
+        "size_q2",
+        "reduction_q5",
+        "reduction_q4",
+        "reduction_q2",
+    ],
 )
 def test_the_blogs_sizes_follow_from_the_config(claim):
     lab.start("test")
@@ -136,7 +184,10 @@ def test_a_ladder_is_asked_once_and_read_again(files, alone, monkeypatch):
     step = steps["base"]["Q2_K"]
     assert step.scores.shape[0] == len(step.texts) == len(PEOPLE) and step.bytes == files["Q2_K"].bytes
     assert np.exp(step.scores).sum(1) == pytest.approx([1.0] * len(PEOPLE))
-    assert steps["other"]["F16"].texts == () and (steps["other"]["F16"].scores == steps["base"]["F16"].scores).all()
+    assert (
+        steps["other"]["F16"].texts == ()
+        and (steps["other"]["F16"].scores == steps["base"]["F16"].scores).all()
+    )
     monkeypatch.setattr(ladder, "_ask", lambda *_: pytest.fail("asked again"))
     assert (lab.ladder.climb(few, PEOPLE, writes=["base"])["base"]["Q2_K"].scores == step.scores).all()
 
@@ -161,7 +212,12 @@ def test_a_file_is_weighed_in_processes_of_its_own_and_kept(files, monkeypatch):
     few = {quant: files[quant] for quant in ("F16", "Q2_K")}
     found = lab.costs.weigh(few, PEOPLE[:2], rounds=2)
     whole = found["F16"]
-    assert len(whole.rates) == 4 and min(whole.rates) > 0 and len(whole.load_seconds) == 2 and 0 < whole.load < 30
+    assert (
+        len(whole.rates) == 4
+        and min(whole.rates) > 0
+        and len(whole.load_seconds) == 2
+        and 0 < whole.load < 30
+    )
     assert files["F16"].bytes < whole.peak < 200e6
     assert found["Q2_K"].peak < whole.peak
     monkeypatch.setattr(costs, "_probe", lambda *_: pytest.fail("weighed again"))
@@ -194,7 +250,9 @@ SOUND = dict.fromkeys(export.LADDER, picker.Evidence(wilson(480, 480), PASSED))
 def test_a_better_phone_never_gets_a_smaller_file(memory, bandwidth, more, faster):
     order = [*export.LADDER, None]
     name = lambda phone: (chosen := picker.recommend(phone, SOUND, LARGE).chosen) and chosen.quant  # noqa: E731
-    assert order.index(name(picker.Phone(memory + more, bandwidth + faster))) <= order.index(name(picker.Phone(memory, bandwidth)))
+    assert order.index(name(picker.Phone(memory + more, bandwidth + faster))) <= order.index(
+        name(picker.Phone(memory, bandwidth))
+    )
 
 
 @given(st.floats(0.5, 32), st.floats(0.5, 100))
@@ -203,7 +261,9 @@ def test_what_is_recommended_fits_keeps_up_and_is_the_largest_that_does(memory, 
     advice = picker.recommend(picker.Phone(memory, bandwidth), SOUND, LARGE)
     able = [offer for offer in advice.offers if offer.needed <= 0.3 * memory * 1e9 and offer.at_most >= 8.0]
     assert advice.chosen == (able[0] if able else None)
-    assert [offer.needed for offer in advice.offers] == sorted((offer.needed for offer in advice.offers), reverse=True)
+    assert [offer.needed for offer in advice.offers] == sorted(
+        (offer.needed for offer in advice.offers), reverse=True
+    )
 
 
 @given(st.integers(0, 480), st.booleans())
@@ -223,7 +283,10 @@ def test_memory_and_speed_follow_from_the_bytes():
     assert picker.memory_needed(file, shape, 0) == file.bytes + 10 * 2 * 2048 * 4 + 512 * 65536 * 4
     weights = sum(choice.bytes for choice in file.tensors)
     assert picker.tokens_at_most(file, 2 * weights / 1e9) == pytest.approx(2.0)
-    assert picker.recommend(picker.Phone(8, 30), SOUND).offers == picker.recommend(picker.Phone(8, 30), SOUND, LARGE).offers
+    assert (
+        picker.recommend(picker.Phone(8, 30), SOUND).offers
+        == picker.recommend(picker.Phone(8, 30), SOUND, LARGE).offers
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"memory": 0}, {"bandwidth": -1}, {"share": 1.5}, {"wanted": 0}])
@@ -244,18 +307,27 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
     def do_HEAD(self, body=False):
         if "/api/models/" in self.path:
-            files = [{"type": "file", "path": path.name, "size": path.stat().st_size, "oid": path.name} for path in NANO.iterdir()]
+            files = [
+                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": path.name}
+                for path in NANO.iterdir()
+            ]
             answer = (
                 files
                 if "/tree/" in self.path
-                else {"id": "lab/nano", "sha": COMMIT, "siblings": [{"rfilename": row["path"]} for row in files]}
+                else {
+                    "id": "lab/nano",
+                    "sha": COMMIT,
+                    "siblings": [{"rfilename": row["path"]} for row in files],
+                }
             )
             content, extra = json.dumps(answer).encode(), {}
         else:
             content = (NANO / Path(self.path).name).read_bytes()
             extra = {"ETag": f'"{Path(self.path).name}"', "X-Repo-Commit": COMMIT}
         self.send_response(200)
-        for name, value in ({"Content-Length": str(len(content)), "Content-Type": "application/json"} | extra).items():
+        for name, value in (
+            {"Content-Length": str(len(content)), "Content-Type": "application/json"} | extra
+        ).items():
             self.send_header(name, value)
         self.end_headers()
         if body:
@@ -279,7 +351,9 @@ def test_a_model_from_the_hub_becomes_a_ladder_of_the_predicted_sizes(hub, tmp_p
     folder = lab.ladder.fetch_real("lab/nano", endpoint=hub, cache_dir=tmp_path / "cache", token=False)
     assert (folder / "model.safetensors").read_bytes() == (NANO / "model.safetensors").read_bytes()
     made = lab.ladder.files_of(folder, ["F16", "Q5_K_M"])
-    assert {quant: file.bytes for quant, file in made.items()} == {q: export.predict_folder(folder, q).bytes for q in ("F16", "Q5_K_M")}
+    assert {quant: file.bytes for quant, file in made.items()} == {
+        q: export.predict_folder(folder, q).bytes for q in ("F16", "Q5_K_M")
+    }
 
 
 def test_without_the_hub_there_is_one_message(tmp_path):

@@ -25,17 +25,25 @@ def test_conflict_condemns_blind_labels_and_acquits_honest_ones():
 def test_the_collapse_is_announced_only_when_one_level_is_said_to_nearly_everybody():
     collapsed = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
     healthy = evaluate.score(TESTS, [row.answer for row in TESTS])
-    assert "textbook curve" in readings.collapse_text(1.8, 0.09, collapsed) and "parrot" in readings.collapse_text(1.8, 0.09, collapsed)
+    assert "textbook curve" in readings.collapse_text(
+        1.8, 0.09, collapsed
+    ) and "parrot" in readings.collapse_text(1.8, 0.09, collapsed)
     assert "no collapse in this run" in readings.collapse_text(1.8, 0.04, healthy)
 
 
 def test_a_collapse_onto_another_level_is_called_by_its_name():
-    assert "VERDE" in readings.collapse_text(1.8, 0.09, evaluate.score(TESTS, evaluate.always("VERDE", TESTS)))
+    assert "VERDE" in readings.collapse_text(
+        1.8, 0.09, evaluate.score(TESTS, evaluate.always("VERDE", TESTS))
+    )
 
 
-@pytest.mark.parametrize(("label", "expected"), [(1.2, "nothing else"), (0.2, "**does** know"), (2.0, "not even learnt")])
+@pytest.mark.parametrize(
+    ("label", "expected"), [(1.2, "nothing else"), (0.2, "**does** know"), (2.0, "not even learnt")]
+)
 def test_the_token_reading_follows_where_the_label_loss_lies(label, expected):
-    text = readings.token_text(Rate(label, 400, label - 0.02, label + 0.02), Rate(0.002, 400, 0.001, 0.003), 1.2, 75)
+    text = readings.token_text(
+        Rate(label, 400, label - 0.02, label + 0.02), Rate(0.002, 400, 0.001, 0.003), 1.2, 75
+    )
     assert expected in text
 
 
@@ -67,28 +75,43 @@ def test_the_summary_of_notebook_04_changes_with_the_run():
     sick = readings.summary_text(0.3, 0.03, collapsed, Rate(1.2, 400, 1.1, 1.3), 1.2, 75)
     well = readings.summary_text(0.3, 0.29, healthy, Rate(0.1, 400, 0.0, 0.2), 1.2, 75)
     assert "collapsed" in sick and "no better" in sick and "nothing about the patient" in sick
-    assert "no collapse" in well and "hardly fell" in well and "something else" in well and "not the 20%" in well
+    assert (
+        "no collapse" in well and "hardly fell" in well and "something else" in well and "not the 20%" in well
+    )
 
 
 NAIVE = ClientRun(
-    "naive, 5 at once", 100, 0, 6, 110, 0, 2.5, 500, [], [{"second": s, "accepted": 1, "broken": 0, "limited": 0} for s in range(60)]
+    "naive, 5 at once",
+    100,
+    0,
+    6,
+    110,
+    0,
+    2.5,
+    500,
+    [],
+    [{"second": s, "accepted": 1, "broken": 0, "limited": 0} for s in range(60)],
 )
 FAST = [{"second": s, "accepted": 8, "broken": 0, "limited": 0} for s in range(60)]
-HURRIED = dataclasses.replace(NAIVE, name="naive, 96 at once", rows=900, lost=90, invalid=60, requests=1300, limited=400, series=FAST)
+HURRIED = dataclasses.replace(
+    NAIVE, name="naive, 96 at once", rows=900, lost=90, invalid=60, requests=1300, limited=400, series=FAST
+)
 RESILIENT = dataclasses.replace(HURRIED, name="resilient", lost=0, invalid=0, requests=1060, limited=1)
 UNPACED = dataclasses.replace(RESILIENT, name="no pace", limited=50)
 
 
 def test_a_pace_that_contradicts_the_minutes_is_called_so():
-    assert "disagrees with itself" in readings.pace_text(5000, 92, 200, 300) and "54 a minute" in readings.pace_text(5000, 92, 200, 300)
+    assert "disagrees with itself" in readings.pace_text(
+        5000, 92, 200, 300
+    ) and "54 a minute" in readings.pace_text(5000, 92, 200, 300)
     assert "agree." in readings.pace_text(5000, 20, 200, 300)
     assert "at least 17 minutes" in readings.pace_text(5000, 5, 200, 300)
 
 
 def test_littles_law_explains_the_gain_only_when_the_product_is_in_the_range():
-    assert "does not explain" in readings.in_flight_text(5, 15, 30, 200, 300, 54) and "20 s" in readings.in_flight_text(
+    assert "does not explain" in readings.in_flight_text(
         5, 15, 30, 200, 300, 54
-    )
+    ) and "20 s" in readings.in_flight_text(5, 15, 30, 200, 300, 54)
     assert "alone explains" in readings.in_flight_text(5, 40, 30, 200, 300, 54)
     assert "slowed it down" in readings.in_flight_text(5, 60, 30, 200, 300, 54)
 
@@ -100,32 +123,46 @@ def test_a_bill_is_doubted_only_when_it_does_not_fit_the_split():
 
 
 def test_the_clients_reading_says_so_when_the_resilient_one_did_not_win():
-    assert "8 times as much" in readings.clients_text(NAIVE, HURRIED, RESILIENT) and "not one 429" in readings.clients_text(
+    assert "8 times as much" in readings.clients_text(
         NAIVE, HURRIED, RESILIENT
-    )
+    ) and "not one 429" in readings.clients_text(NAIVE, HURRIED, RESILIENT)
     slow = dataclasses.replace(RESILIENT, series=NAIVE.series, lost=95)
     text = readings.clients_text(dataclasses.replace(NAIVE, limited=3), HURRIED, slow)
-    assert "not faster" in text and "short of the limit" in text and "all the same" in text and "no more than" in text
+    assert (
+        "not faster" in text
+        and "short of the limit" in text
+        and "all the same" in text
+        and "no more than" in text
+    )
 
 
 def test_invalid_answers_are_counted_on_both_sides():
-    assert "kept 6 answers" in readings.invalid_text(NAIVE, RESILIENT) and "kept none" in readings.invalid_text(NAIVE, RESILIENT)
-    worse = readings.invalid_text(dataclasses.replace(NAIVE, invalid=0), dataclasses.replace(RESILIENT, invalid=2))
+    assert "kept 6 answers" in readings.invalid_text(
+        NAIVE, RESILIENT
+    ) and "kept none" in readings.invalid_text(NAIVE, RESILIENT)
+    worse = readings.invalid_text(
+        dataclasses.replace(NAIVE, invalid=0), dataclasses.replace(RESILIENT, invalid=2)
+    )
     assert "Nothing invalid" in worse and "kept 2 as well" in worse
 
 
 def test_the_herd_is_tamed_only_when_the_intervals_say_so():
-    assert "ends the herd" in readings.herd_text(HURRIED, UNPACED, RESILIENT) and "helps already" in readings.herd_text(
+    assert "ends the herd" in readings.herd_text(
         HURRIED, UNPACED, RESILIENT
-    )
+    ) and "helps already" in readings.herd_text(HURRIED, UNPACED, RESILIENT)
     assert "do not keep" in readings.herd_text(HURRIED, dataclasses.replace(UNPACED, limited=2), RESILIENT)
     assert "did not lower" in readings.herd_text(HURRIED, RESILIENT, UNPACED)
     assert "helps already" not in readings.herd_text(UNPACED, UNPACED, RESILIENT)
 
 
 def test_the_crash_reading_counts_what_is_missing_doubled_and_paid():
-    naive, whole = readings.Crash(200, [70, 140], [0, 0], 200, 200, 350), readings.Crash(200, [70, 140], [66, 120], 200, 200, 230)
-    assert "nothing lost, nothing doubled" in readings.crash_text(naive, whole) and "150 too many" in readings.crash_text(naive, whole)
+    naive, whole = (
+        readings.Crash(200, [70, 140], [0, 0], 200, 200, 350),
+        readings.Crash(200, [70, 140], [66, 120], 200, 200, 230),
+    )
+    assert "nothing lost, nothing doubled" in readings.crash_text(
+        naive, whole
+    ) and "150 too many" in readings.crash_text(naive, whole)
     hurt = readings.Crash(200, [70, 140], [66, 120], 198, 197, 360)
     text = readings.crash_text(naive, hurt)
     assert "3 rows are missing and 1 doubled" in text and "paid no less" in text
@@ -138,9 +175,9 @@ def test_a_budget_that_did_not_hold_or_was_not_needed_is_named():
 
 
 def test_the_chosen_set_tells_what_is_missing_and_copes_without_a_price():
-    assert "have none" in readings.chosen_text(600, 3, 0.1, 700, 5000, [0.2], "t") and "$0.84" in readings.chosen_text(
+    assert "have none" in readings.chosen_text(
         600, 3, 0.1, 700, 5000, [0.2], "t"
-    )
+    ) and "$0.84" in readings.chosen_text(600, 3, 0.1, 700, 5000, [0.2], "t")
     text = readings.chosen_text(600, 0, None, 0, 5000, [0.18, 0.22], "the offline teacher")
     assert "price unknown" in text and "have none" not in text and "last run" not in text
 
@@ -148,12 +185,14 @@ def test_the_chosen_set_tells_what_is_missing_and_copes_without_a_price():
 def test_the_summary_of_notebook_06_changes_with_the_run():
     crashes = (readings.Crash(200, [], [], 200, 200, 350), readings.Crash(200, [], [], 200, 200, 230))
     good = readings.distill_summary_text(NAIVE, HURRIED, RESILIENT, crashes, 5000, 92)
-    bad = readings.distill_summary_text(NAIVE, HURRIED, dataclasses.replace(RESILIENT, series=NAIVE.series), crashes, 5000, 92)
+    bad = readings.distill_summary_text(
+        NAIVE, HURRIED, dataclasses.replace(RESILIENT, series=NAIVE.series), crashes, 5000, 92
+    )
     assert "made the difference" in good and "10 minutes at this pace" in good and good.startswith("Naive")
     assert "did not make the difference" in bad
-    assert "Well seen" in readings.pace_prediction_text(0.12, NAIVE.limit_share) and "lower" in readings.pace_prediction_text(
-        0.8, NAIVE.limit_share
-    )
+    assert "Well seen" in readings.pace_prediction_text(
+        0.12, NAIVE.limit_share
+    ) and "lower" in readings.pace_prediction_text(0.8, NAIVE.limit_share)
 
 
 def test_a_reading_is_marked_as_computed():

@@ -8,7 +8,10 @@ from helpers.lab import readings
 from helpers.recipes import grid
 
 DEV = cases.evaluation_prompts("dev")
-SICK, SOUND = evaluate.score(DEV, evaluate.always("ROJO", DEV)), evaluate.score(DEV, [row.answer for row in DEV])
+SICK, SOUND = (
+    evaluate.score(DEV, evaluate.always("ROJO", DEV)),
+    evaluate.score(DEV, [row.answer for row in DEV]),
+)
 
 
 def _rate(value, half=0.02):
@@ -20,7 +23,12 @@ def _effect(names, estimate, half=0.02):
 
 
 def _effects(skew=0.0, conflict=0.0, start=0.0, both=0.0):
-    return [_effect("skew", skew), _effect("conflict", conflict), _effect("start", start), _effect("skew conflict", both)]
+    return [
+        _effect("skew", skew),
+        _effect("conflict", conflict),
+        _effect("start", start),
+        _effect("skew conflict", both),
+    ]
 
 
 def _bands(sound=0.8, skew=0.7, conflict=0.22, both=0.25, biased=0.8):
@@ -30,7 +38,10 @@ def _bands(sound=0.8, skew=0.7, conflict=0.22, both=0.25, biased=0.8):
         ("uniform", "conflicting"): conflict,
         ("skewed", "conflicting"): both,
     }
-    return {cell: _rate(biased if cell == ("uniform", "consistent", "biased") else values[cell[:2]]) for cell in grid.CELLS}
+    return {
+        cell: _rate(biased if cell == ("uniform", "consistent", "biased") else values[cell[:2]])
+        for cell in grid.CELLS
+    }
 
 
 def test_the_cure_is_praised_only_when_the_paired_test_shows_it():
@@ -41,7 +52,12 @@ def test_the_cure_is_praised_only_when_the_paired_test_shows_it():
 
 @pytest.mark.parametrize(
     ("hits", "said"),
-    [(95, "with its whole interval"), (82, "though its interval goes below"), (77, "does not exclude it"), (40, "**misses**")],
+    [
+        (95, "with its whole interval"),
+        (82, "though its interval goes below"),
+        (77, "does not exclude it"),
+        (40, "**misses**"),
+    ],
 )
 def test_the_blogs_target_is_held_against_the_interval(hits, said):
     assert said in readings.target_text("Accuracy", wilson(hits, 100), 0.8, wilson(20, 100))
@@ -66,7 +82,9 @@ def test_causes_are_named_in_the_order_of_their_effect_and_absent_ones_are_calle
 
 def test_without_effects_the_factorial_names_no_cause():
     text = readings.factorial_text(_effects(), _effects())
-    assert "None of the three causes" in text and "No single cause" in text and "no interaction is shown" in text
+    assert (
+        "None of the three causes" in text and "No single cause" in text and "no interaction is shown" in text
+    )
 
 
 def test_an_effect_against_expectation_is_said_to_be_one():
@@ -76,9 +94,17 @@ def test_an_effect_against_expectation_is_said_to_be_one():
 
 def test_the_separate_cells_are_called_alive_or_parrots_by_their_intervals():
     text = readings.separate_text(_bands(), _bands(0.2, 0.3, 0.4, 1.0), 0.25)
-    assert "Skew alone: 70%, **alive**" in text and "Conflict alone: 22%, **no better than a parrot**" in text and "painted ROJO" in text
+    assert (
+        "Skew alone: 70%, **alive**" in text
+        and "Conflict alone: 22%, **no better than a parrot**" in text
+        and "painted ROJO" in text
+    )
     text = readings.separate_text(_bands(skew=0.25, conflict=0.6), _bands(both=0.5), 0.25)
-    assert "25%, **no better than a parrot**" in text and "still above a parrot" in text and "50% of the time" in text
+    assert (
+        "25%, **no better than a parrot**" in text
+        and "still above a parrot" in text
+        and "50% of the time" in text
+    )
 
 
 def test_the_start_is_called_crucial_only_when_it_is():
@@ -101,12 +127,18 @@ def test_the_dose_reading_names_where_half_is_lost_and_where_all_is_red_or_says_
 
 def test_the_size_reading_follows_the_curve():
     text = readings.size_text({25: _rate(0.3), 350: _rate(0.79), 2000: _rate(0.8)}, 0.25, 880)
-    assert "from 25 examples on" in text and "350 examples already" in text and "so 2,000 examples are **not read even once**" in text
+    assert (
+        "from 25 examples on" in text
+        and "350 examples already" in text
+        and "so 2,000 examples are **not read even once**" in text
+    )
     alone = readings.size_text({25: _rate(0.25)}, 0.25, 880)
     assert "no size beats a parrot" in alone and "at least once" in alone
 
 
-@pytest.mark.parametrize(("adjusted", "said"), [(0.8, "gains +20"), (0.4, "loses +20"), (0.61, "within the noise")])
+@pytest.mark.parametrize(
+    ("adjusted", "said"), [(0.8, "gains +20"), (0.4, "loses +20"), (0.61, "within the noise")]
+)
 def test_dividing_by_the_prior_is_judged_by_its_interval(adjusted, said):
     fixes = {"plain": _rate(0.6), "adjusted": _rate(adjusted), "weighted": _rate(0.7), "balanced": _rate(0.8)}
     rare = {"plain": 0.1, "adjusted": 0.5, "weighted": 0.4, "balanced": 0.8}
@@ -123,11 +155,16 @@ def test_the_feedback_reading_says_grows_shrinks_or_stays():
     assert "feeds itself" in readings.feedback_text([shares(0.3), shares(0.6)])
     assert "shrinks" in readings.feedback_text([shares(0.6), shares(0.3)])
     assert "does not grow" in readings.feedback_text([shares(0.3), shares(0.31)])
-    assert "nobody is told in the end: NARANJA, AMARILLO" in readings.feedback_text([shares(0.6), shares(1.0)])
+    assert "nobody is told in the end: NARANJA, AMARILLO" in readings.feedback_text(
+        [shares(0.6), shares(1.0)]
+    )
 
 
 def test_the_gates_reading_releases_only_what_passed():
-    sick, sound = gates.judge(DEV, evaluate.always("ROJO", DEV)), gates.judge(DEV, [row.answer for row in DEV])
+    sick, sound = (
+        gates.judge(DEV, evaluate.always("ROJO", DEV)),
+        gates.judge(DEV, [row.answer for row in DEV]),
+    )
     assert "none would be released" in readings.gates_text({"sick": sick})
     assert "accepted: sound" in readings.gates_text({"sick": sick, "sound": sound})
 
@@ -141,6 +178,14 @@ def test_the_conclusions_turn_with_the_evidence():
         and "-50 points" in here
         and "no harm" in here
     )
-    there = readings.conclusions_text(_effects(-0.5, -0.1), _bands(skew=0.25), 0.25, _rate(0.3), _effect("start", -0.3))
-    assert "Imbalance was the larger fault" in there and "Skew alone is enough" in there and "*crucial* may be said" in there
-    assert "Neither skew nor conflict" in readings.conclusions_text(_effects(), _bands(), 0.25, _rate(0.8), _effect("start", 0.0))
+    there = readings.conclusions_text(
+        _effects(-0.5, -0.1), _bands(skew=0.25), 0.25, _rate(0.3), _effect("start", -0.3)
+    )
+    assert (
+        "Imbalance was the larger fault" in there
+        and "Skew alone is enough" in there
+        and "*crucial* may be said" in there
+    )
+    assert "Neither skew nor conflict" in readings.conclusions_text(
+        _effects(), _bands(), 0.25, _rate(0.8), _effect("start", 0.0)
+    )

@@ -1,4 +1,4 @@
-"""Sentences of notebook 10: each changes its wording with the result."""
+"""Sentences of notebook 11: each changes its wording with the result."""
 
 from dataclasses import replace
 
@@ -19,7 +19,16 @@ PEOPLE = cases.evaluation_prompts("dev")[:100]
 def _row(quant, same=480, n=480, change=0.0, p=1.0, text=480, accuracy=400, bytes=50):
     effect = Effect((quant,), change, change - 0.02, change + 0.02, p)
     return Compared(
-        quant, bytes, 1 - bytes / 100, wilson(same, n), Rate(0.01, n, 0.005, 0.02), wilson(accuracy, n), effect, 1, 2, wilson(text, n)
+        quant,
+        bytes,
+        1 - bytes / 100,
+        wilson(same, n),
+        Rate(0.01, n, 0.005, 0.02),
+        wilson(accuracy, n),
+        effect,
+        1,
+        2,
+        wilson(text, n),
     )
 
 
@@ -66,37 +75,65 @@ def test_fallbacks_are_named_with_their_reason():
     choice = export.Choice(export.Tensor("blk.0.ffn_up.weight", "x", (512, 160)), "Q5_K", "Q5_1")
     text = readings.fallbacks_text({"Q8_0": _file("Q8_0"), "Q5_K_M": _file("Q5_K_M", fallbacks=(choice,))})
     assert (
-        "Q5_K_M: 1 tensors, as blk.0.ffn_up.weight: Q5_1 instead of Q5_K (rows of 160" in text and "not quite what they are called" in text
+        "Q5_K_M: 1 tensors, as blk.0.ffn_up.weight: Q5_1 instead of Q5_K (rows of 160" in text
+        and "not quite what they are called" in text
     )
 
 
 def test_the_blogs_sizes_are_recognised_or_doubted():
     large = {quant: export.predict_large(quant) for quant in export.LADDER}
     text = readings.table_1b2_text(large)
-    assert "All 4 are the blog's figures" in text and "843 MB" in text and "2.3 GB of its heading" in text and "64.0% smaller" in text
+    assert (
+        "All 4 are the blog's figures" in text
+        and "843 MB" in text
+        and "2.3 GB of its heading" in text
+        and "64.0% smaller" in text
+    )
     odd = large | {"Q2_K": replace(large["Q2_K"], bytes=500_000_000)}
     assert "**Q2_K (462M) of the blog is not that size**" in readings.table_1b2_text(odd)
 
 
 def test_the_first_change_is_held_against_the_guess():
     rows = _ladder(_row("Q8_0"), _row("Q2_K", 400))
-    assert "Q8_0 0, Q2_K 80. **The first change comes at Q2_K** (as you said)" in readings.first_change_text(rows, "Q2_K")
+    assert "Q8_0 0, Q2_K 80. **The first change comes at Q2_K** (as you said)" in readings.first_change_text(
+        rows, "Q2_K"
+    )
     assert "(you said Q8_0)" in readings.first_change_text(rows, "Q8_0")
     assert "no level changed anywhere" in readings.first_change_text(_ladder(_row("Q8_0")), "Q8_0")
 
 
 def test_where_it_lies_is_told_by_interval_and_by_paired_test():
-    shown = readings.lie_text(_ladder(_row("Q8_0"), _row("Q5_K_M", 475), _row("Q2_K", 400, change=-0.1, p=0.001)))
-    assert "Q8_0 is shown to keep so many" in shown and "Of Q5_K_M the interval holds 99%: 480 people are too few" in shown
-    assert "**Q2_K is the first step shown to change more**" in shown and "fall at Q2_K: -10.0 points, paired p = 0.001" in shown
+    shown = readings.lie_text(
+        _ladder(_row("Q8_0"), _row("Q5_K_M", 475), _row("Q2_K", 400, change=-0.1, p=0.001))
+    )
+    assert (
+        "Q8_0 is shown to keep so many" in shown
+        and "Of Q5_K_M the interval holds 99%: 480 people are too few" in shown
+    )
+    assert (
+        "**Q2_K is the first step shown to change more**" in shown
+        and "fall at Q2_K: -10.0 points, paired p = 0.001" in shown
+    )
     calm = readings.lie_text(_ladder(_row("Q8_0", 475)))
-    assert "no step is shown to keep" in calm and "**No step is shown to change more.**" in calm and "not shown to fall anywhere" in calm
+    assert (
+        "no step is shown to keep" in calm
+        and "**No step is shown to change more.**" in calm
+        and "not shown to fall anywhere" in calm
+    )
 
 
 def test_the_bar_is_met_shown_or_missed():
-    text = readings.faithful_text(_ladder(_row("Q8_0"), _row("Q6_K", 478), _row("Q5_K_M", 470)), ["Q8_0", "Q6_K", "Q5_K_M"])
-    assert "Q8_0 100.00% (shown)" in text and "Q6_K 99.58% (met, but not shown)" in text and "**Q5_K_M misses it.**" in text
-    assert "Q8_0 and Q6_K miss it" in readings.faithful_text(_ladder(_row("Q8_0", 1), _row("Q6_K", 1)), ["Q8_0", "Q6_K"])
+    text = readings.faithful_text(
+        _ladder(_row("Q8_0"), _row("Q6_K", 478), _row("Q5_K_M", 470)), ["Q8_0", "Q6_K", "Q5_K_M"]
+    )
+    assert (
+        "Q8_0 100.00% (shown)" in text
+        and "Q6_K 99.58% (met, but not shown)" in text
+        and "**Q5_K_M misses it.**" in text
+    )
+    assert "Q8_0 and Q6_K miss it" in readings.faithful_text(
+        _ladder(_row("Q8_0", 1), _row("Q6_K", 1)), ["Q8_0", "Q6_K"]
+    )
     assert "None misses it" in readings.faithful_text(_ladder(_row("Q8_0")), ["Q8_0"])
 
 
@@ -147,7 +184,9 @@ def test_gates_that_stand_differently_are_named():
     text = readings.gates_down_text({"F16": sound, "Q2_K": sick})
     assert "Q2_K: " in text and f"label ({PASSES} → fails)" in text
     assert "is not accepted itself (of 12 gates" in readings.gates_down_text({"F16": sick, "Q2_K": sick})
-    everything = evaluate.gates.Report(100, "dev", tuple(Judged(gate, rate, PASSES) for gate, rate, _ in sound.rows))
+    everything = evaluate.gates.Report(
+        100, "dev", tuple(Judged(gate, rate, PASSES) for gate, rate, _ in sound.rows)
+    )
     assert "The F16 file is accepted." in readings.gates_down_text({"F16": everything, "Q2_K": everything})
 
 
@@ -155,10 +194,17 @@ def test_speed_and_memory_are_told_either_way():
     files = {"F16": _file("F16", 100), "Q8_0": _file("Q8_0", 50), "Q2_K": _file("Q2_K", 20)}
     quick = {"F16": _cost("F16", 100, 300), "Q8_0": _cost("Q8_0", 200, 200), "Q2_K": _cost("Q2_K", 50, 100)}
     text = readings.costs_text(quick, files)
-    assert "Faster: Q8_0 (2.00×). Slower: Q2_K (0.50×)." in text and "repacks" not in text and "10 to 10 ms" not in text
+    assert (
+        "Faster: Q8_0 (2.00×). Slower: Q2_K (0.50×)." in text
+        and "repacks" not in text
+        and "10 to 10 ms" not in text
+    )
     same = {"F16": _cost("F16", 100, 100), "Q8_0": _cost("Q8_0", 100, 200)}
     text = readings.costs_text(same, files)
-    assert "No smaller file is shown to be faster" in text and "**Smaller on disk is not always smaller in memory**" in text
+    assert (
+        "No smaller file is shown to be faster" in text
+        and "**Smaller on disk is not always smaller in memory**" in text
+    )
 
 
 def test_advice_says_what_why_and_what_is_against_it():
@@ -166,19 +212,35 @@ def test_advice_says_what_why_and_what_is_against_it():
     text = readings.advice_text(lab.picker.recommend(lab.picker.Phone(12, 64), evidence))
     assert "**F16**" in text and "gates not passed: format, label" in text
     clean = lab.picker.Evidence(wilson(480, 480), evaluate.gates.Report(1, "x", _report(0).rows[7:8]))
-    sound = readings.advice_text(lab.picker.recommend(lab.picker.Phone(12, 64), dict.fromkeys(export.LADDER, clean)))
+    sound = readings.advice_text(
+        lab.picker.recommend(lab.picker.Phone(12, 64), dict.fromkeys(export.LADDER, clean))
+    )
     assert "Nothing was measured against" in sound
     assert "none fits" in readings.advice_text(lab.picker.recommend(lab.picker.Phone(1, 64), evidence))
-    assert "too slow even at best" in readings.advice_text(lab.picker.recommend(lab.picker.Phone(12, 1), evidence))
+    assert "too slow even at best" in readings.advice_text(
+        lab.picker.recommend(lab.picker.Phone(12, 1), evidence)
+    )
     assert "Q8_0 75%, none 25%" in readings.picker_text({"Q8_0": 3, "none": 1}, 4)
 
 
 def test_the_summary_switches_line_by_line():
     large = {quant: export.predict_large(quant) for quant in export.LADDER}
     costs = {quant: _cost(quant, 100, 100) for quant in ("F16", "Q8_0", "Q2_K")}
-    rows, reports = _ladder(_row("Q8_0"), _row("Q2_K", 400, bytes=20)), {"F16": _report(0), "Q8_0": _report(0), "Q2_K": _report(60)}
+    rows, reports = (
+        _ladder(_row("Q8_0"), _row("Q2_K", 400, bytes=20)),
+        {"F16": _report(0), "Q8_0": _report(0), "Q2_K": _report(60)},
+    )
     text = readings.quantization_summary_text(rows, costs, large, reports)
-    assert "Q2_K is 80% smaller than F16 and gives 16.7% of the people" in text and "**Q2_K is the first step shown" in text
-    assert "stand differently on Q2_K" in text and "4 of the blog's 4 sizes" in text and "1.00× the speed" in text
-    calm = readings.quantization_summary_text(_ladder(_row("Q8_0")), costs, large, {"F16": _report(0), "Q8_0": _report(0)})
+    assert (
+        "Q2_K is 80% smaller than F16 and gives 16.7% of the people" in text
+        and "**Q2_K is the first step shown" in text
+    )
+    assert (
+        "stand differently on Q2_K" in text
+        and "4 of the blog's 4 sizes" in text
+        and "1.00× the speed" in text
+    )
+    calm = readings.quantization_summary_text(
+        _ladder(_row("Q8_0")), costs, large, {"F16": _report(0), "Q8_0": _report(0)}
+    )
     assert "**No step is shown to keep fewer" in calm and "No gate stands differently" in calm

@@ -1,4 +1,4 @@
-"""Notebook 12: the ledger counts, the sentences turn with the results, and the card holds no typed figure."""
+"""Notebook 14: the ledger counts, the sentences turn with the results, and the card holds no typed figure."""
 
 import ast
 import dataclasses
@@ -13,7 +13,16 @@ from helpers.evaluate import wilson
 from helpers.evaluate.gates import FAILS, NOT_SHOWN, PASSES, judge
 from helpers.files import ROOT, LabError, read_json
 from helpers.lab import card
-from helpers.lab.claims import DIRECTION, DISAGREES, NOT_REPRODUCED, NOT_RUN, NOT_TESTABLE, REPRODUCED, VERDICTS, arithmetic
+from helpers.lab.claims import (
+    DIRECTION,
+    DISAGREES,
+    NOT_REPRODUCED,
+    NOT_RUN,
+    NOT_TESTABLE,
+    REPRODUCED,
+    VERDICTS,
+    arithmetic,
+)
 from helpers.lab.readings import report as said
 from helpers.triage import PARTS, render
 
@@ -21,9 +30,17 @@ TESTS = cases.evaluation_prompts("test")
 PERFECT = judge(TESTS, [row.answer for row in TESTS], on="test")
 PARROT = judge(TESTS, evaluate.always("ROJO", TESTS), on="test")
 MUTE = judge(TESTS, [""] * len(TESTS), on="test")
-NO_NOTICE = judge(TESTS, [render(row.level, row.country, row.picture, set(PARTS) - {"disclaimer"}) for row in TESTS], on="test")
+NO_NOTICE = judge(
+    TESTS,
+    [render(row.level, row.country, row.picture, set(PARTS) - {"disclaimer"}) for row in TESTS],
+    on="test",
+)
 FEW = judge(TESTS[:20], [row.answer for row in TESTS[:20]], on="test")
-EXACT = {claim.test["key"]: {"value": claim.number, "notebook": "03_x"} for claim in lab.claims().values() if claim.test}
+EXACT = {
+    claim.test["key"]: {"value": claim.number, "notebook": "03_x"}
+    for claim in lab.claims().values()
+    if claim.test
+}
 
 
 def _row(value, low=None, high=None, n=480):
@@ -56,7 +73,9 @@ def test_the_ledger_knows_whose_measurement_it_is():
     some = dict(list(EXACT.items())[:3])
     held = lambda own: [line.own for line in lab.ledger(some, own) if line.found]  # noqa: E731
     assert held(()) == [False] * 3 and held(some) == [True] * 3
-    assert "None of the 3" in said.sources_text(lab.ledger(some, ())) and "shipped" in said.sources_text(lab.ledger(some, ()))
+    assert "None of the 3" in said.sources_text(lab.ledger(some, ())) and "shipped" in said.sources_text(
+        lab.ledger(some, ())
+    )
     assert "All 3" in said.sources_text(lab.ledger(some, some))
     assert "1 of the 3" in said.sources_text(lab.ledger(some, list(some)[:1]))
     assert "no measurements" in said.sources_text(lab.ledger({}, ()))
@@ -71,13 +90,22 @@ def test_own_keys_are_those_of_this_machines_results_file(tmp_path, monkeypatch)
 
 def test_a_measurement_is_shown_with_interval_and_n_in_the_claims_unit():
     key = lab.claims()["sft_accuracy"].test["key"]
-    (line,) = [line for line in lab.ledger({key: _row(0.2, 0.167, 0.238)}, ()) if line.claim.id == "sft_accuracy"]
+    (line,) = [
+        line for line in lab.ledger({key: _row(0.2, 0.167, 0.238)}, ()) if line.claim.id == "sft_accuracy"
+    ]
     assert line.measured == "20.0% [16.7%–23.8%], n = 480" and line.claim.stated == "20%"
 
 
 def test_the_reading_of_the_ledger_tells_built_in_numbers_from_found_ones_and_waits_for_what_was_not_run():
-    text = said.ledger_text(lab.ledger({"diversity.share.ROJO": _row(0.6), "imbalanced.rojo_share": _row(0.1)}, ()), 0.5)
-    assert "close to" in text and "1 of the 2 numbers" in text and "**0 were reproduced**" in text and "wait for a notebook" in text
+    text = said.ledger_text(
+        lab.ledger({"diversity.share.ROJO": _row(0.6), "imbalanced.rojo_share": _row(0.1)}, ()), 0.5
+    )
+    assert (
+        "close to" in text
+        and "1 of the 2 numbers" in text
+        and "**0 were reproduced**" in text
+        and "wait for a notebook" in text
+    )
     assert "fewer than" in said.ledger_text(lab.ledger({"imbalanced.rojo_share": _row(0.1)}, ()), 0.9)
     assert "Do not take" not in said.ledger_text(lab.ledger({"imbalanced.rojo_share": _row(0.1)}, ()), 0.9)
     assert "Nothing has been measured" in said.ledger_text(lab.ledger({}, ()), 0.5)
@@ -85,11 +113,17 @@ def test_the_reading_of_the_ledger_tells_built_in_numbers_from_found_ones_and_wa
 
 def test_the_tables_hold_every_claim_once():
     lines = lab.ledger({}, ())
-    text = show.ledger_table(lines, [name for name in VERDICTS if name != NOT_TESTABLE]).data + show.why_not_tested(lines).data
+    text = (
+        show.ledger_table(lines, [name for name in VERDICTS if name != NOT_TESTABLE]).data
+        + show.why_not_tested(lines).data
+    )
     for line in lines:
         assert line.claim.says.replace("|", "\\|") in text
     assert "arithmetic" in show.ledger_table(lines, [REPRODUCED]).data
-    assert "05, shipped" in show.ledger_table(lab.ledger({"imbalanced.rojo_share": _row(1.0)}, ()), [REPRODUCED]).data
+    assert (
+        "05, shipped"
+        in show.ledger_table(lab.ledger({"imbalanced.rojo_share": _row(1.0)}, ()), [REPRODUCED]).data
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- the arithmetic
@@ -137,7 +171,11 @@ def test_the_best_model_passes_most_gates_and_a_tie_goes_to_the_better_label():
 def test_a_recorded_report_judges_what_is_recorded_and_shows_nothing_else():
     measured = {"x.label": _row(0.9, 0.88, 0.92), "x.disclaimer": _row(0.5, 0.4, 0.6)}
     found = card.recorded_report("x", measured)
-    assert (found.verdict("label"), found.verdict("disclaimer"), found.verdict("kappa")) == (PASSES, FAILS, NOT_SHOWN)
+    assert (found.verdict("label"), found.verdict("disclaimer"), found.verdict("kappa")) == (
+        PASSES,
+        FAILS,
+        NOT_SHOWN,
+    )
     assert card.recorded_report("y", measured) is None
 
 
@@ -150,7 +188,9 @@ def test_the_sentence_says_none_only_when_none_passes_and_why():
 
 def test_the_parrots_gates_are_named_and_so_is_who_passes_no_more():
     assert "**mute passes no more" in said.parrot_text({"mute": MUTE, "parrot": PARROT}, "parrot")
-    assert "a and mute pass no more" in said.parrot_text({"a": MUTE, "mute": MUTE, "parrot": PARROT}, "parrot")
+    assert "a and mute pass no more" in said.parrot_text(
+        {"a": MUTE, "mute": MUTE, "parrot": PARROT}, "parrot"
+    )
     assert "Every model passes more" in said.parrot_text({"perfect": PERFECT, "parrot": PARROT}, "parrot")
 
 
@@ -210,10 +250,18 @@ def test_the_findings_ask_for_keys_that_the_series_records():
 
 def test_what_we_saw_turns_with_the_results():
     sick = said.report_card_text(lab.ledger(EXACT, ()), {"parrot": PARROT}, "parrot", YES)
-    assert "none passes every gate" in sick and "1 of the blog's numbers disagrees" in sick and "8 of 8 hold" in sick
+    assert (
+        "none passes every gate" in sick
+        and "1 of the blog's numbers disagrees" in sick
+        and "8 of 8 hold" in sick
+    )
     calm = [line for line in lab.ledger({}, ()) if line.verdict != DISAGREES]
     well = said.report_card_text(calm, {"perfect": PERFECT}, "perfect", {})
-    assert "accepted by every gate: perfect" in well and "agrees with itself" in well and "none has been measured" in well
+    assert (
+        "accepted by every gate: perfect" in well
+        and "agrees with itself" in well
+        and "none has been measured" in well
+    )
     assert "8 not measured" in well
 
 
@@ -233,18 +281,38 @@ def make(monkeypatch):
 
 def test_no_figure_is_typed_into_the_card():
     tree = ast.parse((ROOT / "helpers/lab/card.py").read_text(encoding="utf-8"))
-    documentation = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, ast.Module | ast.FunctionDef)}
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    documentation = {
+        ast.get_docstring(node, clean=False)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.FunctionDef)
+    }
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     formats = re.compile(r"^[,.\d]*[%fg]$")  # :.1% and its like
     typed = [
-        text for text in texts if text not in documentation and not formats.match(text) and re.search(r"\d", re.sub("95 %|utf-8", "", text))
+        text
+        for text in texts
+        if text not in documentation
+        and not formats.match(text)
+        and re.search(r"\d", re.sub("95 %|utf-8", "", text))
     ]
     assert typed == []
 
 
 def test_the_card_says_what_it_is_for_how_it_fails_and_what_nobody_looked_at(make):
     text = make(PARROT, FEW)
-    for heading in ("what for", "Data", "Training", "Acceptance gates", "Known failures", "What was not tested", "Licence"):
+    for heading in (
+        "what for",
+        "Data",
+        "Training",
+        "Acceptance gates",
+        "Known failures",
+        "What was not tested",
+        "Licence",
+    ):
         assert re.search(rf"^## .*{heading}", text, re.MULTILINE), heading
     assert (
         "Not a medical device" in text
@@ -262,13 +330,20 @@ def test_the_card_says_what_it_is_for_how_it_fails_and_what_nobody_looked_at(mak
 
 def test_the_card_of_a_perfect_model_still_asks_for_a_clinical_evaluation(make):
     text = make(PERFECT, PERFECT)
-    assert "Accepted" in text and "clinical evaluation" in text and "not the same as none" in text and "Not to be released" not in text
+    assert (
+        "Accepted" in text
+        and "clinical evaluation" in text
+        and "not the same as none" in text
+        and "Not to be released" not in text
+    )
     assert "not above" in make(PERFECT, PARROT)
 
 
 def test_the_card_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path))
-    assert card.write_card("# x\n").read_text() == "# x\n" and list(tmp_path.iterdir()) == [tmp_path / "model_card.md"]
+    assert card.write_card("# x\n").read_text() == "# x\n" and list(tmp_path.iterdir()) == [
+        tmp_path / "model_card.md"
+    ]
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("TRIAGE_BUILD", str(blocked / "below"))
@@ -282,12 +357,18 @@ def test_the_reading_of_the_card_compares_test_and_vignettes():
 
 
 def test_the_committed_notebook_shows_the_verdicts_of_the_shipped_results():
-    notebook = nbformat.read(ROOT / "notebooks" / "12_report_card.ipynb", as_version=4)
-    shown = "\n".join(str(output.get("data", {}).get("text/markdown", "")) for cell in notebook.cells for output in cell.get("outputs", []))
+    notebook = nbformat.read(ROOT / "notebooks" / "14_report_card.ipynb", as_version=4)
+    shown = "\n".join(
+        str(output.get("data", {}).get("text/markdown", ""))
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    )
     assert "Model card: sft-" in shown and "Which one would you ship?" in shown
     counts = lab.tally(lab.ledger(read_json(lab.shipped_path())["measurements"], ()))
     for name in (REPRODUCED, DIRECTION, NOT_REPRODUCED, DISAGREES, NOT_TESTABLE):
-        assert re.search(rf"[:;] {name} {counts[name]}[,;.]", shown), f"{name} {counts[name]}: run notebook 12 again"
+        assert re.search(rf"[:;] {name} {counts[name]}[,;.]", shown), (
+            f"{name} {counts[name]}: run notebook 14 again"
+        )
     assert (f"{NOT_RUN} {counts[NOT_RUN]}" in shown) == bool(counts[NOT_RUN])
 
 

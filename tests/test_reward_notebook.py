@@ -1,4 +1,4 @@
-"""Notebook 09: its computed sentences switch with the result, its figures carry stamp and caption, and GRPO's settings are TRL's."""
+"""Notebook 10: its computed sentences switch with the result, its figures carry stamp and caption, and GRPO's settings are TRL's."""
 
 import dataclasses
 import inspect
@@ -22,7 +22,13 @@ from helpers.triage import LEVELS, PARTS
 DEV = cases.evaluation_prompts("dev")[:50]
 WHOLE, SHOUTED = [row.answer for row in DEV], evaluate.always("ROJO", DEV)
 SOUND, PARROT = evaluate.score(DEV, WHOLE), evaluate.score(DEV, SHOUTED)
-NAMES = ("reward", "watch/accuracy", "watch/rojo", *(f"watch/{part}" for part in PARTS), "frac_reward_zero_std")
+NAMES = (
+    "reward",
+    "watch/accuracy",
+    "watch/rojo",
+    *(f"watch/{part}" for part in PARTS),
+    "frac_reward_zero_std",
+)
 CURVES = {name: [[2, 0.5], [4, 0.75]] for name in NAMES}
 START = {"accuracy": 0.6, "rojo_share": 0.25, "under": 0.2, **dict.fromkeys(PARTS, 0.98)}
 
@@ -32,11 +38,16 @@ def _rate(value, half=0.02):
 
 
 def _figures(**changed):
-    return {name: _rate(value) for name, value in (START | {"reward_first": 0.2, "reward_last": 0.9} | changed).items()}
+    return {
+        name: _rate(value)
+        for name, value in (START | {"reward_first": 0.2, "reward_last": 0.9} | changed).items()
+    }
 
 
 def _outcome(name, texts, seed=0):
-    return ArmOutcome(name, seed, "k", tuple(texts), ("stop",) * len(texts), 400, 10.0, CURVES, prompts=tuple(DEV))
+    return ArmOutcome(
+        name, seed, "k", tuple(texts), ("stop",) * len(texts), 400, 10.0, CURVES, prompts=tuple(DEV)
+    )
 
 
 @pytest.fixture
@@ -54,7 +65,9 @@ UNNAMED = {"naive": PARTS, "calibrated": ()}
 DRAW = {
     "price_lists": lambda: show.price_lists(rewards.REWARDS),
     "crossing": lambda: show.crossing(0.25, 0.75),
-    "policy_map": lambda: show.policy_map(rewards.policy_map(GRID, GRID, BELIEFS), GRID, GRID, 3, {"ours": (0.25, 0.75)}),
+    "policy_map": lambda: show.policy_map(
+        rewards.policy_map(GRID, GRID, BELIEFS), GRID, GRID, 3, {"ours": (0.25, 0.75)}
+    ),
     "best_answers": lambda: show.best_answers({"one": ["ROJO", "AZUL"], "the patients": ["AZUL", "AZUL"]}, 2),
     "training": lambda: show.training({"naive": [CURVES, CURVES], "blog": [CURVES]}),
     "drift": lambda: show.drift({name: _rate(value) for name, value in START.items()}, ENDS, UNNAMED, 480),
@@ -123,7 +136,9 @@ def test_pay_is_the_mean_reward_and_a_change_of_cost_is_paired():
 def test_an_arms_figures_are_recorded_under_its_key(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path))
     lab.start("test")
-    found = lab.rewarded.record_outcomes("grpo_naive", rewards.NAIVE, [_outcome("naive", SHOUTED), _outcome("naive", SHOUTED, 1)], WHOLE)
+    found = lab.rewarded.record_outcomes(
+        "grpo_naive", rewards.NAIVE, [_outcome("naive", SHOUTED), _outcome("naive", SHOUTED, 1)], WHOLE
+    )
     assert found["rojo_share"].value == 1.0
     for name in ("reward_first", "reward_last", "accuracy", "rojo_share", *PARTS, "cost"):
         assert lab.result(f"grpo_naive.{name}")["seeds"] == 2
@@ -139,9 +154,19 @@ def test_an_answer_is_coherent_when_the_levels_name_is_its_own():
 def test_gaps_are_counted_by_side_and_a_reward_that_only_ever_asks_for_rojo_is_named():
     text = readings.price_gaps_text(rewards.REWARDS)
     naive, blog, ours = text.split("<br>")
-    assert "0 of the 10 ways to under-triage and 10 of the 10 ways to over-triage" in naive and "better than ROJO" in naive
-    assert "10 of the 10 ways to under-triage and 9" in blog and "no price for actions, alarms and number" in blog
-    assert "0 of the 10 ways to under-triage and 0" in ours and "prices every part" in ours and "better than ROJO" not in ours
+    assert (
+        "0 of the 10 ways to under-triage and 10 of the 10 ways to over-triage" in naive
+        and "better than ROJO" in naive
+    )
+    assert (
+        "10 of the 10 ways to under-triage and 9" in blog
+        and "no price for actions, alarms and number" in blog
+    )
+    assert (
+        "0 of the 10 ways to under-triage and 0" in ours
+        and "prices every part" in ours
+        and "better than ROJO" not in ours
+    )
 
 
 def test_the_threshold_is_told_near_and_far():
@@ -174,7 +199,10 @@ def test_the_naive_reward_is_judged_by_reward_rojo_and_accuracy(changed, said):
 def test_drift_tells_run_by_run_what_fell():
     runs = [_figures(disclaimer=0.05), _figures()]
     text = readings.drift_text("naive", rewards.NAIVE, _figures(), runs)
-    assert "no price for actions, alarms, disclaimer and number: **disclaimer** fell in 1 of 2 runs (from 98% to 5% and 98%)" in text
+    assert (
+        "no price for actions, alarms, disclaimer and number: **disclaimer** fell in 1 of 2 runs (from 98% to 5% and 98%)"
+        in text
+    )
     assert "no fall is shown of actions (98% and 98%), alarms" in text
     assert "With a price on disclaimer" in readings.drift_text("blog", rewards.BLOG, _figures(), runs)
     assert "no price" not in readings.drift_text("ours", rewards.CALIBRATED, _figures(), runs)
@@ -230,7 +258,9 @@ def test_a_collapsed_start_is_rescued_or_not_and_why():
 )
 def test_the_leash_is_judged_on_level_and_parts(rojo, disclaimer, said):
     free = _figures(rojo_share=0.97, disclaimer=0.1)
-    assert said in readings.leash_text(free, _figures(rojo_share=rojo, disclaimer=disclaimer), _figures(), 0.1)
+    assert said in readings.leash_text(
+        free, _figures(rojo_share=rojo, disclaimer=disclaimer), _figures(), 0.1
+    )
 
 
 def test_the_price_of_an_unreadable_answer_drowns_the_others_or_not():
@@ -248,7 +278,9 @@ def test_a_priced_part_that_fell_was_drowned_or_not():
 
 
 def test_cheats_that_pay_are_named():
-    text = readings.cheats_text({"naive": {"empty": -1, "ROJO, whole": 1}, "ours": {"empty": -4}}, {"naive": 1, "ours": 1.4})
+    text = readings.cheats_text(
+        {"naive": {"empty": -1, "ROJO, whole": 1}, "ours": {"empty": -4}}, {"naive": 1, "ours": 1.4}
+    )
     assert "**naive** pays ROJO, whole as much" in text and "**ours** pays every cheat less" in text
 
 
@@ -258,7 +290,9 @@ def test_the_summary_names_what_was_forgotten_or_says_that_nothing_was():
     forgot = readings.rewards_summary_text(_figures(), runs, rewards.REWARDS, change)
     assert "it went with naive (disclaimer)" in forgot and "lost disclaimer in 1 of 2 runs" in forgot
     assert "kept every part, with calibrated" in forgot
-    drowned = readings.rewards_summary_text(_figures(), {"calibrated": [_figures(number=0.4)]}, rewards.REWARDS, change)
+    drowned = readings.rewards_summary_text(
+        _figures(), {"calibrated": [_figures(number=0.4)]}, rewards.REWARDS, change
+    )
     assert "did not keep every part**: number fell" in drowned
     kept = readings.rewards_summary_text(_figures(), {"naive": [_figures()]}, rewards.REWARDS, change)
     assert "not shown in these runs" in kept and "no loss of a part shown" in kept
@@ -278,7 +312,9 @@ def test_a_batch_that_cuts_a_group_is_refused_before_training(tmp_path):
     profile = train.current_profile()
     odd = {**profile.grpo, "batch": profile.grpo["group"] + 1}
     with pytest.raises(LabError, match="whole groups"):
-        train.grpo([{"prompt": []}], rewards.NAIVE, "x", tmp_path, dataclasses.replace(profile, grpo=odd), updates=1)
+        train.grpo(
+            [{"prompt": []}], rewards.NAIVE, "x", tmp_path, dataclasses.replace(profile, grpo=odd), updates=1
+        )
 
 
 @pytest.mark.parametrize("p", [0.2, 0.35, 0.6])

@@ -29,8 +29,20 @@ some_country = st.sampled_from(list(countries()))
 some_parts = st.sets(st.sampled_from(PARTS))
 some_price = st.floats(0, 5)
 some_item = st.sampled_from(ITEMS)
-some_belief = st.lists(st.floats(0.001, 1), min_size=5, max_size=5).map(lambda shares: np.array(shares) / sum(shares))
-_PIECES = ["Nivel de Urgencia: ROJO", "azul", "<think>", "</think>", "Qué hacer: ir.", "Emergencias: 112", "no sustituye", "\n", ":"]
+some_belief = st.lists(st.floats(0.001, 1), min_size=5, max_size=5).map(
+    lambda shares: np.array(shares) / sum(shares)
+)
+_PIECES = [
+    "Nivel de Urgencia: ROJO",
+    "azul",
+    "<think>",
+    "</think>",
+    "Qué hacer: ir.",
+    "Emergencias: 112",
+    "no sustituye",
+    "\n",
+    ":",
+]
 some_text = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(_PIECES), max_size=8).map(" ".join))
 
 
@@ -45,7 +57,12 @@ def _answer(level, country="ES", parts=PARTS):
 def _call(reward, answers, **more):
     """Call a reward as `GRPOTrainer._calculate_rewards` does, with all that it passes."""
     n = len(answers)
-    columns = {"accepted": [["AZUL"]] * n, "country": ["ES"] * n, "level": ["AZUL"] * n, "finding": [None] * n} | more
+    columns = {
+        "accepted": [["AZUL"]] * n,
+        "country": ["ES"] * n,
+        "level": ["AZUL"] * n,
+        "finding": [None] * n,
+    } | more
     return reward(
         prompts=[[{"role": "user", "content": "me duele"}]] * n,
         completions=answers,
@@ -65,7 +82,9 @@ def test_naive_pays_for_urgency_at_least_that_of_the_truth_and_for_nothing_else(
 
 
 @given(some_item, some_level, some_country, some_parts)
-def test_blog_pays_the_right_level_and_the_disclaimer_and_charges_one_cell_of_over_triage(item, level, country, parts):
+def test_blog_pays_the_right_level_and_the_disclaimer_and_charges_one_cell_of_over_triage(
+    item, level, country, parts
+):
     form = 0.3 if "disclaimer" in parts else -0.5
     expected = 1.0 if level in item.accepted else -0.5 if (item.level, level) == ("AZUL", "ROJO") else 0.0
     assert BLOG.of(item, _answer(level, country, parts)) == pytest.approx(expected + form)
@@ -85,8 +104,14 @@ def test_calibrated_charges_what_the_evaluation_calls_cost(item, level):
 
 @given(some_item, some_parts, some_parts)
 def test_no_parts_make_a_wrong_level_pay_more_than_the_right_one_in_calibrated(item, few, many):
-    right = [CALIBRATED.of(item, _answer(level, item.country, few)) for level in LEVELS if level in item.accepted]
-    wrong = [CALIBRATED.of(item, _answer(level, item.country, many)) for level in LEVELS if level not in item.accepted]
+    right = [
+        CALIBRATED.of(item, _answer(level, item.country, few)) for level in LEVELS if level in item.accepted
+    ]
+    wrong = [
+        CALIBRATED.of(item, _answer(level, item.country, many))
+        for level in LEVELS
+        if level not in item.accepted
+    ]
     assert max(wrong) < min(right)
 
 
@@ -99,7 +124,9 @@ def test_nothing_clear_pays_less_than_the_worst_clear_level_in_calibrated(item, 
 @given(some_item, some_level, some_parts, st.sampled_from(PARTS))
 def test_leaving_a_part_out_never_pays_in_calibrated(item, level, parts, part):
     having, lacking = (_answer(level, item.country, chosen) for chosen in (parts | {part}, parts - {part}))
-    on_the_road = part == "actions" and item.call_now and not parse(having).calls  # who must call and is not told so has no action to lose
+    on_the_road = (
+        part == "actions" and item.call_now and not parse(having).calls
+    )  # who must call and is not told so has no action to lose
     assert CALIBRATED.of(item, lacking) < CALIBRATED.of(item, having) or on_the_road
 
 
@@ -113,7 +140,9 @@ def test_a_level_further_off_on_the_same_side_pays_less_in_calibrated(item):
 
 @given(some_item)
 def test_the_reference_answer_earns_the_most_there_is_in_every_reward(item):
-    assert [reward.of(item, item.answer) for reward in (NAIVE, BLOG, CALIBRATED)] == pytest.approx([1.0, 1.3, 1.6])
+    assert [reward.of(item, item.answer) for reward in (NAIVE, BLOG, CALIBRATED)] == pytest.approx(
+        [1.0, 1.3, 1.6]
+    )
 
 
 @every_reward
@@ -121,13 +150,21 @@ def test_the_reference_answer_earns_the_most_there_is_in_every_reward(item):
 def test_the_bill_has_a_line_for_every_term_and_adds_up_to_the_reward(reward, item, text):
     bill = reward.parts_of(item, text)
     assert tuple(bill) == TERMS and math.fsum(bill.values()) == reward.of(item, text)
-    assert not any(math.copysign(1, amount) < 0 for amount in bill.values() if amount == 0)  # no "-0.0" in a table
+    assert not any(
+        math.copysign(1, amount) < 0 for amount in bill.values() if amount == 0
+    )  # no "-0.0" in a table
 
 
 @every_reward
 def test_each_line_of_the_bill_speaks_only_where_its_price_is_set(reward):
     texts = [_answer(level, "ES", parts) for level in LEVELS for parts in ((), PARTS)] + ["no sé"]
-    spoken = {term for level in LEVELS for text in texts for term, amount in reward.parts_of(_person(level), text).items() if amount}
+    spoken = {
+        term
+        for level in LEVELS
+        for text in texts
+        for term, amount in reward.parts_of(_person(level), text).items()
+        if amount
+    }
     assert (
         spoken
         == {
@@ -182,19 +219,25 @@ def test_a_price_list_cannot_be_changed_and_its_repr_tells_one_list_from_another
 @every_reward
 def test_naming_all_five_levels_pays_no_better_than_naming_none(reward):
     for level in LEVELS:
-        assert reward.of(_person(level), f"Nivel de Urgencia: {', '.join(LEVELS)}") == reward.of(_person(level), "no sé")
+        assert reward.of(_person(level), f"Nivel de Urgencia: {', '.join(LEVELS)}") == reward.of(
+            _person(level), "no sé"
+        )
 
 
 def test_a_disclaimer_said_twenty_times_pays_once():
     once = _answer("AZUL", parts=("disclaimer",))
     twenty = once + 20 * ("\n" + once.splitlines()[-1])
     assert all(
-        reward.parts_of(_person(), twenty)["disclaimer"] == reward.parts_of(_person(), once)["disclaimer"] for reward in REWARDS.values()
+        reward.parts_of(_person(), twenty)["disclaimer"] == reward.parts_of(_person(), once)["disclaimer"]
+        for reward in REWARDS.values()
     )
 
 
 def test_a_disclaimer_in_english_does_not_count():
-    text = _answer("AZUL", parts=()) + "\nNotice: this guidance does not replace the assessment of a health professional."
+    text = (
+        _answer("AZUL", parts=())
+        + "\nNotice: this guidance does not replace the assessment of a health professional."
+    )
     assert BLOG.parts_of(_person(), text)["disclaimer"] == -0.5
 
 
@@ -249,12 +292,17 @@ def test_any_text_at_all_has_a_finite_reward_the_same_in_both_forms(reward, item
         "level": [item.level] * 2,
         "syndrome": [item.syndrome] * 2,
     }
-    plain, chat = reward(prompts=["", ""], completions=[text, [{"role": "assistant", "content": text}]], **columns)
+    plain, chat = reward(
+        prompts=["", ""], completions=[text, [{"role": "assistant", "content": text}]], **columns
+    )
     assert isinstance(plain, float) and math.isfinite(plain)
     assert plain == chat == reward.of(item, text)
 
 
-@pytest.mark.parametrize("piece", ["nivel ", "que hacer: ", "no sustituye ", "<think>", "Emergencias: 1", "ROJO ", "a", "\n", "Ññ "])
+@pytest.mark.parametrize(
+    "piece",
+    ["nivel ", "que hacer: ", "no sustituye ", "<think>", "Emergencias: 1", "ROJO ", "a", "\n", "Ññ "],
+)
 def test_a_hundred_thousand_characters_are_priced_within_a_second(piece):
     text = (piece * 100_000)[:100_000]
     start = time.perf_counter()
@@ -263,7 +311,13 @@ def test_a_hundred_thousand_characters_are_priced_within_a_second(piece):
 
 
 @every_reward
-@given(level=some_level, truth=some_level, parts=some_parts, padding=st.text("abcñ .,;\n-", max_size=80), times=st.integers(1, 20))
+@given(
+    level=some_level,
+    truth=some_level,
+    parts=some_parts,
+    padding=st.text("abcñ .,;\n-", max_size=80),
+    times=st.integers(1, 20),
+)
 def test_length_never_raises_the_reward(reward, level, truth, parts, padding, times):
     person, answer = _person(truth), _answer(level, parts=parts)
     assert reward.of(person, f"{answer}\n{padding * times}") <= reward.of(person, answer)
@@ -289,15 +343,25 @@ def test_the_trainer_still_passes_what_the_tests_pass():
     from trl import GRPOTrainer
 
     source = inspect.getsource(GRPOTrainer._calculate_rewards)
-    assert "prompts=prompts, completions=completions, completion_ids=completion_ids_list, **reward_kwargs" in source
-    assert set(re.findall(r'\breward_kwargs\["(\w+)"\] =', source)) == {"trainer_state", "log_extra", "log_metric", "environments"}
+    assert (
+        "prompts=prompts, completions=completions, completion_ids=completion_ids_list, **reward_kwargs"
+        in source
+    )
+    assert set(re.findall(r'\breward_kwargs\["(\w+)"\] =', source)) == {
+        "trainer_state",
+        "log_extra",
+        "log_metric",
+        "environments",
+    }
 
 
 @every_reward
 def test_a_batch_is_paid_answer_by_answer(reward):
     answers = [_answer(level) for level in LEVELS]
     assert _call(reward, answers) == [reward.of(_person(), answer) for answer in answers]
-    assert _call(reward, [[{"role": "assistant", "content": answer}] for answer in answers]) == _call(reward, answers)
+    assert _call(reward, [[{"role": "assistant", "content": answer}] for answer in answers]) == _call(
+        reward, answers
+    )
     assert _call(reward, []) == []
 
 
@@ -316,7 +380,11 @@ def test_the_level_column_is_only_needed_where_cells_need_it():
         ([{"role": "assistant", "content": None}], ""),
         ([{"content": "ROJO"}], "ROJO"),
         (
-            [{"role": "assistant", "content": "ROJO"}, {"role": "tool", "content": "AZUL"}, {"role": "assistant", "content": "ya"}],
+            [
+                {"role": "assistant", "content": "ROJO"},
+                {"role": "tool", "content": "AZUL"},
+                {"role": "assistant", "content": "ya"},
+            ],
             "ROJO\nya",
         ),
     ],
@@ -356,7 +424,8 @@ def test_trls_logger_gets_the_mean_of_every_term():
     logged = {}
     paid = _call(BLOG, [_answer("ROJO"), _answer("AZUL", parts=())], log_metric=logged.__setitem__)
     assert logged == pytest.approx(
-        dict.fromkeys([f"blog/{term}" for term in TERMS], 0) | {"blog/correct": 0.5, "blog/over": -0.25, "blog/disclaimer": -0.1}
+        dict.fromkeys([f"blog/{term}" for term in TERMS], 0)
+        | {"blog/correct": 0.5, "blog/over": -0.25, "blog/disclaimer": -0.1}
     )
     assert sum(logged.values()) == pytest.approx(np.mean(paid))
 
@@ -373,7 +442,10 @@ def test_the_matrix_is_what_bare_levels_earn_beside_their_form(reward):
 @given(belief=some_belief)
 def test_the_optimal_level_is_the_one_that_brute_force_finds(reward, belief):
     table = rewards.matrix(reward)
-    earned = {given: sum(belief[row] * table[row, column] for row in range(5)) for column, given in enumerate(LEVELS)}
+    earned = {
+        given: sum(belief[row] * table[row, column] for row in range(5))
+        for column, given in enumerate(LEVELS)
+    }
     assert rewards.expected(reward, belief) == pytest.approx(earned)
     best = rewards.optimal(reward, belief)
     assert earned[best] == pytest.approx(max(earned.values()))
@@ -413,7 +485,11 @@ def test_a_level_that_is_optimal_at_the_five_certainties_is_optimal_at_any_belie
 
 
 def test_the_best_answer_without_reading_follows_from_the_prices_and_the_prior():
-    assert [rewards.best_constant(reward, UNIFORM) for reward in (NAIVE, BLOG, CALIBRATED)] == ["ROJO", "NARANJA", "NARANJA"]
+    assert [rewards.best_constant(reward, UNIFORM) for reward in (NAIVE, BLOG, CALIBRATED)] == [
+        "ROJO",
+        "NARANJA",
+        "NARANJA",
+    ]
     assert [rewards.best_constant(reward, BLOG_PRIOR) for reward in (NAIVE, BLOG, CALIBRATED)] == ["ROJO"] * 3
 
 
@@ -424,13 +500,21 @@ def test_the_threshold_of_rojo_is_where_brute_force_changes_its_mind(over, under
     reward = Reward("r", correct=correct, under=under, over=over)
     assume(abs(p - threshold) > 1e-6)
     assert (rewards.optimal(reward, {"ROJO": p, other: 1 - p}) == "ROJO") == (p > threshold)
-    assert rewards.optimal(reward, {"ROJO": threshold, other: 1 - threshold}) == "ROJO"  # a tie goes to the more urgent
+    assert (
+        rewards.optimal(reward, {"ROJO": threshold, other: 1 - threshold}) == "ROJO"
+    )  # a tie goes to the more urgent
 
 
 def test_the_threshold_falls_with_the_price_of_under_triage_and_rises_with_that_of_over_triage():
     assert rewards.rojo_threshold(0, 0) == 0.5
     assert rewards.rojo_threshold(CALIBRATED.over, CALIBRATED.under) == pytest.approx(1 / 3)
-    assert rewards.rojo_threshold(0, 3) < rewards.rojo_threshold(0, 1) < 0.5 < rewards.rojo_threshold(1, 0) < rewards.rojo_threshold(3, 0)
+    assert (
+        rewards.rojo_threshold(0, 3)
+        < rewards.rojo_threshold(0, 1)
+        < 0.5
+        < rewards.rojo_threshold(1, 0)
+        < rewards.rojo_threshold(3, 0)
+    )
 
 
 @given(
@@ -442,7 +526,9 @@ def test_the_policy_map_is_the_share_that_brute_force_counts(overs, unders, beli
     found = rewards.policy_map(overs, unders, beliefs)
     assert found.shape == (len(overs), len(unders))
     for (row, over), (column, under) in itertools.product(enumerate(overs), enumerate(unders)):
-        chosen = [rewards.optimal(Reward("r", correct=1, under=under, over=over), belief) for belief in beliefs]
+        chosen = [
+            rewards.optimal(Reward("r", correct=1, under=under, over=over), belief) for belief in beliefs
+        ]
         assert found[row, column] == pytest.approx(chosen.count("ROJO") / len(beliefs))
 
 
@@ -450,7 +536,9 @@ def test_a_policy_map_takes_beliefs_by_name_and_as_an_array():
     beliefs = [{"ROJO": 0.4, "AZUL": 0.6}, {"ROJO": 0.2, "AZUL": 0.8}]
     array = np.array([[0.4, 0, 0, 0, 0.6], [0.2, 0, 0, 0, 0.8]])
     assert (
-        rewards.policy_map([0.25], [0.75, 0.0], beliefs).tolist() == rewards.policy_map([0.25], [0.75, 0.0], array).tolist() == [[0.5, 0.0]]
+        rewards.policy_map([0.25], [0.75, 0.0], beliefs).tolist()
+        == rewards.policy_map([0.25], [0.75, 0.0], array).tolist()
+        == [[0.5, 0.0]]
     )
 
 
@@ -465,7 +553,15 @@ def test_the_gaps_of_a_reward_are_the_errors_it_does_not_charge_for():
 
 @pytest.mark.parametrize(
     "belief",
-    [[0.5, 0.5], [1, 1, 1, 1, 1], [2, -1, 0, 0, 0], [math.nan] * 5, {"ROJO": 0.5, "rojo": 0.5}, {"ROJO": 1.0, "ROSA": 0.0}, {}],
+    [
+        [0.5, 0.5],
+        [1, 1, 1, 1, 1],
+        [2, -1, 0, 0, 0],
+        [math.nan] * 5,
+        {"ROJO": 0.5, "rojo": 0.5},
+        {"ROJO": 1.0, "ROSA": 0.0},
+        {},
+    ],
 )
 def test_shares_that_are_no_belief_are_refused(belief):
     with pytest.raises(LabError, match=r"is no belief.*ROJO, NARANJA"):

@@ -87,7 +87,10 @@ def test_a_prompt_longer_than_the_context_is_refused_with_its_length(llama):
 
 def test_llama_cpp_and_transformers_answer_alike(llama, examples):
     texts = [answer.text for answer in generate(BASE, examples, max_new_tokens=30)]
-    same = sum(reply.text == text for reply, text in zip(llama.complete(examples, max_new_tokens=30), texts, strict=True))
+    same = sum(
+        reply.text == text
+        for reply, text in zip(llama.complete(examples, max_new_tokens=30), texts, strict=True)
+    )
     assert same >= 0.8 * len(examples)
 
 
@@ -99,7 +102,11 @@ def server(whole):
 
 
 def test_the_server_renders_tokenizes_and_answers_as_llama_cpp_does(server, llama, examples):
-    for ours, theirs in zip(llama.complete(examples[:4], max_new_tokens=20), server.complete(examples[:4], max_new_tokens=20), strict=True):
+    for ours, theirs in zip(
+        llama.complete(examples[:4], max_new_tokens=20),
+        server.complete(examples[:4], max_new_tokens=20),
+        strict=True,
+    ):
         assert (theirs.prompt, theirs.tokens, theirs.text, theirs.finish_reason) == (
             ours.prompt,
             ours.tokens,
@@ -177,7 +184,9 @@ def test_a_prompt_too_long_for_the_server_is_one_message(server):
 def test_transformers_is_the_model_that_is_evaluated(examples):
     runtime = Transformers(BASE)
     replies = runtime.complete(examples[:3], max_new_tokens=20)
-    assert [reply.text for reply in replies] == [answer.text for answer in generate(BASE, examples[:3], max_new_tokens=20)]
+    assert [reply.text for reply in replies] == [
+        answer.text for answer in generate(BASE, examples[:3], max_new_tokens=20)
+    ]
     tokenizer = load_tokenizer(BASE)
     assert all(tokenizer.decode(reply.tokens) == reply.prompt for reply in replies)
     logits = runtime.label_logits(examples[:3])
@@ -217,7 +226,9 @@ def test_a_cut_file_is_refused_at_every_door_by_name(whole, tmp_path, share):
     assert not (tmp_path / "small.gguf").exists()
 
 
-@pytest.mark.parametrize("start", [b"GGML", b"\x00\x00\x00\x00", b"PK\x03\x04", b"GGUF\x07\x00\x00\x00", b"GGUF\x00\x00\x00\x03"])
+@pytest.mark.parametrize(
+    "start", [b"GGML", b"\x00\x00\x00\x00", b"PK\x03\x04", b"GGUF\x07\x00\x00\x00", b"GGUF\x00\x00\x00\x03"]
+)
 def test_another_magic_or_version_is_refused_at_every_door(whole, tmp_path, start):
     path = tmp_path / "other.gguf"
     path.write_bytes(start + whole.read_bytes()[len(start) :])
@@ -258,7 +269,11 @@ def test_metadata_on_which_llama_cpp_would_end_the_process_is_one_message(whole,
 
 
 def test_a_template_that_fails_on_a_conversation_is_one_message(whole, tmp_path, examples):
-    faults.rewrite(whole, tmp_path / "odd.gguf", {"tokenizer.chat_template": "{{ raise_exception('roles must alternate') }}"})
+    faults.rewrite(
+        whole,
+        tmp_path / "odd.gguf",
+        {"tokenizer.chat_template": "{{ raise_exception('roles must alternate') }}"},
+    )
     with LlamaCpp(tmp_path / "odd.gguf") as runtime, pytest.raises(LabError, match="roles must alternate"):
         runtime.complete(examples[:1])
 
@@ -285,7 +300,12 @@ def test_flipped_bytes_in_the_header_never_end_the_process(whole, tmp_path, exam
         code = 1
         with contextlib.suppress(BaseException):
             for _ in range(80):
-                noise, place = bytearray(raw), dice.choice((dice.randrange(900), dice.randrange(102_000), dice.randrange(100_000, 102_400)))
+                noise, place = (
+                    bytearray(raw),
+                    dice.choice(
+                        (dice.randrange(900), dice.randrange(102_000), dice.randrange(100_000, 102_400))
+                    ),
+                )
                 noise[place] ^= 1 << dice.randrange(8)
                 path.write_bytes(noise)
                 with contextlib.suppress(LabError), LlamaCpp(path) as runtime:

@@ -17,8 +17,13 @@ from helpers.lab.ladder import Step, log_softmax
 from helpers.recipes import grid
 from helpers.triage import LEVELS
 
-SERIES = [{"second": second, "accepted": 3, "limited": second % 2, "broken": 1, "tokens": 0, "in_flight": 5} for second in range(40)]
-CLIENT = ClientRun("naive, 5 at once", 10, 1, 2, 160, 20, 0.7, 500, [(0.1, "answer"), (0.2, "429"), (0.3, "answer")], SERIES)
+SERIES = [
+    {"second": second, "accepted": 3, "limited": second % 2, "broken": 1, "tokens": 0, "in_flight": 5}
+    for second in range(40)
+]
+CLIENT = ClientRun(
+    "naive, 5 at once", 10, 1, 2, 160, 20, 0.7, 500, [(0.1, "answer"), (0.2, "429"), (0.3, "answer")], SERIES
+)
 TESTS = cases.evaluation_prompts("dev")[:50]
 SCORES = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
 
@@ -37,7 +42,10 @@ CELL_BANDS = evaluate.over_seeds(CELLS)
 DOSES = {0.0: [0.8, 0.7], 1.0: [0.2, 0.2]}
 DOSE_BANDS = evaluate.over_seeds(DOSES)
 EVEN = dict.fromkeys(LEVELS, 0.2)
-EFFECTS = [evaluate.Effect(("skew",), -0.2, -0.3, -0.1, 0.01), evaluate.Effect(("skew", "start"), 0.0, -0.1, 0.1, 0.9)]
+EFFECTS = [
+    evaluate.Effect(("skew",), -0.2, -0.3, -0.1, 0.01),
+    evaluate.Effect(("skew", "start"), 0.0, -0.1, 0.1, 0.9),
+]
 
 STEPS = {
     quant: Step(quant, 1, log_softmax(np.eye(6)[[1, 2, level]] * [[0.5], [2], [3]]), (1, 2, 3, 4, 5))
@@ -46,7 +54,10 @@ STEPS = {
 LADDER = lab.ladder.compare(STEPS, TESTS[:3])
 FILES = {quant: export.Exported(None, quant, 100, {}, ()) for quant in STEPS}
 COSTS = {quant: Cost(quant, (0.1, 0.2), (200, 300), (10.0, 12.0)) for quant in STEPS}
-EVIDENCE = dict.fromkeys(export.LADDER, lab.picker.Evidence(wilson(9, 10), evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))))
+EVIDENCE = dict.fromkeys(
+    export.LADDER,
+    lab.picker.Evidence(wilson(9, 10), evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))),
+)
 
 
 def _advise(memory, bandwidth):
@@ -54,7 +65,9 @@ def _advise(memory, bandwidth):
 
 
 DRAW = {
-    "bits_map": lambda: show.bits_map({quant: export.predict_large(quant) for quant in export.LADDER}, "LFM2.5-1.2B"),
+    "bits_map": lambda: show.bits_map(
+        {quant: export.predict_large(quant) for quant in export.LADDER}, "LFM2.5-1.2B"
+    ),
     "error_by_bits": lambda: show.error_by_bits({2: 0.4, 8: 0.01}, {"Q8_0": (8.5, 0.01), "Q2_K": (2.6, 0.3)}),
     "ladder_levels": lambda: show.ladder_levels(LADDER, "Q2_K"),
     "close_calls": lambda: show.close_calls(STEPS),
@@ -63,11 +76,19 @@ DRAW = {
     "phone_map": lambda: show.phone_map(_advise, [2, 12], [4, 32]),
     "factorial": lambda: show.factorial(CELLS, CELLS, CELL_BANDS, CELL_BANDS, 0.25, 480),
     "effects": lambda: show.effects({"on accuracy": EFFECTS, "on ROJO": EFFECTS}, 480, 3),
-    "sweep": lambda: show.sweep(DOSES, DOSES, DOSE_BANDS, DOSE_BANDS, title="x", axis="y", baseline=0.25, n=480),
+    "sweep": lambda: show.sweep(
+        DOSES, DOSES, DOSE_BANDS, DOSE_BANDS, title="x", axis="y", baseline=0.25, n=480
+    ),
     "generations": lambda: show.generations([("one", EVEN), ("two", EVEN)], 350),
-    "gates_moved": lambda: show.gates_moved({"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2),
-    "left_out": lambda: show.left_out({"label": {"without no_alarms": EFFECTS[0], "the other seed": EFFECTS[1]}}, 480),
-    "told_apart": lambda: show.told_apart({"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2),
+    "gates_moved": lambda: show.gates_moved(
+        {"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2
+    ),
+    "left_out": lambda: show.left_out(
+        {"label": {"without no_alarms": EFFECTS[0], "the other seed": EFFECTS[1]}}, 480
+    ),
+    "told_apart": lambda: show.told_apart(
+        {"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2
+    ),
     "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "throughput": lambda: show.throughput([CLIENT, CLIENT]),
@@ -79,7 +100,9 @@ DRAW = {
     "loss_curve": lambda: show.loss_curve([(1, 2.0), (2, 0.1)], 0.016),
     "confusion_matrix": lambda: show.confusion_matrix(TESTS, SCORES, "x"),
     "rates": lambda: show.rates([("a", wilson(1, 5)), ("b", wilson(4, 5))], "x", prediction=0.5),
-    "token_bars": lambda: show.token_bars([TokenLoss("a", 0.1, False), TokenLoss(" ROJO", 1.2, True)], [0.1, 1.2], 1.2, 10, 5),
+    "token_bars": lambda: show.token_bars(
+        [TokenLoss("a", 0.1, False), TokenLoss(" ROJO", 1.2, True)], [0.1, 1.2], 1.2, 10, 5
+    ),
 }
 
 
@@ -137,7 +160,9 @@ def test_the_grid_explorer_draws_measured_points_only_and_both_ends_on_a_static_
     monkeypatch.setattr(show.cure, "display", shown.append)
     drawn = []
     show.explore_grid(
-        lambda skew, conflict: drawn.append((skew, conflict)), ["uniform", "skewed"], {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]}
+        lambda skew, conflict: drawn.append((skew, conflict)),
+        ["uniform", "skewed"],
+        {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]},
     )
     assert drawn == [("uniform", 0.0), ("skewed", 1.0)]
 
@@ -146,7 +171,9 @@ def test_the_grid_explorer_offers_only_the_rates_measured_at_the_chosen_skew(sho
     seen = []
     monkeypatch.setattr(show.cure, "static", lambda: False)
     monkeypatch.setattr(show.cure, "display", lambda *things: seen.extend(things))
-    show.explore_grid(lambda skew, conflict: None, ["uniform", "skewed"], {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]})
+    show.explore_grid(
+        lambda skew, conflict: None, ["uniform", "skewed"], {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]}
+    )
     skew, conflict = seen[0].children
     assert [value for _, value in conflict.options] == [0.0, 1.0]
     skew.value = "skewed"
@@ -164,7 +191,11 @@ def test_answers_are_compared_side_by_side_with_the_rubrics_reason(shown, monkey
 def test_every_group_of_tensors_has_its_bits_and_the_shares_are_whole():
     found = show.quantization.bits_by_group(export.predict_large("Q2_K"))
     assert sum(share for _, share in found.values()) == pytest.approx(1)
-    assert found["embedding, also output"][0] == 6.5625 and found["norms and kernels"][0] == 32.0 and len(found) == 11
+    assert (
+        found["embedding, also output"][0] == 6.5625
+        and found["norms and kernels"][0] == 32.0
+        and len(found) == 11
+    )
     assert show.quantization.group_of("blk.1.attn_q_norm.weight") == "norms and kernels"
 
 

@@ -40,7 +40,9 @@ VALID = teacher.triage_validator(ROWS)
 @pytest.fixture(scope="module")
 def quick():
     """An offline teacher without limits worth mentioning and without faults."""
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=100_000, tokens_per_minute=None, latency=(0.5, 1.5)) as server:
+    with teacher.OfflineTeacher(
+        minute=0.6, requests_per_minute=100_000, tokens_per_minute=None, latency=(0.5, 1.5)
+    ) as server:
         yield server
 
 
@@ -64,7 +66,11 @@ class Scripted:
                 status, headers, content = script(number, body, dict(self.headers))
                 raw = content.encode() if isinstance(content, str) else json.dumps(content).encode()
                 self.send_response(status)
-                for name, value in {"content-type": "application/json", "content-length": str(len(raw)), **headers}.items():
+                for name, value in {
+                    "content-type": "application/json",
+                    "content-length": str(len(raw)),
+                    **headers,
+                }.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(raw)
@@ -101,7 +107,14 @@ class Scripted:
 def completion(text="bien", finish="stop", prompt=10, answer=5, **more):
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
     usage = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
-    return {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage} | more
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    } | more
 
 
 def always(status, body, **headers):
@@ -338,7 +351,9 @@ def test_two_workers_that_open_a_finished_job_at_once_both_get_it(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- client
 def test_every_prompt_gets_its_answer_and_equal_prompts_are_asked_once(quick, tmp_path):
     before = quick.stats()["accepted"]
-    job = teacher.Client(quick.endpoint).run([*PROMPTS, *PROMPTS[:10]], tmp_path, validate=lambda text, i: VALID(text, i % 40), label=None)
+    job = teacher.Client(quick.endpoint).run(
+        [*PROMPTS, *PROMPTS[:10]], tmp_path, validate=lambda text, i: VALID(text, i % 40), label=None
+    )
     assert quick.stats()["accepted"] - before == 40
     assert (job.answered, job.duplicates, job.failed) == (40, 10, 0)
     got = job.answers()
@@ -367,12 +382,18 @@ def test_it_works_inside_a_running_event_loop(quick, tmp_path):
 def test_an_answer_counts_only_when_valid_and_the_rest_goes_to_the_errors_file_and_is_asked_again(tmp_path):
     with Scripted(always(200, completion("mal"))) as server:
         client = teacher.Client(server.endpoint(), invalid_attempts=3)
-        job = client.run(chats(4), tmp_path, validate=lambda text, _: "wrong" if text == "mal" else None, label=None)
+        job = client.run(
+            chats(4), tmp_path, validate=lambda text, _: "wrong" if text == "mal" else None, label=None
+        )
         assert (job.answered, job.failed, job.requests) == (0, 4, 12)
-        assert {record["problem"] for record in job.errors().values()} == {"invalid: wrong"} and len(job.errors()) == 4
+        assert {record["problem"] for record in job.errors().values()} == {"invalid: wrong"} and len(
+            job.errors()
+        ) == 4
         assert len({body["temperature"] for body in server.requests}) == 3  # other sampling each time
     with Scripted(always(200, completion("bien"))) as server:
-        job = teacher.Client(server.endpoint()).run(chats(4), tmp_path, validate=lambda text, _: None, label=None)
+        job = teacher.Client(server.endpoint()).run(
+            chats(4), tmp_path, validate=lambda text, _: None, label=None
+        )
         assert job.answered == 4 and job.errors() == {}
 
 
@@ -382,12 +403,22 @@ def test_a_cut_answer_never_counts_and_is_asked_again_with_more_room(tmp_path):
 
     with Scripted(script) as server:
         job = teacher.Client(server.endpoint()).run(chats(1), tmp_path, label=None)
-    assert job.answers()[0].text == "entero" and job.problems == Counter(cut=1) and job.answers()[0].attempts == 2
+    assert (
+        job.answers()[0].text == "entero"
+        and job.problems == Counter(cut=1)
+        and job.answers()[0].attempts == 2
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [("<think>veo</think>bien", "bien"), ("veo\n</think>\nbien", "bien"), ("bien", "bien"), ("<think>nunca acaba", None), ("   ", None)],
+    [
+        ("<think>veo</think>bien", "bien"),
+        ("veo\n</think>\nbien", "bien"),
+        ("bien", "bien"),
+        ("<think>nunca acaba", None),
+        ("   ", None),
+    ],
 )
 def test_thinking_is_stripped_in_all_its_forms_before_an_answer_counts(tmp_path, content, expected):
     with Scripted(always(200, completion(content))) as server:
@@ -401,7 +432,11 @@ def test_thinking_is_stripped_in_all_its_forms_before_an_answer_counts(tmp_path,
     [
         (401, {"error": {"message": "no", "code": "invalid_api_key"}}, "key was refused"),
         (402, {"error": {"message": "pay"}}, "no credit"),
-        (429, {"error": {"message": "x", "code": "insufficient_quota", "type": "insufficient_quota"}}, "no credit"),
+        (
+            429,
+            {"error": {"message": "x", "code": "insufficient_quota", "type": "insufficient_quota"}},
+            "no credit",
+        ),
         (404, {"error": {"message": "no such model"}}, "no such address or model"),
         (200, completion(base_resp={"status_code": 1004, "status_msg": "login fail"}), "key was refused"),
         (200, completion(base_resp={"status_code": 1008, "status_msg": "insufficient balance"}), "no credit"),
@@ -417,7 +452,9 @@ def test_a_refused_key_or_no_credit_stops_the_job_at_once(tmp_path, status, body
 
 
 def test_what_was_answered_before_the_credit_ended_is_kept_and_not_paid_again(tmp_path):
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, latency=(0.1, 0.3), credit=12) as server:
+    with teacher.OfflineTeacher(
+        minute=0.6, requests_per_minute=None, latency=(0.1, 0.3), credit=12
+    ) as server:
         with pytest.raises(LabError, match=r"no credit.*12 answers are kept"):
             teacher.Client(server.endpoint, concurrency=4).run(PROMPTS, tmp_path, label=None)
     with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, latency=(0.1, 0.3)) as server:
@@ -431,7 +468,11 @@ def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):
     def script(number, body, sent):
         if number == 10:
             refused.append(time.monotonic())
-            return 429, {"retry-after": "0.7"}, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+            return (
+                429,
+                {"retry-after": "0.7"},
+                {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
+            )
         time.sleep(0.02)
         return 200, {}, completion()
 
@@ -451,7 +492,9 @@ def test_a_server_that_asks_for_hours_is_not_waited_for(tmp_path):
 
 def test_the_budget_stops_the_job_cleanly_and_is_never_exceeded(tmp_path):
     with Scripted(always(200, completion(prompt=100_000, answer=100_000))) as server:  # $0.20 each
-        client = teacher.Client(server.endpoint(max_completion_tokens=100_000, price_in=1.0), max_cost_usd=1.0, concurrency=4)
+        client = teacher.Client(
+            server.endpoint(max_completion_tokens=100_000, price_in=1.0), max_cost_usd=1.0, concurrency=4
+        )
         prompts = [[{"role": "user", "content": f"{i}" + "x" * 200_000}] for i in range(20)]
         job = client.run(prompts, tmp_path, label=None)
         assert 0.79 <= job.cost_usd <= 1.0 and "budget of $1" in job.stopped and job.failed == 0
@@ -462,7 +505,9 @@ def test_the_budget_stops_the_job_cleanly_and_is_never_exceeded(tmp_path):
 
 def test_a_budget_without_a_price_is_refused():
     with pytest.raises(LabError, match="price of an OpenAI-compatible endpoint is unknown"):
-        teacher.Client(teacher.described("compatible", base_url="http://127.0.0.1:9/v1", model="m"), max_cost_usd=1)
+        teacher.Client(
+            teacher.described("compatible", base_url="http://127.0.0.1:9/v1", model="m"), max_cost_usd=1
+        )
 
 
 def test_one_rows_fault_is_its_own_but_a_fault_of_all_rows_stops_the_job(tmp_path):
@@ -472,7 +517,9 @@ def test_one_rows_fault_is_its_own_but_a_fault_of_all_rows_stops_the_job(tmp_pat
 
     with Scripted(script) as server:
         job = teacher.Client(server.endpoint()).run(chats(20), tmp_path / "one", label=None)
-        assert (job.answered, job.failed) == (19, 1) and "too long" in next(iter(job.errors().values()))["problem"]
+        assert (job.answered, job.failed) == (19, 1) and "too long" in next(iter(job.errors().values()))[
+            "problem"
+        ]
     with Scripted(always(400, {"error": {"message": "unknown parameter"}})) as server:
         with pytest.raises(LabError, match="unknown parameter"):
             teacher.Client(server.endpoint(), concurrency=5).run(chats(300), tmp_path / "all", label=None)
@@ -503,7 +550,9 @@ def test_a_network_that_refuses_ends_in_one_message_that_names_the_address(tmp_p
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    endpoint = teacher.described("compatible", base_url=f"http://user:hunter2@127.0.0.1:{port}/v1", model="m", minute=0.6)
+    endpoint = teacher.described(
+        "compatible", base_url=f"http://user:hunter2@127.0.0.1:{port}/v1", model="m", minute=0.6
+    )
     with pytest.raises(LabError, match=rf"127.0.0.1:{port}/v1: \d+ requests in a row failed") as caught:
         teacher.Client(endpoint, concurrency=12).run(chats(50), tmp_path, label=None)
     assert "hunter2" not in str(caught.value) + repr(endpoint)
@@ -522,7 +571,9 @@ def test_a_server_that_hangs_is_given_up_and_the_row_is_tried_again(tmp_path):
 
 def test_a_validator_that_breaks_is_reported_and_not_held_against_the_answers(quick, tmp_path):
     with pytest.raises(ZeroDivisionError):
-        teacher.Client(quick.endpoint).run(PROMPTS[:5], tmp_path, validate=lambda text, _: str(1 / 0), label=None)
+        teacher.Client(quick.endpoint).run(
+            PROMPTS[:5], tmp_path, validate=lambda text, _: str(1 / 0), label=None
+        )
     assert lines(tmp_path / "errors.jsonl") == []
 
 
@@ -536,7 +587,9 @@ def test_a_proxy_in_the_environment_is_not_used_for_loopback(quick, tmp_path, mo
 def test_a_fault_storm_loses_nothing_and_accepts_nothing_invalid(tmp_path):
     rows = cases.write_diverse(150, 3)
     valid = teacher.triage_validator(rows, right_level=True)
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=20_000, latency=(0.5, 2), faults=teacher.Faults.storm(0.5)) as server:
+    with teacher.OfflineTeacher(
+        minute=0.6, requests_per_minute=20_000, latency=(0.5, 2), faults=teacher.Faults.storm(0.5)
+    ) as server:
         job = teacher.Client(server.endpoint, invalid_attempts=2).run(
             [teacher.triage_prompt(row) for row in rows], tmp_path, validate=valid, label=None
         )
@@ -546,7 +599,11 @@ def test_a_fault_storm_loses_nothing_and_accepts_nothing_invalid(tmp_path):
     assert all(valid(answer.text, index) is None for index, answer in enumerate(got) if answer)
     missing = {key for key, answer in zip(job.keys, got, strict=True) if answer is None}
     assert missing == set(job.errors()) and missing and job.answered + job.failed == 150
-    assert len({row["key"] for row in lines(tmp_path / "answers.jsonl")}) == len(lines(tmp_path / "answers.jsonl")) == job.answered
+    assert (
+        len({row["key"] for row in lines(tmp_path / "answers.jsonl")})
+        == len(lines(tmp_path / "answers.jsonl"))
+        == job.answered
+    )
 
 
 KILLED = """
@@ -572,7 +629,9 @@ def test_killed_again_and_again_the_job_ends_with_every_row_exactly_once(tmp_pat
     script = tmp_path / "job.py"
     script.write_text(KILLED)
     dice, so_far = random.Random(4), 0
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, tokens_per_minute=None, latency=(2, 5)) as server:
+    with teacher.OfflineTeacher(
+        minute=0.6, requests_per_minute=None, tokens_per_minute=None, latency=(2, 5)
+    ) as server:
         command = [sys.executable, str(script), server.endpoint.base_url, str(tmp_path / "job")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         for _ in range(3):
@@ -594,10 +653,16 @@ def test_ctrl_c_keeps_the_answers_and_is_one_message(tmp_path):
         + "".join(f"    {line}\n" for line in KILLED.strip().splitlines())
         + "except LabError as error:\n    print(error, flush=True)\n"
     )
-    with teacher.OfflineTeacher(minute=6, requests_per_minute=None, tokens_per_minute=None, latency=(2, 5)) as server:
+    with teacher.OfflineTeacher(
+        minute=6, requests_per_minute=None, tokens_per_minute=None, latency=(2, 5)
+    ) as server:
         command = [sys.executable, str(script), server.endpoint.base_url, str(tmp_path / "job")]
         process = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         wait_for_answers(tmp_path / "job", 5)
         process.send_signal(signal.SIGINT)
@@ -651,16 +716,36 @@ def test_a_server_that_echoes_the_key_does_not_make_it_leak_into_files_logs_or_e
             return 200, {}, completion(f"su clave es {echo}")
         if status == 429 and row > 3:
             return 402, {}, {"error": {"message": f"pay, {echo}"}}
-        return status, {"retry-after": "0.01", "x-echo": echo}, {"error": {"message": f"bad {echo}", "headers": sent}}
+        return (
+            status,
+            {"retry-after": "0.01", "x-echo": echo},
+            {"error": {"message": f"bad {echo}", "headers": sent}},
+        )
 
     with Scripted(script) as server:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "m", "OPENAI_LOG": "debug"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_MODEL": "m",
+            "OPENAI_LOG": "debug",
+        }
         environment |= {"OPENAI_BASE_URL": server.endpoint().base_url}
         command = [sys.executable, "-c", LEAKY, str(tmp_path / "job")]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
-    left = done.stdout + done.stderr + "".join(file.read_text() for file in (tmp_path / "job").rglob("*.jsonl"))
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=30
+        )
+    left = (
+        done.stdout + done.stderr + "".join(file.read_text() for file in (tmp_path / "job").rglob("*.jsonl"))
+    )
     assert left.count("•••") > 20 and "HTTP Request" in left and KEY not in left
-    assert {body["messages"][0]["content"][:3] for body in server.requests} == {"200", "400", "401", "429", "500"}
+    assert {body["messages"][0]["content"][:3] for body in server.requests} == {
+        "200",
+        "400",
+        "401",
+        "429",
+        "500",
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------- config
@@ -701,12 +786,17 @@ def test_a_broken_key_is_refused_without_being_shown(monkeypatch):
 def test_the_request_carries_the_endpoints_own_settings(tmp_path):
     with Scripted(always(200, completion())) as server:
         endpoint = dataclasses.replace(
-            teacher.described("minimax", key=teacher.Secret(KEY)), base_url=server.endpoint().base_url, minute=0.6
+            teacher.described("minimax", key=teacher.Secret(KEY)),
+            base_url=server.endpoint().base_url,
+            minute=0.6,
         )
         teacher.Client(endpoint).run(chats(1), tmp_path, label=None)
         body = server.requests[0]
     assert (
-        body["reasoning_split"] is True and body["max_completion_tokens"] == 4096 and body["temperature"] > 0 and "max_tokens" not in body
+        body["reasoning_split"] is True
+        and body["max_completion_tokens"] == 4096
+        and body["temperature"] > 0
+        and "max_tokens" not in body
     )
 
 
@@ -727,7 +817,9 @@ def _gone(pid, seconds=4.0):
 
 def test_the_offline_teacher_ends_with_its_owner_even_when_that_is_killed():
     code = "from helpers.teacher import OfflineTeacher; t = OfflineTeacher().start(); print(t.pid, flush=True); input()"
-    owner = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     pid = int(owner.stdout.readline())
     os.kill(pid, 0)
     owner.kill()
@@ -740,7 +832,11 @@ def test_the_offline_teacher_ends_with_its_owner_even_when_that_is_killed():
 def test_the_offline_teacher_ends_with_its_block_and_listens_on_loopback_alone():
     with teacher.OfflineTeacher() as server:
         pid, port = server.pid, int(server.url.rsplit(":", 1)[1])
-        listening = [row.split()[1] for row in Path("/proc/net/tcp").read_text().splitlines() if f":{port:04X} 00000000" in row]
+        listening = [
+            row.split()[1]
+            for row in Path("/proc/net/tcp").read_text().splitlines()
+            if f":{port:04X} 00000000" in row
+        ]
         assert listening == [f"0100007F:{port:04X}"]
     assert _gone(pid)
 
@@ -763,7 +859,9 @@ def test_a_plain_openai_client_is_limited_with_a_retry_after_that_holds_and_told
 def test_tokens_are_limited_as_well_as_requests():
     import openai
 
-    with teacher.OfflineTeacher(minute=60, requests_per_minute=None, tokens_per_minute=1000, latency=(0, 0)) as server:
+    with teacher.OfflineTeacher(
+        minute=60, requests_per_minute=None, tokens_per_minute=1000, latency=(0, 0)
+    ) as server:
         api = openai.OpenAI(base_url=server.endpoint.base_url, api_key="any", max_retries=0)
         with pytest.raises(openai.RateLimitError):
             for _ in range(10):
@@ -772,14 +870,25 @@ def test_tokens_are_limited_as_well_as_requests():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"messages": []}', b'{"messages": [{"role": "user"}]}', b'{"messages": [3]}', b"[" * 5000]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"messages": []}',
+        b'{"messages": [{"role": "user"}]}',
+        b'{"messages": [3]}',
+        b"[" * 5000,
+    ],
 )
 def test_a_malformed_request_is_a_400_and_the_server_lives_on(quick, body):
     import urllib.error
     import urllib.request
 
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(urllib.request.Request(f"{quick.url}/v1/chat/completions", data=body, method="POST"), timeout=5)
+        urllib.request.urlopen(
+            urllib.request.Request(f"{quick.url}/v1/chat/completions", data=body, method="POST"), timeout=5
+        )
     assert caught.value.code == 400 and json.loads(caught.value.read())["error"]["message"]
 
 
@@ -794,7 +903,9 @@ def test_a_wrong_key_is_refused_by_the_offline_teacher_too(tmp_path):
     with teacher.OfflineTeacher(key=KEY, minute=0.6) as server:
         assert teacher.Client(server.endpoint).run(PROMPTS[:1], tmp_path, label=None).answered == 1
         with pytest.raises(LabError, match="key was refused"):
-            teacher.Client(dataclasses.replace(server.endpoint, key=teacher.Secret("other-key"))).run(PROMPTS[1:2], tmp_path, label=None)
+            teacher.Client(dataclasses.replace(server.endpoint, key=teacher.Secret("other-key"))).run(
+                PROMPTS[1:2], tmp_path, label=None
+            )
 
 
 def test_every_wording_of_the_micro_world_is_recognised_in_its_frame():
@@ -829,7 +940,10 @@ def test_what_is_no_triage_and_no_translation_is_told_what_this_teacher_is():
         (lambda text: text.replace("no sustituye", "acompaña"), "lacks disclaimer"),
         (lambda text: text.replace("112", "911"), "lacks number"),
         (lambda text: text.replace("NARANJA — Muy urgente", "NARANJA — Emergencia"), "another level's name"),
-        (lambda text: text.replace("NARANJA — Muy urgente", "AZUL — No urgente"), "gives AZUL where the rubric accepts"),
+        (
+            lambda text: text.replace("NARANJA — Muy urgente", "AZUL — No urgente"),
+            "gives AZUL where the rubric accepts",
+        ),
         (lambda text: "", "lacks level"),
     ],
 )
@@ -842,8 +956,12 @@ def test_a_triage_answer_counts_only_when_it_is_complete_and_right(change, probl
 # -------------------------------------------------------------------------------------------------------------- naive
 def test_the_naive_client_loses_rows_pays_for_repeats_and_takes_anything(tmp_path):
     faults = teacher.Faults(error=0.5, cut=0.3)
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, latency=(0.5, 1), faults=faults) as server:
-        job = teacher.run_naive(server.endpoint, [*PROMPTS, *PROMPTS[:5]], tmp_path / "naive.json", concurrency=10, retry_delay=1)
+    with teacher.OfflineTeacher(
+        minute=0.6, requests_per_minute=None, latency=(0.5, 1), faults=faults
+    ) as server:
+        job = teacher.run_naive(
+            server.endpoint, [*PROMPTS, *PROMPTS[:5]], tmp_path / "naive.json", concurrency=10, retry_delay=1
+        )
         assert server.stats()["accepted"] + server.stats()["broken"] == job.requests > 45
     assert job.lost > 0 and any(teacher.triage_problem(text, "ES") for text in job.texts if text)
     assert json.loads((tmp_path / "naive.json").read_text()) == job.texts
@@ -852,15 +970,23 @@ def test_the_naive_client_loses_rows_pays_for_repeats_and_takes_anything(tmp_pat
 # ---------------------------------------------------------------------------------------------- translation, together
 def test_the_offline_teachers_mistakes_are_found_named_and_mended(tmp_path):
     rows = translate.load_rows("sample").rows[:60]
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=20_000, latency=(0.5, 1), mistakes=0.4) as server:
+    with teacher.OfflineTeacher(
+        minute=0.6, requests_per_minute=20_000, latency=(0.5, 1), mistakes=0.4
+    ) as server:
         result = translate.translate(rows, teacher.Client(server.endpoint), "MX", out="t")
         again = translate.translate(rows, teacher.Client(server.endpoint), "MX", out="t")
     assert result.failed == [] and len(result.passed) == 60
-    assert 12 <= len(result.sent_back) <= 36 and {p.check for item in result.sent_back for p in item.sent_back} >= {
+    assert 12 <= len(result.sent_back) <= 36 and {
+        p.check for item in result.sent_back for p in item.sent_back
+    } >= {
         "numbers",
         "glossary",
         "language",
     }
-    assert again.requests == 0 and [item.spanish for item in again.passed] == [item.spanish for item in result.passed]
-    assert result.cost_usd > 0 == again.cost_usd and result.total_cost_usd == pytest.approx(again.total_cost_usd)
+    assert again.requests == 0 and [item.spanish for item in again.passed] == [
+        item.spanish for item in result.passed
+    ]
+    assert result.cost_usd > 0 == again.cost_usd and result.total_cost_usd == pytest.approx(
+        again.total_cost_usd
+    )
     assert result.chrf() > 85

@@ -39,7 +39,10 @@ def test_the_loss_falls_on_the_completion_only(tmp_path):
 
     arguments = SFTConfig(**trainers.sft_arguments(NANO, NANO.sft, tmp_path, 1, 0, 1))
     trainer = SFTTrainer(
-        model=train.load_model(NANO.base), args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+        model=train.load_model(NANO.base),
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
     )
     batch = next(iter(trainer.get_train_dataloader()))
     for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
@@ -78,7 +81,10 @@ def test_continued_pretraining_lowers_the_loss_on_what_it_reads(tmp_path):
 
 def test_the_same_seed_trains_the_same_model(tmp_path):
     rows = cases.chat_rows(cases.write_diverse(16, 0))
-    losses = [dict(train.sft(rows, NANO.base, tmp_path / str(run), NANO, epochs=3, seed=5).losses) for run in range(2)]
+    losses = [
+        dict(train.sft(rows, NANO.base, tmp_path / str(run), NANO, epochs=3, seed=5).losses)
+        for run in range(2)
+    ]
     assert losses[0] == pytest.approx(losses[1])
 
 
@@ -137,7 +143,9 @@ def test_the_fused_adapter_gives_the_outputs_and_gradients_of_pefts_own():
         ours.zero_grad()
         loss = ours(input_ids=ids, labels=ids).loss
         loss.backward()
-        return loss.item(), {name: weight.grad.clone() for name, weight in ours.named_parameters() if weight.grad is not None}
+        return loss.item(), {
+            name: weight.grad.clone() for name, weight in ours.named_parameters() if weight.grad is not None
+        }
 
     plain_loss, plain = run()
     fast.fuse_lora(ours)
@@ -180,13 +188,29 @@ def test_balanced_consistent_data_teaches_the_levels_and_the_blogs_data_teaches_
     """The control: same base, same LoRA, same learning rate; only the data differ. Judged on dev wordings that training never showed."""
     prompts, counts = cases.evaluation_prompts("dev"), NANO.counts
     balanced = cases.write_diverse(counts["balanced"], seed)
-    train.sft(cases.chat_rows(balanced), NANO.base, tmp_path / "balanced", NANO, epochs=counts["balanced_epochs"], seed=seed)
+    train.sft(
+        cases.chat_rows(balanced),
+        NANO.base,
+        tmp_path / "balanced",
+        NANO,
+        epochs=counts["balanced_epochs"],
+        seed=seed,
+    )
     imbalanced = cases.write_from_templates(counts["generated"], seed)[: counts["imbalanced"]]
-    train.sft(cases.chat_rows(imbalanced), NANO.base, tmp_path / "imbalanced", NANO, epochs=counts["imbalanced_epochs"], seed=seed)
+    train.sft(
+        cases.chat_rows(imbalanced),
+        NANO.base,
+        tmp_path / "imbalanced",
+        NANO,
+        epochs=counts["imbalanced_epochs"],
+        seed=seed,
+    )
     cured, broken = (
         evaluate.score(prompts, [answer.text for answer in evaluate.generate(tmp_path / name, prompts)])
         for name in ("balanced", "imbalanced")
     )
-    print(f"seed {seed}: balanced {cured.accuracy}, primary {cured.primary}; imbalanced ROJO {broken.shares['ROJO']}")
+    print(
+        f"seed {seed}: balanced {cured.accuracy}, primary {cured.primary}; imbalanced ROJO {broken.shares['ROJO']}"
+    )
     assert cured.accuracy.value >= 0.70
     assert broken.shares["ROJO"].value >= 0.95

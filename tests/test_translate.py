@@ -72,13 +72,25 @@ def test_a_translation_that_does_not_is_refused_and_told_the_right_word(english,
 
 
 def test_terms_match_whole_words_and_the_longer_of_two_wins():
-    used = [term.en[0] for term in translate.glossary().used("High blood pressure, heart failure; coldness, shots, drugstores, herself.")]
+    used = [
+        term.en[0]
+        for term in translate.glossary().used(
+            "High blood pressure, heart failure; coldness, shots, drugstores, herself."
+        )
+    ]
     assert used == ["high blood pressure", "heart failure", "vaccine", "pharmacy"]
 
 
 def test_phrases_in_which_a_word_means_something_else_do_not_count():
     assert glossary_problems("He had heat stroke.", "Tuvo un golpe de calor.", "ES") == []
-    assert glossary_problems("Call the emergency number or go to the ER.", "Llame al número de emergencias o vaya a urgencias.", "ES") == []
+    assert (
+        glossary_problems(
+            "Call the emergency number or go to the ER.",
+            "Llame al número de emergencias o vaya a urgencias.",
+            "ES",
+        )
+        == []
+    )
     assert glossary_problems("Go to the ER.", "Vaya a emergencias.", "ES")
 
 
@@ -86,7 +98,10 @@ def test_highlights_point_at_the_terms_on_both_sides_and_mark_what_must_not_be_t
     english, spanish = "In the ER they gave acetaminophen.", "En urgencias le dieron acetaminofén."
     left, right = translate.highlights(english, spanish, "ES")
     assert [english[start:end] for start, end, _ in left] == ["ER", "acetaminophen"]
-    assert [(spanish[start:end], kind) for start, end, kind in right] == [("urgencias", "place"), ("acetaminofén", "avoid")]
+    assert [(spanish[start:end], kind) for start, end, kind in right] == [
+        ("urgencias", "place"),
+        ("acetaminofén", "avoid"),
+    ]
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(COUNTRIES))
@@ -195,12 +210,18 @@ def test_the_same_figures_in_any_order_are_kept_and_one_more_is_invented(numbers
     ],
 )
 def test_text_left_in_english_or_put_into_another_language_is_noticed(spanish):
-    assert translate.language_problems("Take the tablets with food and do not drink alcohol with it.", spanish)
+    assert translate.language_problems(
+        "Take the tablets with food and do not drink alcohol with it.", spanish
+    )
 
 
 def test_spanish_and_names_are_left_in_peace():
-    assert translate.language_problems("Take the tablets with food.", "Tome los comprimidos con comida.") == []
-    assert translate.language_problems("warfarin", "warfarin") == []  # too short to judge; the glossary knows it
+    assert (
+        translate.language_problems("Take the tablets with food.", "Tome los comprimidos con comida.") == []
+    )
+    assert (
+        translate.language_problems("warfarin", "warfarin") == []
+    )  # too short to judge; the glossary knows it
     english = "The New England Journal of Medicine reported it."
     assert translate.language_problems(english, "El New England Journal of Medicine lo publicó.") == []
 
@@ -224,8 +245,13 @@ def test_every_reference_passes_every_check_in_every_country():
     wrong = []
     for country in COUNTRIES:
         for item in SAMPLE:
-            spanish = {field: answers.in_country(item.fields[field], text, country) for field, text in item.reference.items()}
-            wrong += [(item.id, country, str(problem)) for problem in check_row(item.fields, spanish, country)]
+            spanish = {
+                field: answers.in_country(item.fields[field], text, country)
+                for field, text in item.reference.items()
+            }
+            wrong += [
+                (item.id, country, str(problem)) for problem in check_row(item.fields, spanish, country)
+            ]
     assert wrong == []
 
 
@@ -242,16 +268,25 @@ def test_the_sample_has_its_size_false_claims_and_no_row_twice():
     assert len(SAMPLE) >= 300 and len({json.dumps(item.fields) for item in SAMPLE}) == len(SAMPLE)
     kept, dropped = translate.drop_false_claims(SAMPLE)
     assert dropped["false"] >= 20 and len(kept) + dropped.total() == len(SAMPLE)
-    assert all(item.label == "true" for item in kept if item.kind == "article") and any(item.kind == "interaction" for item in kept)
+    assert all(item.label == "true" for item in kept if item.kind == "article") and any(
+        item.kind == "interaction" for item in kept
+    )
 
 
 # --------------------------------------------------------------------------------------------------- requests, answers
 def test_the_instructions_hold_the_terms_that_occur_and_no_others():
     system = translate.request({"sentence": "Take Tylenol."}, "GT")[0]["content"]
-    assert "Guatemala" in system and "Tylenol → paracetamol (never Tylenol)" in system and "warfarina" not in system
+    assert (
+        "Guatemala" in system
+        and "Tylenol → paracetamol (never Tylenol)" in system
+        and "warfarina" not in system
+    )
 
 
-@given(st.dictionaries(st.sampled_from(["claim", "explanation", "sentence"]), st.text(max_size=40), min_size=1), st.sampled_from(COUNTRIES))
+@given(
+    st.dictionaries(st.sampled_from(["claim", "explanation", "sentence"]), st.text(max_size=40), min_size=1),
+    st.sampled_from(COUNTRIES),
+)
 def test_a_request_is_read_back_as_it_was_written_and_so_is_its_answer(fields, country):
     messages = translate.request(fields, country)
     asked = translate.read_request(messages)
@@ -272,7 +307,16 @@ def test_any_text_is_read_as_an_answer_or_refused_with_a_reason(text):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"other": "x"}', '{"sentence": 3}', '{"sentence": "x", "b": "y"}', "hola", '{"sentence": "x"', "[" * 9000, "{" * 9000 + "}"]
+    "text",
+    [
+        '{"other": "x"}',
+        '{"sentence": 3}',
+        '{"sentence": "x", "b": "y"}',
+        "hola",
+        '{"sentence": "x"',
+        "[" * 9000,
+        "{" * 9000 + "}",
+    ],
 )
 def test_an_answer_of_another_shape_is_refused(text):
     with pytest.raises(ValueError, match="answer"):
@@ -297,7 +341,15 @@ def _hub(monkeypatch, tables=None, error=None):
 
 
 PUBHEALTH = [
-    {"claim_id": "9", "claim": "A", "explanation": "B", "main_text": "C", "label": 2, "subjects": "Health", "sources": "x"},
+    {
+        "claim_id": "9",
+        "claim": "A",
+        "explanation": "B",
+        "main_text": "C",
+        "label": 2,
+        "subjects": "Health",
+        "sources": "x",
+    },
     {"claim": "A", "explanation": None, "main_text": "C", "label": "False", "subjects": ""},
     {"claim": "A", "explanation": "B", "main_text": "C", "label": -1, "subjects": ""},
     {"claim": "", "explanation": None, "main_text": "", "label": 1, "subjects": ""},
@@ -309,11 +361,21 @@ TABLES = {"OpenMed/PubHealth-Processed": PUBHEALTH, "OpenMed/DDI-Corpus-Processe
 def test_the_real_sets_are_loaded_and_normalised_when_the_hub_answers(monkeypatch):
     asked = _hub(monkeypatch, TABLES)
     loaded = load_rows("auto", limit=50)
-    assert asked == [("OpenMed/PubHealth-Processed", "train[:50]"), ("OpenMed/DDI-Corpus-Processed", "train[:50]")]
+    assert asked == [
+        ("OpenMed/PubHealth-Processed", "train[:50]"),
+        ("OpenMed/DDI-Corpus-Processed", "train[:50]"),
+    ]
     assert loaded.source == "hub" and [item.label for item in loaded.rows] == ["true", "false", None, None]
-    assert loaded.rows[0].id == "9" and loaded.rows[0].reference is None and loaded.rows[1].fields == {"claim": "A", "main_text": "C"}
+    assert (
+        loaded.rows[0].id == "9"
+        and loaded.rows[0].reference is None
+        and loaded.rows[1].fields == {"claim": "A", "main_text": "C"}
+    )
     kept, dropped = translate.drop_false_claims(loaded.rows)
-    assert [item.kind for item in kept] == ["article", "interaction"] and dropped == {"false": 1, "unlabelled": 1}
+    assert [item.kind for item in kept] == ["article", "interaction"] and dropped == {
+        "false": 1,
+        "unlabelled": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -390,7 +452,13 @@ class Fake:
             answer = None if text is None else json.dumps({"sentence": text})
             texts.append(Reply(answer) if answer and validate(answer, index) is None else None)
         cost = 0.25 * len(prompts)
-        return types.SimpleNamespace(answers=lambda: texts, cost_usd=cost, total_cost_usd=cost, requests=len(prompts), stopped=self.stopped)
+        return types.SimpleNamespace(
+            answers=lambda: texts,
+            cost_usd=cost,
+            total_cost_usd=cost,
+            requests=len(prompts),
+            stopped=self.stopped,
+        )
 
 
 def test_failures_are_sent_back_once_with_their_problems_named():
@@ -404,23 +472,49 @@ def test_failures_are_sent_back_once_with_their_problems_named():
         "Go to the ER.": "Vaya a urgencias.",
         "Rest today, please.": "Tome 3 días.",
     }
-    second = {"Take 500 mg of acetaminophen.": "Tome 500 mg de paracetamol.", "Rest today, please.": "Descanse 4 días."}
+    second = {
+        "Take 500 mg of acetaminophen.": "Tome 500 mg de paracetamol.",
+        "Rest today, please.": "Descanse 4 días.",
+    }
     client = Fake(first, second)
     result = translate.translate(rows, client, "ES")
     complaint = client.calls[1][0][-1]["content"]
-    assert "“500 mg” is missing" in complaint and "“acetaminofén” must not be used" in complaint and len(client.calls[1]) == 2
-    assert [item.spanish["sentence"] for item in result.passed] == ["Tome 500 mg de paracetamol.", "Vaya a urgencias."]
+    assert (
+        "“500 mg” is missing" in complaint
+        and "“acetaminofén” must not be used" in complaint
+        and len(client.calls[1]) == 2
+    )
+    assert [item.spanish["sentence"] for item in result.passed] == [
+        "Tome 500 mg de paracetamol.",
+        "Vaya a urgencias.",
+    ]
     (failed,) = result.failed
     assert failed.problems[0].check == "numbers" and "4" in failed.problems[0].detail and failed.sent_back
-    assert (result.cost_usd, result.requests, result.cost_per_thousand_rows) == (1.25, 5, pytest.approx(1250 / 3))
+    assert (result.cost_usd, result.requests, result.cost_per_thousand_rows) == (
+        1.25,
+        5,
+        pytest.approx(1250 / 3),
+    )
     assert result.rate("numbers") == (1, 3) and result.rate("glossary") == (2, 3) and result.chrf() == 100
     table = {line["check"]: line for line in result.table()}
-    assert (table["numbers"]["failed at first"], table["numbers"]["mended"], table["numbers"]["lost"]) == (2, 1, 1)
-    assert (table["glossary"]["failed at first"], table["glossary"]["mended"], table["glossary"]["lost"]) == (1, 1, 0)
+    assert (table["numbers"]["failed at first"], table["numbers"]["mended"], table["numbers"]["lost"]) == (
+        2,
+        1,
+        1,
+    )
+    assert (table["glossary"]["failed at first"], table["glossary"]["mended"], table["glossary"]["lost"]) == (
+        1,
+        1,
+        0,
+    )
 
 
 def test_rows_without_an_answer_fail_with_a_reason_and_do_not_spoil_the_rates():
-    result = translate.translate([row("Rest."), row("Go to the ER.")], Fake({"Go to the ER.": "Vaya a urgencias."}, stopped="budget"), "ES")
+    result = translate.translate(
+        [row("Rest."), row("Go to the ER.")],
+        Fake({"Go to the ER.": "Vaya a urgencias."}, stopped="budget"),
+        "ES",
+    )
     assert [item.problems[0].check for item in result.failed] == ["answer"] and result.stopped == "budget"
     assert result.rate("glossary") == (1, 1) and len(result.passed) == 1
 

@@ -99,7 +99,9 @@ def test_the_offline_teachers_mistakes_are_told_from_its_clean_answers():
     clean = [{c: t for c, t in zip(row.fields, _in_country(row), strict=True)} for row in SOME]
     assert any(right) and not any(teacher.planted_mistakes(endpoint, SOME, clean, "GT"))
     clean[3] = trial.left_in_english(SOME[3], clean[3])
-    assert teacher.planted_mistakes(endpoint, SOME, [*clean[:-1], None], "GT") == [place == 3 for place in range(len(SOME))]
+    assert teacher.planted_mistakes(endpoint, SOME, [*clean[:-1], None], "GT") == [
+        place == 3 for place in range(len(SOME))
+    ]
     assert teacher.planted_mistakes(teacher.described("minimax"), SOME, clean, "GT") == []
 
 
@@ -112,9 +114,19 @@ def _in_country(row):
 # ---------------------------------------------------------------------------------------------------------- what it became
 PROBLEM = Problem("numbers", "sentence", "the number “400 mg” is missing")
 SPANISH = dict(ROW.reference)
-DONE = Translation("ES", [Translated(ROW, SPANISH, (PROBLEM,))], [], 0.1, 0.1, 2, first=[{"sentence": harmed(trial.lost_number)}])
+DONE = Translation(
+    "ES",
+    [Translated(ROW, SPANISH, (PROBLEM,))],
+    [],
+    0.1,
+    0.1,
+    2,
+    first=[{"sentence": harmed(trial.lost_number)}],
+)
 FOREIGN = dataclasses.replace(
-    DONE, passed=[], failed=[Failed(ROW, (Problem("language", "sentence", "the text is in English"),), dict(ROW.fields))]
+    DONE,
+    passed=[],
+    failed=[Failed(ROW, (Problem("language", "sentence", "the text is in English"),), dict(ROW.fields))],
 )
 
 
@@ -139,7 +151,9 @@ def shown(monkeypatch):
 
 def test_terms_are_marked_with_their_kind_and_forbidden_words_struck_out():
     card = show.side_by_side(ROW, {"sentence": "Tome <acetaminofén> y paracetamol."}, "ES", [PROBLEM]).data
-    assert "<s>acetaminofén</s></mark><sup>avoid</sup>" in card and ">paracetamol</mark><sup>drug</sup>" in card
+    assert (
+        "<s>acetaminofén</s></mark><sup>avoid</sup>" in card and ">paracetamol</mark><sup>drug</sup>" in card
+    )
     assert "&lt;" in card and "400 mg” is missing" in card
 
 
@@ -177,9 +191,9 @@ def test_the_trials_figure_carries_stamp_caption_and_a_pattern(shown):
 
 # -------------------------------------------------------------------------------------------------------------- sentences
 def test_nothing_dropped_is_called_suspicious():
-    assert "3 of 10" in readings.dropped_text(10, {"false": 2, "mixture": 1}) and "2 false, 1 mixture" in readings.dropped_text(
+    assert "3 of 10" in readings.dropped_text(
         10, {"false": 2, "mixture": 1}
-    )
+    ) and "2 false, 1 mixture" in readings.dropped_text(10, {"false": 2, "mixture": 1})
     assert "nothing had to be dropped" in readings.dropped_text(10, {})
 
 
@@ -228,16 +242,27 @@ def told(*trials):
 
 
 def test_the_trial_reading_follows_what_was_noticed_and_what_chrf_saw():
-    known, synonym = made("looked for", "a number lost", 98, 100), made("control", "no mistake: a correct synonym", 0, 50, 2.0)
+    known, synonym = (
+        made("looked for", "a number lost", 98, 100),
+        made("control", "no mistake: a correct synonym", 0, 50, 2.0),
+    )
     blind = told(known, made("not looked for", "a “no” lost", 0, 100), synonym)
-    assert "Hardly ever noticed: a “no” lost" in blind and "chrF is no help" in blind and "2 of 100 times a number lost" in blind
+    assert (
+        "Hardly ever noticed: a “no” lost" in blind
+        and "chrF is no help" in blind
+        and "2 of 100 times a number lost" in blind
+    )
     assert "chrF falls by 9.0" in told(known, made("not looked for", "a “no” lost", 0, 100, 9.0), synonym)
-    seen = told(made("looked for", "a number lost", 100, 100), made("not looked for", "a “no” lost", 97, 100), synonym)
+    seen = told(
+        made("looked for", "a number lost", 100, 100), made("not looked for", "a “no” lost", 97, 100), synonym
+    )
     assert "went unseen" in seen and "do not differ" in seen and "got through" not in seen
 
 
 def test_pooling_counts_mistakes_and_resamples_rows():
-    rate = readings.pooled([made("looked for", "a number lost", 5, 10), made("not looked for", "a “no” lost", 0, 10)])
+    rate = readings.pooled(
+        [made("looked for", "a number lost", 5, 10), made("not looked for", "a “no” lost", 0, 10)]
+    )
     assert rate.n == 20 and rate.value == 0.25 and rate.low < 0.25 < rate.high
 
 
@@ -250,13 +275,17 @@ def test_chrf_is_no_evidence_offline_and_needs_a_reference():
 
 
 def test_a_notional_cost_says_so_and_an_unknown_price_too():
-    assert "$2.50 for 10,000" in readings.cost_text(0.25, 10_000, "x", True) and "Notional" in readings.cost_text(0.25, 10_000, "x", True)
+    assert "$2.50 for 10,000" in readings.cost_text(
+        0.25, 10_000, "x", True
+    ) and "Notional" in readings.cost_text(0.25, 10_000, "x", True)
     assert "what MiniMax M2.5 charged" in readings.cost_text(0.25, 10_000, "MiniMax M2.5", False)
     assert "unknown" in readings.cost_text(None, 10_000, "x", False)
 
 
 def test_regional_words_are_announced_only_when_there_are_some():
-    assert "1 of 2" in readings.regions_text([{"ES": {"x": "a"}, "MX": {"x": "b"}}, {"ES": {"x": "a"}, "MX": {"x": "a"}}])
+    assert "1 of 2" in readings.regions_text(
+        [{"ES": {"x": "a"}, "MX": {"x": "b"}}, {"ES": {"x": "a"}, "MX": {"x": "a"}}]
+    )
     assert "no regional word" in readings.regions_text([{"ES": {"x": "a"}, "MX": {"x": "a"}}])
 
 
@@ -264,7 +293,9 @@ def test_the_summary_says_what_this_run_showed():
     trials = [made("looked for", "a number lost", 98, 100), made("not looked for", "a “no” lost", 0, 100)]
     text = readings.translation_summary(wilson(9, 10), wilson(10, 10), trials, 0.28)
     assert "98%" in text and "$0.28" in text and "100% after one more" in text
-    flat = readings.translation_summary(wilson(9, 10), wilson(9, 10), [trials[0], made("not looked for", "a “no” lost", 98, 100)], None)
+    flat = readings.translation_summary(
+        wilson(9, 10), wilson(9, 10), [trials[0], made("not looked for", "a “no” lost", 98, 100)], None
+    )
     assert "no clear difference" in flat and "no more after sending back" in flat and "$" not in flat
 
 
@@ -283,16 +314,26 @@ def _inline():
 
 def test_the_glossary_idea_of_notebook_01_agrees_with_the_helper():
     space = _inline()
-    terms = Glossary([Term("term", *(tuple(term[side]) for side in ("en", "es", "avoid"))) for term in space["toy_terms"]])
+    terms = Glossary(
+        [Term("term", *(tuple(term[side]) for side in ("en", "es", "avoid"))) for term in space["toy_terms"]]
+    )
     texts = [
-        (space["toy"], f"Con {drug} acuda a {place}.") for drug in ("paracetamol", "Tylenol") for place in ("urgencias", "la ER", "casa")
+        (space["toy"], f"Con {drug} acuda a {place}.")
+        for drug in ("paracetamol", "Tylenol")
+        for place in ("urgencias", "la ER", "casa")
     ]
     for row in SAMPLE:
-        for spanish in filter(None, (row.reference, trial.forbidden_word(row, row.reference), trial.lost_no(row, row.reference))):
+        for spanish in filter(
+            None, (row.reference, trial.forbidden_word(row, row.reference), trial.lost_no(row, row.reference))
+        ):
             texts += [(row.fields[column], spanish[column]) for column in row.fields]
     found = 0
     for english, spanish in texts:
-        helper = {term.en[0] for term in terms.used(english) if translate.glossary_problems(english, spanish, "ES", Glossary([term]))}
+        helper = {
+            term.en[0]
+            for term in terms.used(english)
+            if translate.glossary_problems(english, spanish, "ES", Glossary([term]))
+        }
         assert set(space["broken_terms"](english, spanish, space["toy_terms"])) == helper, (english, spanish)
         found += len(helper)
     assert found > 10

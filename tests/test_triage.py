@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 from helpers import triage
 from helpers.cases import syndromes
 from helpers.files import LabError
-from helpers.triage import LEVELS, PARTS, SCALE, URGENT, countries, join_or, messages, parse, render, strip_accents
+from helpers.triage import (
+    LEVELS,
+    PARTS,
+    SCALE,
+    URGENT,
+    countries,
+    join_or,
+    messages,
+    parse,
+    render,
+    strip_accents,
+)
 
 some_parts = st.sets(st.sampled_from(PARTS))
 some_level = st.sampled_from(LEVELS)
@@ -68,7 +79,12 @@ def test_two_levels_named_are_a_contradiction_and_not_a_level(one, other, countr
 
 @pytest.mark.parametrize(
     "text",
-    ["<think>¿será ROJO?</think>\n{a}", "quizá ROJO, quizá no</think>{a}", "{a}\n<think>ahora reviso si es ROJO", "<THINK>ROJO</THINK>{a}"],
+    [
+        "<think>¿será ROJO?</think>\n{a}",
+        "quizá ROJO, quizá no</think>{a}",
+        "{a}\n<think>ahora reviso si es ROJO",
+        "<THINK>ROJO</THINK>{a}",
+    ],
 )
 def test_thinking_is_set_aside_in_all_its_broken_forms(text):
     reading = parse(text.replace("{a}", render("VERDE", "ES")))
@@ -77,7 +93,9 @@ def test_thinking_is_set_aside_in_all_its_broken_forms(text):
 
 
 def test_several_thoughts_between_sentences_are_all_set_aside():
-    reading = parse("<think>uno</think>Nivel de Urgencia: VERDE<think>dos<think>tres</think>\nEmergencias: 112<think>")
+    reading = parse(
+        "<think>uno</think>Nivel de Urgencia: VERDE<think>dos<think>tres</think>\nEmergencias: 112<think>"
+    )
     assert (reading.level, reading.numbers, reading.thinking) == ("VERDE", ("112",), True)
     assert parse("<think>" * 50_000 + "ROJO").level is None
 
@@ -91,7 +109,9 @@ def test_a_bare_level_word_is_a_level(text):
     assert parse(text).level == "ROJO"
 
 
-@pytest.mark.parametrize("text", ["Tiene flema verde y los labios de color azul.", "", "No sé.", "rojizo", "ROJOS"])
+@pytest.mark.parametrize(
+    "text", ["Tiene flema verde y los labios de color azul.", "", "No sé.", "rojizo", "ROJOS"]
+)
 def test_a_colour_that_is_only_a_colour_is_not_a_level(text):
     assert parse(text).level is None
 
@@ -102,7 +122,12 @@ def test_a_level_in_capitals_counts_outside_a_level_line():
 
 @pytest.mark.parametrize(
     "line",
-    ["Nivel de Urgencia: **ROJO** — Emergencia", "nivel: rojo", "Clasificación: ROJO (Emergencia)", "## Nivel de urgencia sugerido: Rojo"],
+    [
+        "Nivel de Urgencia: **ROJO** — Emergencia",
+        "nivel: rojo",
+        "Clasificación: ROJO (Emergencia)",
+        "## Nivel de urgencia sugerido: Rojo",
+    ],
 )
 def test_other_ways_of_writing_the_level_line_are_read(line):
     assert parse(line).level == "ROJO"
@@ -131,7 +156,9 @@ def test_every_country_but_the_unlisted_one_has_a_number_and_says_which_service_
 
 
 def test_a_number_without_a_source_is_refused_by_file_entry_and_field(tmp_path, monkeypatch):
-    (tmp_path / "emergency_numbers.yaml").write_text('BO: {country: Bolivia, numbers: {"118": ambulancia}, place: a emergencias}')
+    (tmp_path / "emergency_numbers.yaml").write_text(
+        'BO: {country: Bolivia, numbers: {"118": ambulancia}, place: a emergencias}'
+    )
     monkeypatch.setattr(triage, "DATA", tmp_path)
     with pytest.raises(LabError, match=r"emergency_numbers\.yaml: entry `BO`: field `source`"):
         countries.__wrapped__()
@@ -150,7 +177,9 @@ def test_a_foreign_number_anywhere_in_the_answer_spoils_the_number():
 
 def test_an_answer_without_its_number_names_no_number_anywhere():
     for code in countries():
-        assert not any(char.isdigit() for char in render("NARANJA", code, parts={"actions", "alarms", "disclaimer"}))
+        assert not any(
+            char.isdigit() for char in render("NARANJA", code, parts={"actions", "alarms", "disclaimer"})
+        )
 
 
 @given(some_country, some_syndrome)
@@ -169,7 +198,9 @@ def test_no_answer_speaks_of_a_waiting_room_or_of_driving_oneself(level, country
 
 @given(some_level, some_country, some_syndrome)
 def test_the_alarm_line_says_what_to_do_and_whom_to_call(level, country, syndrome):
-    alarms = next(line for line in render(level, country, syndrome).splitlines() if line.startswith("Signos de alarma"))
+    alarms = next(
+        line for line in render(level, country, syndrome).splitlines() if line.startswith("Signos de alarma")
+    )
     assert "si aparece" in alarms and "llam" in alarms and countries()[country].call in alarms
 
 

@@ -31,7 +31,12 @@ def test_training_wordings_are_the_words_of_people():
 def test_the_wordings_of_every_country_are_there_and_a_prompt_comes_from_the_country_whose_words_it_uses():
     regions = {wording.region for finding in SIGNS for wording in finding.wordings["train"]}
     assert regions == {None, *countries()} - {"XX"}
-    spoken = {wording.text: wording.region for finding in SIGNS for split in cases.SPLITS for wording in finding.wordings[split]}
+    spoken = {
+        wording.text: wording.region
+        for finding in SIGNS
+        for split in cases.SPLITS
+        for wording in finding.wordings[split]
+    }
     for row in cases.evaluation_prompts("test"):
         own = next(region for text, region in spoken.items() if text[1:] in row.text)
         assert own in (None, row.country), row.text
@@ -44,7 +49,9 @@ def test_no_word_or_pair_of_words_gives_the_level_away():
     assert len(excused) <= 30 and all(str(reason).strip() for reason in excused.values())
     owned = [row for row in owned_phrases(*zip(*rows, strict=True)) if row.share > MOST_SHARE]
     for row in owned_phrases(*zip(*rows, strict=True))[:10]:
-        print(f"{row.share:4.0%} {row.level:9} {row.texts:3} {row.phrase}{'  (excused)' if row.phrase in excused else ''}")
+        print(
+            f"{row.share:4.0%} {row.level:9} {row.texts:3} {row.phrase}{'  (excused)' if row.phrase in excused else ''}"
+        )
     assert [row for row in owned if row.phrase not in excused] == []
     assert set(excused) <= {row.phrase for row in owned}, "an exception that is not needed any more"
 
@@ -53,17 +60,22 @@ def test_all_words_together_carry_less_far_than_they_did_in_the_first_world():
     """The first edition's figures with the same classifier: 79 % primary on its test wordings; held-out syndromes it had none."""
     tests, unseen = cases.evaluation_prompts("test"), cases.evaluation_prompts("syndromes")
     known, strange = (evaluate.score(rows, evaluate.naive_bayes(rows)) for rows in (tests, unseen))
-    print(f"naive Bayes on every training text: test wordings {known.primary}, held-out syndromes {strange.primary} (primary)")
+    print(
+        f"naive Bayes on every training text: test wordings {known.primary}, held-out syndromes {strange.primary} (primary)"
+    )
     assert known.primary.value < 0.75
     assert strange.primary.value < 0.60
 
 
 @pytest.mark.xfail(
-    strict=True, reason="missed: the richer the wordings of people, the further their words carry to other people's free texts"
+    strict=True,
+    reason="missed: the richer the wordings of people, the further their words carry to other people's free texts",
 )
 def test_all_words_together_do_not_carry_to_free_texts():
     scores = evaluate.score(cases.vignettes(), evaluate.naive_bayes(cases.vignettes()))
-    print(f"naive Bayes on every training text, free vignettes: accepted {scores.accuracy}, primary {scores.primary}")
+    print(
+        f"naive Bayes on every training text, free vignettes: accepted {scores.accuracy}, primary {scores.primary}"
+    )
     assert scores.accuracy.value <= 0.65
 
 
@@ -77,11 +89,18 @@ def test_there_are_ninety_syndromes_and_a_fifth_of_them_of_every_level_is_held_o
 
 
 def test_every_syndrome_that_may_be_trained_on_is_told_by_some_finding():
-    assert {row.key for row in SYNDROMES.values() if not row.held_out} == {finding.syndrome.key for finding in SIGNS}
+    assert {row.key for row in SYNDROMES.values() if not row.held_out} == {
+        finding.syndrome.key for finding in SIGNS
+    }
 
 
 def test_one_syndrome_has_one_set_of_levels_everywhere():
-    for row in [*PEOPLE, *cases.evaluation_prompts("dev"), *cases.evaluation_prompts("test"), *cases.write_diverse(500, 0)]:
+    for row in [
+        *PEOPLE,
+        *cases.evaluation_prompts("dev"),
+        *cases.evaluation_prompts("test"),
+        *cases.write_diverse(500, 0),
+    ]:
         rule = SYNDROMES[row.syndrome]
         assert (row.level, row.accepted) == (rule.level, rule.accepted), row.text
 
@@ -97,7 +116,11 @@ def test_facts_of_a_syndrome_have_a_source_by_body_title_and_year_without_an_add
     table = read_yaml(DATA / "syndromes.yaml")
     assert {row["source"] for row in table["syndromes"].values()} <= set(table["sources"])
     for name, source in table["sources"].items():
-        assert {"body", "title", "year"} <= set(source) and "http" not in str(source) and 1990 <= source["year"] <= 2026, name
+        assert (
+            {"body", "title", "year"} <= set(source)
+            and "http" not in str(source)
+            and 1990 <= source["year"] <= 2026
+        ), name
 
 
 # ------------------------------------------------------------------------------------------------------ safe answers
@@ -123,14 +146,24 @@ def _tells(text: str, sign: str) -> bool:
     """Is this sign told as present: its words, and no negation shortly before them?"""
     plain = strip_accents(text).lower()
     found = re.search(rf"\b{re.escape(strip_accents(sign))}\b", plain)
-    return bool(found) and not {"no", "ni", "sin", "niega", "nunca"} & set(plain[max(0, found.start() - 45) : found.start()].split())
+    return bool(found) and not {"no", "ni", "sin", "niega", "nunca"} & set(
+        plain[max(0, found.start() - 45) : found.start()].split()
+    )
 
 
 def test_an_alarm_sign_is_not_what_an_urgent_person_already_tells():
-    everybody = [(finding.syndrome, text) for finding in SIGNS for split in cases.SPLITS for text in finding.texts(split)]
+    everybody = [
+        (finding.syndrome, text)
+        for finding in SIGNS
+        for split in cases.SPLITS
+        for text in finding.texts(split)
+    ]
     everybody += [(row.picture, row.text) for row in PEOPLE]
     told = [
-        (text, sign) for rule, text in everybody for sign in rule.alarm_signs if rule.level not in ("VERDE", "AZUL") and _tells(text, sign)
+        (text, sign)
+        for rule, text in everybody
+        for sign in rule.alarm_signs
+        if rule.level not in ("VERDE", "AZUL") and _tells(text, sign)
     ]
     assert told == []
 
@@ -143,7 +176,14 @@ def test_first_aid_is_given_where_seconds_count():
         "convulsion_en_curso",
         "hipoglucemia_con_confusion",
     )
-    for name in (*seconds, "anafilaxia", "causticacion_ocular", "quemadura_grave", "inconsciente", "sobredosis_respiratoria"):
+    for name in (
+        *seconds,
+        "anafilaxia",
+        "causticacion_ocular",
+        "quemadura_grave",
+        "inconsciente",
+        "sobredosis_respiratoria",
+    ):
         assert SYNDROMES[name].first_aid, name
 
 
@@ -159,5 +199,7 @@ def test_there_are_two_hundred_test_vignettes_and_sixty_for_tuning_all_levels_al
 def test_no_training_text_or_term_repeats_a_vignette():
     plain = {strip_accents(row.text).lower().strip(" .") for row in PEOPLE}
     plain |= {text.removeprefix("paciente con ") for text in plain}
-    said = {strip_accents(text).lower() for finding in SIGNS for text in (finding.term, *finding.texts("train"))}
+    said = {
+        strip_accents(text).lower() for finding in SIGNS for text in (finding.term, *finding.texts("train"))
+    }
     assert not plain & said

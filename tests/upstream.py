@@ -38,10 +38,14 @@ def fetch(version: str) -> Path:
             "--dest",
             str(partial),
         ]
-        done = subprocess.run([*command, f"llama-cpp-python=={version}"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, f"llama-cpp-python=={version}"], capture_output=True, text=True, check=False
+        )
         found = list(partial.glob("*.tar.gz"))
         if done.returncode or not found:
-            raise Unobtainable(f"pip could not fetch the source package of llama-cpp-python {version}: {done.stderr.strip()[-200:]}")
+            raise Unobtainable(
+                f"pip could not fetch the source package of llama-cpp-python {version}: {done.stderr.strip()[-200:]}"
+            )
         _unpack(found[0], partial)
         found[0].unlink()
         partial.rename(target)
@@ -64,7 +68,9 @@ def command(source: Path, model: Path, out: Path) -> list[str]:
 
 def peak_memory() -> float:
     """This process's peak of resident memory in MB (Linux). `ru_maxrss` will not do: a child starts with its parent's."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    )
     return int(line.split()[1]) / 1024
 
 

@@ -41,7 +41,9 @@ def _sketch(text: str) -> MinHash:
     return sketch
 
 
-def near_pairs(texts: Sequence[str], against: Sequence[str] | None = None, threshold: float = NEAR) -> list[tuple[int, int]]:
+def near_pairs(
+    texts: Sequence[str], against: Sequence[str] | None = None, threshold: float = NEAR
+) -> list[tuple[int, int]]:
     """Pairs of near-duplicate texts, found by MinHash LSH (Broder 1997) and confirmed by exact Jaccard similarity.
 
     Args:
@@ -58,7 +60,9 @@ def near_pairs(texts: Sequence[str], against: Sequence[str] | None = None, thres
         for number, sketch in enumerate(sketches):
             session.insert(number, sketch)
     queries = sketches if against is None else [_sketch(text) for text in texts]
-    pairs = ((i, j) for i, query in enumerate(queries) for j in index.query(query) if against is not None or i < j)
+    pairs = (
+        (i, j) for i, query in enumerate(queries) for j in index.query(query) if against is not None or i < j
+    )
     return sorted((i, j) for i, j in pairs if jaccard(texts[i], pool[j]) >= threshold)
 
 
@@ -123,7 +127,9 @@ def _ceiling(texts: Sequence[str], labels: Sequence[str]) -> float:
     return sum(max(counts.values()) for counts in by_text.values()) / len(texts)
 
 
-def label_conflict(texts: Sequence[str], labels: Sequence[str], shuffles: int = 20, seed: int = 0) -> LabelConflict:
+def label_conflict(
+    texts: Sequence[str], labels: Sequence[str], shuffles: int = 20, seed: int = 0
+) -> LabelConflict:
     """Do the labels follow from the prompts? The one check that would have stopped the blog's training run.
 
     A classifier sees only the prompt, so rows that share a prompt share an answer. Dealing the labels anew at random keeps prompts and

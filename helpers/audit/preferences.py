@@ -152,7 +152,11 @@ class PreferenceAudit:
         return self[name].direction
 
     def __str__(self) -> str:
-        pushed = [f"{row.name} {row.direction}" for row in (*self.features, *self.lengths) if row.direction != NOT_SHOWN]
+        pushed = [
+            f"{row.name} {row.direction}"
+            for row in (*self.features, *self.lengths)
+            if row.direction != NOT_SHOWN
+        ]
         return f"{self._counts()} DPO will push: {', '.join(pushed) or 'nothing that can be shown'}."
 
     def _repr_markdown_(self) -> str:
@@ -161,7 +165,10 @@ class PreferenceAudit:
             f"| {row.only_chosen:,} / {row.only_rejected:,} | {_push_text(row)} |"
             for row in self.features
         ]
-        rows += [f"| {row.name} | {row.chosen:,.0f} | {row.rejected:,.0f} | | | {row.direction} |" for row in self.lengths]
+        rows += [
+            f"| {row.name} | {row.chosen:,.0f} | {row.rejected:,.0f} | | | {row.direction} |"
+            for row in self.lengths
+        ]
         head = "| feature | in chosen | in rejected | odds ratio [95 % interval] | only chosen / only rejected | DPO will push |"
         return "\n".join([head, "|---|---|---|---|---|---|", *rows, "", self._counts()])
 
@@ -188,23 +195,34 @@ def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] | None = 
     faults = Counter(pair.fault for pair in pairs)
     usable = [pair for pair in pairs if pair.fault is None]
     if not usable:
-        found = ", ".join(f"{count:,} with {reason}" for reason, count in faults.items()) or "the list is empty"
-        raise LabError(f"None of {len(pairs):,} pairs can be audited ({found}). Give pairs with two different answers, neither empty.")
+        found = (
+            ", ".join(f"{count:,} with {reason}" for reason, count in faults.items()) or "the list is empty"
+        )
+        raise LabError(
+            f"None of {len(pairs):,} pairs can be audited ({found}). Give pairs with two different answers, neither empty."
+        )
     chosen = [Side(pair.example, pair.chosen) for pair in usable]
     rejected = [Side(pair.example, pair.rejected) for pair in usable]
     asked = FEATURES if features is None else features
     held = {
-        name: (np.array([bool(has(side)) for side in chosen]), np.array([bool(has(side)) for side in rejected]))
+        name: (
+            np.array([bool(has(side)) for side in chosen]),
+            np.array([bool(has(side)) for side in rejected]),
+        )
         for name, has in asked.items()
     }
     return PreferenceAudit(
         pairs=len(pairs),
         counted=len(usable),
         faults={reason: count for reason, count in faults.items() if reason},
-        repeats=len(usable) - len({(pair.example.text, pair.example.country, pair.chosen, pair.rejected) for pair in usable}),
+        repeats=len(usable)
+        - len({(pair.example.text, pair.example.country, pair.chosen, pair.rejected) for pair in usable}),
         worse=sum(_levels_off(one) > _levels_off(other) for one, other in zip(chosen, rejected, strict=True)),
         features=_with_carriers([_feature(name, *sides) for name, sides in held.items()], held),
-        lengths=tuple(_length(name, measure, usable) for name, measure in (("characters", len), ("words", lambda text: len(words(text))))),
+        lengths=tuple(
+            _length(name, measure, usable)
+            for name, measure in (("characters", len), ("words", lambda text: len(words(text))))
+        ),
         parting=_mean([_shared(pair.chosen, pair.rejected) / len(pair.chosen) for pair in usable], 0.0, 1.0),
     )
 
@@ -219,12 +237,17 @@ def _levels_off(side: Side) -> int:
 
 def _shared(one: str, other: str) -> int:
     """Characters before two texts first differ."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
 
 
 def _feature(name: str, chosen: np.ndarray, rejected: np.ndarray) -> FeatureAudit:
     n = len(chosen)
-    with_it, without = np.array([chosen.sum(), rejected.sum()]), np.array([(~chosen).sum(), (~rejected).sum()])
+    with_it, without = (
+        np.array([chosen.sum(), rejected.sum()]),
+        np.array([(~chosen).sum(), (~rejected).sum()]),
+    )
     table = Table2x2(np.column_stack([with_it, without]) + 0.5, shift_zeros=False)
     more, less = int((chosen & ~rejected).sum()), int((rejected & ~chosen).sum())
     p = paired_test(chosen.tolist(), rejected.tolist())
@@ -244,7 +267,9 @@ def _sign(value: float) -> str:
     return UP if value > 0 else DOWN if value < 0 else NOT_SHOWN
 
 
-def _with_carriers(rows: Sequence[FeatureAudit], held: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[FeatureAudit, ...]:
+def _with_carriers(
+    rows: Sequence[FeatureAudit], held: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> tuple[FeatureAudit, ...]:
     """Add to each feature that is not pushed those that may carry it.
 
     A disclaimer at even odds has been seen to double under DPO, because it sat in structured answers and structure was pushed. The sign
@@ -255,10 +280,14 @@ def _with_carriers(rows: Sequence[FeatureAudit], held: Mapping[str, tuple[np.nda
     return tuple(_carried(row, pushed, gaps) if row.direction == NOT_SHOWN else row for row in rows)
 
 
-def _carried(row: FeatureAudit, pushed: Sequence[FeatureAudit], gaps: Mapping[str, np.ndarray]) -> FeatureAudit:
+def _carried(
+    row: FeatureAudit, pushed: Sequence[FeatureAudit], gaps: Mapping[str, np.ndarray]
+) -> FeatureAudit:
     links = {other: _link(gaps[row.name], gaps[other.name]) for other in pushed}
     pull = sum(link if other.direction == UP else -link for other, link in links.items())
-    return replace(row, carried_by=tuple(other.name for other, link in links.items() if link), carried=_sign(pull))
+    return replace(
+        row, carried_by=tuple(other.name for other, link in links.items() if link), carried=_sign(pull)
+    )
 
 
 def _link(one: np.ndarray, other: np.ndarray) -> float:
@@ -270,10 +299,19 @@ def _link(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _length(name: str, measure: Callable[[str], int], pairs: Sequence[Pair]) -> LengthAudit:
-    chosen, rejected = (np.array([measure(text) for text in texts]) for texts in zip(*((p.chosen, p.rejected) for p in pairs), strict=True))
+    chosen, rejected = (
+        np.array([measure(text) for text in texts])
+        for texts in zip(*((p.chosen, p.rejected) for p in pairs), strict=True)
+    )
     difference = _mean(chosen - rejected)
     shown = (difference.low > 0 or difference.high < 0) and np.count_nonzero(chosen - rejected) >= FEWEST
-    return LengthAudit(name, float(chosen.mean()), float(rejected.mean()), difference, _sign(difference.value) if shown else NOT_SHOWN)
+    return LengthAudit(
+        name,
+        float(chosen.mean()),
+        float(rejected.mean()),
+        difference,
+        _sign(difference.value) if shown else NOT_SHOWN,
+    )
 
 
 def _mean(values: Sequence[float] | np.ndarray, least: float = -np.inf, most: float = np.inf) -> Rate:

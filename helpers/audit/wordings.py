@@ -18,12 +18,17 @@ from helpers.triage import LEVELS, strip_accents
 
 _COUNTED = r"(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce|quince|veinte|treinta|cuarenta|media|varios|varias|unos|unas)"
 _UNIT = r"(?:minut\w*|horas?|ratos?|d[ií]as?|noches?|semanas?|mes(?:es)?|a[nñ]os?)"
-_FIGURE = re.compile(rf"\d|\b{_COUNTED} {_UNIT}\b|\bdesde (?:ayer|anoche|hoy|anteayer|ayer|el|la|las|esta|hace)\b", re.IGNORECASE)
+_FIGURE = re.compile(
+    rf"\d|\b{_COUNTED} {_UNIT}\b|\bdesde (?:ayer|anoche|hoy|anteayer|ayer|el|la|las|esta|hace)\b",
+    re.IGNORECASE,
+)
 _NEGATION = re.compile(r"\b(?:no|ni|sin|nunca|tampoco|niega|nada|ning[uú]n\w*)\b", re.IGNORECASE)
 _AGE = re.compile(r"\b\d{1,3}\b|\b(?:años|añitos|meses|semanas|días|dias|anos)\b", re.IGNORECASE)
 # Letters for words, as on a phone. Forms that are also words of their own (a, te, si) are not in it.
 _SHORT = frozenset(
-    words("q xq pq xk k ke d x toy tas pa tb tmb bn mñn dsd cn m xa kiero aki ai haci asi tngo stoy hno hna bb ntp ps nomas")
+    words(
+        "q xq pq xk k ke d x toy tas pa tb tmb bn mñn dsd cn m xa kiero aki ai haci asi tngo stoy hno hna bb ntp ps nomas"
+    )
 )
 # Without the accent these are other words, so a missing accent cannot be told from the letters alone.
 _BOTH = frozenset(
@@ -50,7 +55,12 @@ class Profile:
 
 def accented_words(texts: Iterable[str]) -> frozenset[str]:
     """Words that these texts write with an accent, as they look without it."""
-    return frozenset(strip_accents(word) for text in texts for word in words(text) if strip_accents(word) != word and "ñ" not in word)
+    return frozenset(
+        strip_accents(word)
+        for text in texts
+        for word in words(text)
+        if strip_accents(word) != word and "ñ" not in word
+    )
 
 
 def phone_typed(text: str, accented: frozenset[str]) -> bool:
@@ -74,8 +84,13 @@ def profile(findings: Iterable[Finding], split: str = "train") -> Profile:
         figure=share(bool(_FIGURE.search(wording.text)) for _, wording in rows),
         phone_typing=share(phone_typed(wording.text, accented) for _, wording in rows),
         several=share(wording.several for _, wording in rows),
-        age_decides=share(finding.age_decides and bool(_AGE.search(wording.text)) for finding, wording in rows),
-        negation={level: share(bool(_NEGATION.search(w.text)) for f, w in rows if f.level == level) for level in LEVELS},
+        age_decides=share(
+            finding.age_decides and bool(_AGE.search(wording.text)) for finding, wording in rows
+        ),
+        negation={
+            level: share(bool(_NEGATION.search(w.text)) for f, w in rows if f.level == level)
+            for level in LEVELS
+        },
         median_words=median(len(words(wording.text)) for _, wording in rows) if rows else 0,
     )
 

@@ -16,7 +16,17 @@ from helpers.cases.loader import (
     load_presentations,
     presentations,
 )
-from helpers.cases.pairs import KINDS, Pair, hard_pairs, near_miss, pair_rows, set_part, usable, weak_pairs, with_disclaimers
+from helpers.cases.pairs import (
+    KINDS,
+    Pair,
+    hard_pairs,
+    near_miss,
+    pair_rows,
+    set_part,
+    usable,
+    weak_pairs,
+    with_disclaimers,
+)
 from helpers.cases.syndromes import load_syndromes, syndrome_of, syndromes
 from helpers.cases.writers import (
     BLOG_PRIOR,

@@ -17,11 +17,17 @@ def load_general(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
-        raise LabError(f"{path} is missing. It is part of the repository: restore it with `git checkout -- {path.name}`.") from error
+        raise LabError(
+            f"{path} is missing. It is part of the repository: restore it with `git checkout -- {path.name}`."
+        ) from error
     except UnicodeDecodeError as error:
-        raise LabError(f"{path} is not UTF-8. Save it as UTF-8, or restore it with `git checkout -- {path.name}`.") from error
+        raise LabError(
+            f"{path} is not UTF-8. Save it as UTF-8, or restore it with `git checkout -- {path.name}`."
+        ) from error
     if not any(line.strip() for line in lines):
-        raise LabError(f"{path} is empty, so there is nothing to measure on. Restore it with `git checkout -- {path.name}`.")
+        raise LabError(
+            f"{path} is empty, so there is nothing to measure on. Restore it with `git checkout -- {path.name}`."
+        )
     for number, line in enumerate(lines, 1):
         if not line.strip():
             raise LabError(f"{path}:{number}: a blank line; every line is one text. Remove it.")

@@ -114,7 +114,10 @@ def _wording(row: dict[str, str], path: Path, entry: str, field: str) -> Wording
     form = _KEY.fullmatch(key)
     if not form or not text.strip():
         raise bad_entry(
-            path, entry, field, f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they apply"
+            path,
+            entry,
+            field,
+            f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they apply",
         )
     if form["region"] and form["region"] not in countries():
         raise bad_entry(path, entry, field, f"no emergency number on file for the country {form['region']!r}")
@@ -126,13 +129,17 @@ def _wording(row: dict[str, str], path: Path, entry: str, field: str) -> Wording
 def _finding(value: Any, presentation: str, path: Path, place: int) -> Finding:
     entry = str(value.get("id", place)) if isinstance(value, dict) else str(place)
     if isinstance(value, dict) and (stray := {"level", "accepted", "call_now"} & set(value)):
-        raise bad_entry(path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome")
+        raise bad_entry(
+            path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome"
+        )
     row = check_entry(_Finding, value, path, entry)
     syndrome = syndromes().get(row.syndrome)
     if syndrome is None:
         raise bad_entry(path, entry, "syndrome", f"unknown syndrome {row.syndrome!r}")
     if syndrome.held_out:
-        raise bad_entry(path, entry, "syndrome", f"{row.syndrome!r} is held out: nothing that is trained on may tell it")
+        raise bad_entry(
+            path, entry, "syndrome", f"{row.syndrome!r} is held out: nothing that is trained on may tell it"
+        )
     if leaked := _LEVEL_WORDS.search(row.term):
         raise bad_entry(path, entry, "term", f"a term may not contain the level word {leaked[0]!r}")
     wordings = {}
@@ -140,7 +147,9 @@ def _finding(value: Any, presentation: str, path: Path, place: int) -> Finding:
         texts = getattr(row.wordings, split)
         if not texts:
             raise bad_entry(path, entry, f"wordings.{split}", "must be a non-empty list")
-        wordings[split] = tuple(_wording(text, path, entry, f"wordings.{split}.{n}") for n, text in enumerate(texts))
+        wordings[split] = tuple(
+            _wording(text, path, entry, f"wordings.{split}.{n}") for n, text in enumerate(texts)
+        )
     return Finding(presentation, row.id, syndrome, row.gloss, row.term, wordings, row.age_decides)
 
 
@@ -175,12 +184,21 @@ def load_presentations(folder: Path) -> tuple[Presentation, ...]:
     """
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
-        raise LabError(f"{folder} holds no *.yaml file. It is part of the repository: restore it with `git checkout -- data/cases`.")
+        raise LabError(
+            f"{folder} holds no *.yaml file. It is part of the repository: restore it with `git checkout -- data/cases`."
+        )
     loaded = tuple(load_presentation(path) for path in paths)
     _refuse_repeats([(row.id, path, row.id, "id") for path, row in zip(paths, loaded, strict=True)])
     pairs = [(path, finding) for path, row in zip(paths, loaded, strict=True) for finding in row.findings]
     _refuse_repeats([(finding.term, path, finding.key, "term") for path, finding in pairs])
-    _refuse_repeats([(text, path, f.key, f"wordings.{split}") for path, f in pairs for split in SPLITS for text in f.texts(split)])
+    _refuse_repeats(
+        [
+            (text, path, f.key, f"wordings.{split}")
+            for path, f in pairs
+            for split in SPLITS
+            for text in f.texts(split)
+        ]
+    )
     return loaded
 
 
@@ -196,9 +214,18 @@ def load_held_out(path: Path) -> dict[str, tuple[Wording, ...]]:
         if name not in syndromes():
             raise bad_entry(path, name, "(key)", f"unknown syndrome {name!r}")
         if not syndromes()[name].held_out:
-            raise bad_entry(path, name, "(key)", f"{name!r} is not held out: it may be trained on, so it is no test of the unknown")
-        loaded[name] = tuple(_wording(text, path, name, f"wordings.{n}") for n, text in enumerate(row.wordings))
-    _refuse_repeats([(wording.text, path, name, "wordings") for name, rows in loaded.items() for wording in rows])
+            raise bad_entry(
+                path,
+                name,
+                "(key)",
+                f"{name!r} is not held out: it may be trained on, so it is no test of the unknown",
+            )
+        loaded[name] = tuple(
+            _wording(text, path, name, f"wordings.{n}") for n, text in enumerate(row.wordings)
+        )
+    _refuse_repeats(
+        [(wording.text, path, name, "wordings") for name, rows in loaded.items() for wording in rows]
+    )
     return loaded
 
 

@@ -38,10 +38,15 @@ def pair_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     def turn(text: str) -> list[dict[str, str]]:
         return [{"role": "assistant", "content": text}]
 
-    return [{"prompt": pair.example.prompt, "chosen": turn(pair.chosen), "rejected": turn(pair.rejected)} for pair in pairs]
+    return [
+        {"prompt": pair.example.prompt, "chosen": turn(pair.chosen), "rejected": turn(pair.rejected)}
+        for pair in pairs
+    ]
 
 
-def usable(pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, limit: int | None = None) -> tuple[list[Pair], Counter[str]]:
+def usable(
+    pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, limit: int | None = None
+) -> tuple[list[Pair], Counter[str]]:
     """The pairs that can teach something, in order, and how many were dropped for which reason (`Pair.fault`, or the limit).
 
     Args:
@@ -53,7 +58,9 @@ def usable(pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, l
         LabError: only one of `tokens` and `limit` is given.
     """
     if (tokens is None) != (limit is None):
-        raise LabError("`tokens` and `limit` belong together: how long a pair is, and how long it may be. Give both or neither.")
+        raise LabError(
+            "`tokens` and `limit` belong together: how long a pair is, and how long it may be. Give both or neither."
+        )
     kept: list[Pair] = []
     dropped: Counter[str] = Counter()
     for pair in pairs:
@@ -96,14 +103,18 @@ def _over_by_two(example: Example, _: random.Random) -> str | None:
 def _wrong_number(example: Example, rng: random.Random) -> str:
     right = set(country_of(example.country).numbers)
     # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares nothing with ours.
-    elsewhere = [code for code, country in countries().items() if country.numbers and not right & set(country.numbers)]
+    elsewhere = [
+        code for code, country in countries().items() if country.numbers and not right & set(country.numbers)
+    ]
     own, other = country_of(example.country), country_of(rng.choice(elsewhere))
     return example.answer.replace(own.call, other.call).replace(number_line(own), number_line(other))
 
 
 def _without(part: str) -> Callable[[Example, random.Random], str | None]:
     def spoil(example: Example, _: random.Random) -> str | None:
-        return render(example.level, example.country, example.picture, [name for name in PARTS if name != part])
+        return render(
+            example.level, example.country, example.picture, [name for name in PARTS if name != part]
+        )
 
     return spoil
 
@@ -140,7 +151,9 @@ def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
 def _check(*kinds: str) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
-        raise LabError(f"There is no near miss of kind {', '.join(map(repr, unknown)) or 'nothing'}. Known kinds: {', '.join(KINDS)}.")
+        raise LabError(
+            f"There is no near miss of kind {', '.join(map(repr, unknown)) or 'nothing'}. Known kinds: {', '.join(KINDS)}."
+        )
 
 
 def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KINDS) -> list[Pair]:
@@ -164,7 +177,9 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
                 pairs.append(Pair(example, example.answer, rejected, kind))
                 break
         else:
-            raise LabError(f"None of {', '.join(kinds)} is possible for {example.text!r} ({example.level}). Allow another kind.")
+            raise LabError(
+                f"None of {', '.join(kinds)} is possible for {example.text!r} ({example.level}). Allow another kind."
+            )
     return pairs
 
 
@@ -188,11 +203,15 @@ def set_part(example: Example, text: str, part: str, present: bool) -> str:
             kept = [re.sub(r"\bal \d{3,4}\b", own.call, line) for line in kept]
         whole = render(parse(text).level or example.level, example.country, example.picture).splitlines()
         later = PARTS[PARTS.index(part) + 1 :]
-        place = next((n for n, other in enumerate(kept) if any(_holds(other, name) for name in later)), len(kept))
+        place = next(
+            (n for n, other in enumerate(kept) if any(_holds(other, name) for name in later)), len(kept)
+        )
         kept[place:place] = [line for line in whole if _holds(line, part)]
     changed = "\n".join(kept) if kept != lines else text
     if parse(changed).has(part, example.country if present else None) != present:
-        raise LabError(f"Could not {'add' if present else 'remove'} the part {part!r}: its line cannot be told apart in {text[:200]!r}.")
+        raise LabError(
+            f"Could not {'add' if present else 'remove'} the part {part!r}: its line cannot be told apart in {text[:200]!r}."
+        )
     return changed
 
 
@@ -211,7 +230,12 @@ def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pai
         LabError: the share is not within 0…1, or an answer is not in rendered form (see `set_part`).
     """
     if not 0 <= share <= 1:
-        raise LabError(f"A share of {share} of the answers cannot carry the disclaimer. Give a fraction from 0 to 1.")
+        raise LabError(
+            f"A share of {share} of the answers cannot carry the disclaimer. Give a fraction from 0 to 1."
+        )
     order = random.Random(seed).sample(range(len(pairs)), len(pairs))
     carries = set(order[: round(share * len(pairs))])
-    return [replace(pair, chosen=set_part(pair.example, pair.chosen, "disclaimer", n in carries)) for n, pair in enumerate(pairs)]
+    return [
+        replace(pair, chosen=set_part(pair.example, pair.chosen, "disclaimer", n in carries))
+        for n, pair in enumerate(pairs)
+    ]

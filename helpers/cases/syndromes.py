@@ -41,7 +41,9 @@ def load_first_aid(path: Path, sources: dict[str, Any]) -> dict[str, str]:
     rows = {name: check_entry(_FirstAid, row, path, name) for name, row in read_yaml(path).items()}
     for name, row in rows.items():
         if row.source not in sources:
-            raise bad_entry(path, name, "source", f"{row.source!r} is not among the sources of syndromes.yaml")
+            raise bad_entry(
+                path, name, "source", f"{row.source!r} is not among the sources of syndromes.yaml"
+            )
     return {name: row.text for name, row in rows.items()}
 
 
@@ -60,7 +62,9 @@ def load_syndromes(path: Path, first_aid_path: Path) -> dict[str, Syndrome]:
         if problem := _problem(row, table["sources"], aid):
             raise bad_entry(path, name, *problem)
     return {
-        name: Syndrome(name, **row.model_dump(exclude={"source", "first_aid"}), first_aid=aid.get(row.first_aid or ""))
+        name: Syndrome(
+            name, **row.model_dump(exclude={"source", "first_aid"}), first_aid=aid.get(row.first_aid or "")
+        )
         for name, row in rows.items()
     }
 
@@ -71,11 +75,17 @@ def _problem(row: _Syndrome, sources: dict[str, Any], aid: dict[str, str]) -> tu
     if unknown:
         return "accepted", f"unknown level {unknown[0]!r}; the levels are {', '.join(LEVELS)}"
     if list(row.accepted) != sorted(set(row.accepted), key=LEVELS.index):
-        return "accepted", f"levels must be distinct and go from most to least urgent, not {list(row.accepted)}"
+        return (
+            "accepted",
+            f"levels must be distinct and go from most to least urgent, not {list(row.accepted)}",
+        )
     if row.level not in row.accepted:
         return "level", f"the level {row.level} is outside its accepted set {list(row.accepted)}"
     if row.call_now != (row.level == "ROJO") and row.level != "NARANJA":
-        return "call_now", f"must be {str(row.level == 'ROJO').lower()} for {row.level}: ROJO always calls, AMARILLO and below do not"
+        return (
+            "call_now",
+            f"must be {str(row.level == 'ROJO').lower()} for {row.level}: ROJO always calls, AMARILLO and below do not",
+        )
     if not row.alarm_signs:
         return "alarm_signs", "must name at least one sign"
     if row.source not in sources:

@@ -85,7 +85,9 @@ def frames(voice: str, split: str) -> list[str]:
 
 def _told(wording: Wording, split: str, rng: random.Random) -> tuple[str, str]:
     """A wording as a message, and the country it comes from: its own region's, or any."""
-    return put_in_frame(rng.choice(frames(wording.voice, split)), wording.text), wording.region or rng.choice(list(countries()))
+    return put_in_frame(rng.choice(frames(wording.voice, split)), wording.text), wording.region or rng.choice(
+        list(countries())
+    )
 
 
 def _world() -> list[Finding]:
@@ -105,7 +107,9 @@ def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PR
         level = rng.choices(LEVELS, [prior[key] for key in LEVELS])[0]
         finding = rng.choice(world)
         text = put_in_frame(rng.choice(templates), finding.term)
-        rows.append(Example(text, level, finding.accepted, rng.choice(codes), finding.syndrome.key, finding.key))
+        rows.append(
+            Example(text, level, finding.accepted, rng.choice(codes), finding.syndrome.key, finding.key)
+        )
     return rows
 
 
@@ -152,7 +156,10 @@ def write_diverse(
 def leave_out(rows: Iterable[Example], shares: Mapping[str, float], seed: int) -> list[Example]:
     """The rows with careless answers: each part of `shares` is kept with that probability and left out otherwise; other parts stay."""
     rng = random.Random(seed)
-    return [replace(row, parts=tuple(part for part in row.parts if rng.random() < shares.get(part, 1.0))) for row in rows]
+    return [
+        replace(row, parts=tuple(part for part in row.parts if rng.random() < shares.get(part, 1.0)))
+        for row in rows
+    ]
 
 
 def _deal(n: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -172,7 +179,11 @@ def evaluation_prompts(split: str, seed: int = 0) -> list[Example]:
     """
     rng = random.Random(f"{split}-{seed}")
     if split == "syndromes":
-        return [_asked(syndromes()[name], wording, split, rng) for name, wordings in held_out().items() for wording in wordings]
+        return [
+            _asked(syndromes()[name], wording, split, rng)
+            for name, wordings in held_out().items()
+            for wording in wordings
+        ]
     return [
         replace(_asked(finding.syndrome, wording, split, rng), finding=finding.key, gloss=finding.gloss)
         for finding in _world()
@@ -182,7 +193,15 @@ def evaluation_prompts(split: str, seed: int = 0) -> list[Example]:
 
 def _asked(syndrome: Syndrome, wording: Wording, split: str, rng: random.Random) -> Example:
     text, country = _told(wording, split, rng)
-    return Example(text, syndrome.level, syndrome.accepted, country, syndrome.key, gloss=syndrome.gloss, rationale=syndrome.rationale)
+    return Example(
+        text,
+        syndrome.level,
+        syndrome.accepted,
+        country,
+        syndrome.key,
+        gloss=syndrome.gloss,
+        rationale=syndrome.rationale,
+    )
 
 
 class _Vignette(Row):
@@ -210,7 +229,9 @@ def load_vignettes(path: Path) -> list[Example]:
             raise bad_entry(path, f"line {number}", "(line)", f"not a JSON object ({error.msg})") from error
         entry = str(value.get("id", f"line {number}")) if isinstance(value, dict) else f"line {number}"
         if isinstance(value, dict) and (stray := {"level", "accepted"} & set(value)):
-            raise bad_entry(path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome")
+            raise bad_entry(
+                path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome"
+            )
         row = check_entry(_Vignette, value, path, entry)
         if row.syndrome not in syndromes():
             raise bad_entry(path, entry, "syndrome", f"unknown syndrome {row.syndrome!r}")
@@ -219,14 +240,21 @@ def load_vignettes(path: Path) -> list[Example]:
         if row.id in rows:
             raise bad_entry(path, entry, "id", f"duplicate id {row.id!r}")
         rule = syndromes()[row.syndrome]
-        rows[row.id] = Example(level=rule.level, accepted=rule.accepted, register=row.style, **row.model_dump(exclude={"blog", "style"}))
+        rows[row.id] = Example(
+            level=rule.level,
+            accepted=rule.accepted,
+            register=row.style,
+            **row.model_dump(exclude={"blog", "style"}),
+        )
     return list(rows.values())
 
 
 @cache
 def vignettes(split: str = "test") -> tuple[Example, ...]:
     """The shipped hand-written free texts, never templated: "test" (never tuned on) or "dev" (the only ones that anything may be tuned on)."""
-    return tuple(load_vignettes(DATA / "eval" / {"test": "vignettes.jsonl", "dev": "vignettes_dev.jsonl"}[split]))
+    return tuple(
+        load_vignettes(DATA / "eval" / {"test": "vignettes.jsonl", "dev": "vignettes_dev.jsonl"}[split])
+    )
 
 
 # The three columns in which every model is judged, with the suffix of their measurement keys: new to fine-tuning, new to base and fine-tuning, free texts.
@@ -245,4 +273,7 @@ def chat_rows(examples: Iterable[Example], level_only: bool = False) -> list[dic
     `level_only` stops each answer after its level.
     """
     answers = ((row, row.level_line if level_only else row.answer) for row in examples)
-    return [{"prompt": row.prompt, "completion": [{"role": "assistant", "content": answer}]} for row, answer in answers]
+    return [
+        {"prompt": row.prompt, "completion": [{"role": "assistant", "content": answer}]}
+        for row, answer in answers
+    ]

@@ -50,13 +50,17 @@ def always(level: str, examples: Sequence[Example]) -> list[str]:
 def keyword_rules(examples: Sequence[Example]) -> list[str]:
     """The first rule whose pattern occurs in the text, accents ignored."""
     texts = (strip_accents(example.text).lower() for example in examples)
-    return [_answer(next(level for level, pattern in RULES if re.search(pattern, text, re.DOTALL))) for text in texts]
+    return [
+        _answer(next(level for level, pattern in RULES if re.search(pattern, text, re.DOTALL)))
+        for text in texts
+    ]
 
 
 def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
     """TF-IDF of words and word pairs, logistic regression: what a classifier of 2005 makes of the same training rows."""
     classifier = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode"), LogisticRegression(C=10, max_iter=1000)
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode"),
+        LogisticRegression(C=10, max_iter=1000),
     )
     classifier.fit([row.text for row in train], [row.level for row in train])
     return [_answer(level) for level in classifier.predict([row.text for row in examples])]
@@ -64,8 +68,14 @@ def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
 
 def naive_bayes(examples: Sequence[Example]) -> list[str]:
     """A bag of words that has read *every* training wording and chart term once: how far single words carry in this world."""
-    rows = [(text, finding.level) for finding in findings().values() for text in (finding.term, *finding.texts("train"))]
-    classifier = make_pipeline(CountVectorizer(binary=True, strip_accents="unicode", token_pattern=r"\w+"), BernoulliNB(alpha=0.5))
+    rows = [
+        (text, finding.level)
+        for finding in findings().values()
+        for text in (finding.term, *finding.texts("train"))
+    ]
+    classifier = make_pipeline(
+        CountVectorizer(binary=True, strip_accents="unicode", token_pattern=r"\w+"), BernoulliNB(alpha=0.5)
+    )
     classifier.fit(*zip(*rows, strict=True))
     return [_answer(level) for level in classifier.predict([row.text for row in examples])]
 

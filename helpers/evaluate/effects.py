@@ -62,9 +62,13 @@ def factorial_effects(factors: Sequence[str], runs: Sequence[tuple[Sequence[int]
     """
     codes = np.array([levels for levels, _ in runs], dtype=float) - 0.5
     outcome = np.array([value for _, value in runs])
-    names = [combo for size in range(1, len(factors) + 1) for combo in combinations(range(len(factors)), size)]
+    names = [
+        combo for size in range(1, len(factors) + 1) for combo in combinations(range(len(factors)), size)
+    ]
     if len(runs) <= len(names) + 1:
-        raise LabError(f"{len(runs)} runs cannot carry {len(names)} effects and their noise: run at least two seeds of every cell.")
+        raise LabError(
+            f"{len(runs)} runs cannot carry {len(names)} effects and their noise: run at least two seeds of every cell."
+        )
     columns = [codes[:, combo].prod(axis=1) * 2 ** (len(combo) - 1) for combo in names]
     fit = sm.OLS(outcome, sm.add_constant(np.column_stack(columns), has_constant="add")).fit()
     intervals = fit.conf_int(0.05)
@@ -80,7 +84,9 @@ def factorial_effects(factors: Sequence[str], runs: Sequence[tuple[Sequence[int]
     ]
 
 
-def over_seeds(groups: Mapping[Hashable, Sequence[float]], bounds: tuple[float, float] = (0.0, 1.0)) -> dict[Hashable, Rate]:
+def over_seeds(
+    groups: Mapping[Hashable, Sequence[float]], bounds: tuple[float, float] = (0.0, 1.0)
+) -> dict[Hashable, Rate]:
     """Mean of every group of runs with a 95 % t-interval, kept within `bounds`; `n` is the number of runs.
 
     For differences of runs that share a seed, pass the differences and the bounds (−1, 1): the interval is then a paired one.

@@ -104,7 +104,9 @@ def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
     """
     rows = read_yaml(path)
     if not isinstance(rows, dict) or not rows:
-        raise LabError(f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git checkout`.")
+        raise LabError(
+            f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git checkout`."
+        )
     return tuple(_gate(path, name, row) for name, row in rows.items())
 
 
@@ -178,7 +180,9 @@ class Report:
     @property
     def conclusion(self) -> str:
         """Accepted or rejected, and how many gates passed, were not shown, and failed."""
-        passed, not_shown, failed = (sum(row.verdict == name for row in self.rows) for name in (PASSES, NOT_SHOWN, FAILS))
+        passed, not_shown, failed = (
+            sum(row.verdict == name for row in self.rows) for name in (PASSES, NOT_SHOWN, FAILS)
+        )
         said = "Accepted" if self.passed else "Rejected"
         return f"{said} on {self.on} (n = {self.n:,}): of {len(self.rows)} gates {passed} passed, {not_shown} not shown, {failed} failed."
 
@@ -190,31 +194,48 @@ class Report:
         """
         found = {row.gate.id: row.verdict for row in self.rows}
         if name not in found:
-            raise LabError(f"There is no gate {name!r}. The gates are {', '.join(found)}; they live in data/gates.yaml.")
+            raise LabError(
+                f"There is no gate {name!r}. The gates are {', '.join(found)}; they live in data/gates.yaml."
+            )
         return found[name]
 
     def __str__(self) -> str:
         cells = [("gate", "bound", "measured, 95 % interval", "verdict")]
         cells += [(row.gate.id, row.gate.asks, row.measured, row.verdict) for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in cells
+        ]
         return "\n".join([*lines, self.conclusion])
 
     def _repr_markdown_(self) -> str:
-        lines = ["| gate | what it asks about | bound | measured, 95 % interval | verdict |", "| --- | --- | --- | --- | --- |"]
+        lines = [
+            "| gate | what it asks about | bound | measured, 95 % interval | verdict |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         for row in self.rows:
             said = row.verdict if row.verdict == PASSES else f"**{row.verdict}**"
             lines.append(f"| {row.gate.id} | {row.gate.says} | {row.gate.asks} | {row.measured} | {said} |")
         return "\n".join([*lines, "", f"**{self.conclusion}**"])
 
 
-def judge(examples: Sequence[Example], answers: Sequence[str], gates: Sequence[Gate] | None = None, *, on: str = "own items") -> Report:
+def judge(
+    examples: Sequence[Example],
+    answers: Sequence[str],
+    gates: Sequence[Gate] | None = None,
+    *,
+    on: str = "own items",
+) -> Report:
     """Hold answers, as text, against the gates (default: those of `data/gates.yaml`).
 
     Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width when every answer is right).
     """
     scores = score(examples, answers)
-    rates = [(gate, MEASURES[gate.measure](examples, scores)) for gate in (load_gates() if gates is None else gates)]
+    rates = [
+        (gate, MEASURES[gate.measure](examples, scores))
+        for gate in (load_gates() if gates is None else gates)
+    ]
     return Report(scores.n, on, tuple(Judged(gate, rate, gate.verdict(rate)) for gate, rate in rates))
 
 

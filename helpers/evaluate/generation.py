@@ -55,7 +55,9 @@ def prompt_ids(loaded: LoadedModel, example: Example) -> list[int]:
 
 
 def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-    batch = loaded.tokenizer.pad({"input_ids": [list(row) for row in rows]}, padding_side="left", return_tensors="pt")
+    batch = loaded.tokenizer.pad(
+        {"input_ids": [list(row) for row in rows]}, padding_side="left", return_tensors="pt"
+    )
     return {name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
 
 
@@ -85,16 +87,25 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers: list[Answer | None] = [None] * len(prompts)
     progress = Progress(label, len(prompts)) if label else None
-    how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+    how = (
+        {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        if temperature
+        else {"do_sample": False}
+    )
     if temperature:
         torch.manual_seed(seed)
     for start in range(0, len(order), settings["batch"]):
         chunk = order[start : start + settings["batch"]]
         batch = _left_padded(loaded, [prompts[index] for index in chunk])
-        output = loaded.model.generate(**batch, max_new_tokens=limit, **how, pad_token_id=loaded.tokenizer.pad_token_id)
+        output = loaded.model.generate(
+            **batch, max_new_tokens=limit, **how, pad_token_id=loaded.tokenizer.pad_token_id
+        )
         for index, row in zip(chunk, output[:, batch["input_ids"].shape[1] :], strict=True):
             stopped = bool((row == loaded.tokenizer.eos_token_id).any())
-            answers[index] = Answer(loaded.tokenizer.decode(row, skip_special_tokens=True).strip(), "stop" if stopped else "length")
+            answers[index] = Answer(
+                loaded.tokenizer.decode(row, skip_special_tokens=True).strip(),
+                "stop" if stopped else "length",
+            )
         if progress:
             progress.update(len(chunk))
     if progress:
@@ -126,7 +137,9 @@ def label_probabilities(
 
 
 @torch.inference_mode()
-def next_logits(source: str | Path, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64) -> np.ndarray:
+def next_logits(
+    source: str | Path, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64
+) -> np.ndarray:
     """Logits over the next token once the answer's tokens `said` have been said: shape (examples, vocabulary), float32."""
     loaded = load(source)
     prompts = [prompt_ids(loaded, example) for example in examples]
@@ -143,10 +156,16 @@ def _belief(scores: torch.Tensor) -> dict[str, float]:
     return dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
 
 
-def _score_whole(loaded: LoadedModel, prompt: Sequence[int], options: Sequence[Sequence[int]]) -> torch.Tensor:
+def _score_whole(
+    loaded: LoadedModel, prompt: Sequence[int], options: Sequence[Sequence[int]]
+) -> torch.Tensor:
     """Log-probability of each option, all its tokens counted, after the prompt."""
-    batch = loaded.tokenizer.pad({"input_ids": [[*prompt, *option] for option in options]}, padding_side="right", return_tensors="pt")
-    logits = loaded.model(**{name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}).logits.float()
+    batch = loaded.tokenizer.pad(
+        {"input_ids": [[*prompt, *option] for option in options]}, padding_side="right", return_tensors="pt"
+    )
+    logits = loaded.model(
+        **{name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+    ).logits.float()
     return torch.stack([_sequence_logprob(logits[row], prompt, option) for row, option in enumerate(options)])
 
 
@@ -158,7 +177,9 @@ def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: S
 
 
 @torch.inference_mode()
-def answer_logprobs(source: str | Path, examples: Sequence[Example], texts: Sequence[str], *, batch: int = 48) -> list[float]:
+def answer_logprobs(
+    source: str | Path, examples: Sequence[Example], texts: Sequence[str], *, batch: int = 48
+) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
     A sum over tokens: a longer answer is less likely for its length alone.
@@ -167,7 +188,9 @@ def answer_logprobs(source: str | Path, examples: Sequence[Example], texts: Sequ
         LabError: not one text for every example.
     """
     if len(examples) != len(texts):
-        raise LabError(f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the same order.")
+        raise LabError(
+            f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the same order."
+        )
     loaded, closes = load(source), load(source).tokenizer.eos_token
     prompts = [prompt_ids(loaded, example) for example in examples]
     answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
@@ -177,7 +200,9 @@ def answer_logprobs(source: str | Path, examples: Sequence[Example], texts: Sequ
         chunk = order[start : start + batch]
         rows = [prompts[index] + answers[index] for index in chunk]
         padded = loaded.tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
-        logits = loaded.model(**{name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}).logits.float()
+        logits = loaded.model(
+            **{name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+        ).logits.float()
         for place, index in enumerate(chunk):
             found[index] = float(_sequence_logprob(logits[place], prompts[index], answers[index]))
     return found
@@ -187,8 +212,13 @@ def pair_margins(source: str | Path, pairs: Sequence[Pair]) -> list[float]:
     """log p(chosen) − log p(rejected) of each pair: above 0 the model finds the better answer likelier, as a whole text."""
     examples = [pair.example for pair in pairs]
     sides = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
-    distinct = {(example.text, example.country, text): example for example, text in zip(examples * 2, sides, strict=True)}
-    scored = answer_logprobs(source, list(distinct.values()), [text for *_, text in distinct]) if pairs else []
+    distinct = {
+        (example.text, example.country, text): example
+        for example, text in zip(examples * 2, sides, strict=True)
+    }
+    scored = (
+        answer_logprobs(source, list(distinct.values()), [text for *_, text in distinct]) if pairs else []
+    )
     known = dict(zip(distinct, scored, strict=True))
     return [
         known[row.text, row.country, pair.chosen] - known[row.text, row.country, pair.rejected]
@@ -217,7 +247,9 @@ def token_losses(source: str | Path, examples: Sequence[Example]) -> list[list[T
 
 def _answer_losses(loaded: LoadedModel, example: Example) -> list[TokenLoss]:
     prompt = prompt_ids(loaded, example)
-    answer = loaded.tokenizer(example.answer + loaded.tokenizer.eos_token, add_special_tokens=False, return_offsets_mapping=True)
+    answer = loaded.tokenizer(
+        example.answer + loaded.tokenizer.eos_token, add_special_tokens=False, return_offsets_mapping=True
+    )
     ids = torch.tensor([prompt + answer["input_ids"]], device=loaded.model.device)
     logits = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
     losses = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="none").tolist()

@@ -20,7 +20,10 @@ def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> Held:
     rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
     off = [0 if reading.level is None else distance(row, reading.level) for row, reading in rows]
     accepted = tuple(reading.level in row.accepted for row, reading in rows)
-    whole = tuple(right and not reading.missing(row.country, row.call_now) for right, (row, reading) in zip(accepted, rows, strict=True))
+    whole = tuple(
+        right and not reading.missing(row.country, row.call_now)
+        for right, (row, reading) in zip(accepted, rows, strict=True)
+    )
     return {
         "format": tuple(reading.level is not None for _, reading in rows),
         "label": accepted,

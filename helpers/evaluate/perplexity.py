@@ -66,10 +66,19 @@ def words_of(before: TextLoss, after: TextLoss, spans: Sequence[tuple[int, int]]
         LabError: the two did not read the same text.
     """
     if before.text != after.text:
-        raise LabError("These are the losses of two different texts. Pass the same text's losses under two models.")
+        raise LabError(
+            "These are the losses of two different texts. Pass the same text's losses under two models."
+        )
     spans = [found.span() for found in re.finditer(r"\w+", before.text)] if spans is None else spans
-    scored = [(start, end) for start, end in spans if any(piece.start < end and piece.end > start for piece in before.pieces)]
-    return [Word(before.text[start:end], start, end, before.over(start, end), after.over(start, end)) for start, end in scored]
+    scored = [
+        (start, end)
+        for start, end in spans
+        if any(piece.start < end and piece.end > start for piece in before.pieces)
+    ]
+    return [
+        Word(before.text[start:end], start, end, before.over(start, end), after.over(start, end))
+        for start, end in scored
+    ]
 
 
 @torch.inference_mode()
@@ -87,14 +96,20 @@ def text_losses(source: str | Path, texts: Sequence[str], batch: int = 32) -> li
     for start in range(0, len(order), batch):
         chunk = order[start : start + batch]
         padded = loaded.tokenizer.pad(
-            {"input_ids": [rows[index]["input_ids"] for index in chunk]}, padding_side="right", return_tensors="pt"
+            {"input_ids": [rows[index]["input_ids"] for index in chunk]},
+            padding_side="right",
+            return_tensors="pt",
         )
         inputs = {name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
         logits = loaded.model(**inputs).logits[:, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), inputs["input_ids"][:, 1:], reduction="none").tolist()
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), inputs["input_ids"][:, 1:], reduction="none"
+        ).tolist()
         for index, row in zip(chunk, losses, strict=True):
             spans = rows[index]["offset_mapping"][1:]
-            pieces = (Piece(begin, end, loss) for (begin, end), loss in zip(spans, row, strict=False) if end > begin)
+            pieces = (
+                Piece(begin, end, loss) for (begin, end), loss in zip(spans, row, strict=False) if end > begin
+            )
             found[index] = TextLoss(texts[index], tuple(pieces))
     return found
 
@@ -110,4 +125,7 @@ def perplexity(losses: Sequence[TextLoss]) -> Rate:
     counted = [(loss.total, len(loss.pieces)) for loss in losses if loss.pieces]
     if not counted:
         raise LabError("Perplexity needs a text of at least two tokens; there is none among these.")
-    return bootstrap(counted, lambda drawn: float(np.exp(sum(nats for nats, _ in drawn) / sum(tokens for _, tokens in drawn))))
+    return bootstrap(
+        counted,
+        lambda drawn: float(np.exp(sum(nats for nats, _ in drawn) / sum(tokens for _, tokens in drawn))),
+    )

@@ -83,19 +83,29 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
     given = [reading.level for reading in readings]
     pairs = list(zip(examples, given, strict=True))
 
-    def rate(of: Callable[[Example, str | None], bool], among: Callable[[Example], bool] = lambda _: True) -> Rate:
+    def rate(
+        of: Callable[[Example, str | None], bool], among: Callable[[Example], bool] = lambda _: True
+    ) -> Rate:
         chosen = [of(example, level) for example, level in pairs if among(example)]
         return wilson(sum(chosen), len(chosen))
 
     correct = tuple(level in example.accepted for example, level in pairs)
-    whole = [ok and not reading.missing(row.country, row.call_now) for ok, reading, row in zip(correct, readings, examples, strict=True)]
+    whole = [
+        ok and not reading.missing(row.country, row.call_now)
+        for ok, reading, row in zip(correct, readings, examples, strict=True)
+    ]
     readable = [(example.level, level) for example, level in pairs if level]
     return Scores(
         n=len(examples),
         accuracy=wilson(sum(correct), len(correct)),
         primary=rate(lambda row, level: level == row.level),
-        recall={key: rate(lambda row, level: level in row.accepted, lambda row, key=key: row.level == key) for key in LEVELS},
-        shares={key: rate(lambda _, level, key=key: (level or UNREADABLE) == key) for key in (*LEVELS, UNREADABLE)},
+        recall={
+            key: rate(lambda row, level: level in row.accepted, lambda row, key=key: row.level == key)
+            for key in LEVELS
+        },
+        shares={
+            key: rate(lambda _, level, key=key: (level or UNREADABLE) == key) for key in (*LEVELS, UNREADABLE)
+        },
         under=rate(lambda row, level: level is not None and distance(row, level) < 0),
         over=rate(lambda row, level: level is not None and distance(row, level) > 0),
         unreadable=rate(lambda _, level: level is None),
@@ -111,7 +121,10 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
 
 
 def _part_rate(part: str, examples: Sequence[Example], readings: Sequence[Reading]) -> Rate:
-    return wilson(sum(reading.has(part, row.country) for reading, row in zip(readings, examples, strict=True)), len(readings))
+    return wilson(
+        sum(reading.has(part, row.country) for reading, row in zip(readings, examples, strict=True)),
+        len(readings),
+    )
 
 
 def _call_rate(examples: Sequence[Example], readings: Sequence[Reading]) -> Rate:

@@ -68,10 +68,21 @@ class Architecture:
     tied: bool
 
     def __post_init__(self) -> None:
-        sizes = (self.hidden, self.feed_forward, self.heads, self.kv_heads, self.vocabulary, self.context, self.kernel, self.layers)
+        sizes = (
+            self.hidden,
+            self.feed_forward,
+            self.heads,
+            self.kv_heads,
+            self.vocabulary,
+            self.context,
+            self.kernel,
+            self.layers,
+        )
         if min(sizes) < 1 or self.hidden % self.heads or self.heads % self.kv_heads:
             raise ValueError("sizes that do not divide, or are below 1")
-        if not (0 < self.norm_eps < 1 and 0 < self.rope_theta < math.inf):  # on another epsilon llama.cpp ends the process
+        if not (
+            0 < self.norm_eps < 1 and 0 < self.rope_theta < math.inf
+        ):  # on another epsilon llama.cpp ends the process
             raise ValueError("a constant out of its range")
 
     @property
@@ -88,7 +99,10 @@ class Architecture:
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor, in the order of the forward pass."""
         names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LFM2, self.layers)
-        found = ((names.get_name(source, try_suffixes=(".weight",)), source, shape) for source, shape in self._sources())
+        found = (
+            (names.get_name(source, try_suffixes=(".weight",)), source, shape)
+            for source, shape in self._sources()
+        )
         return tuple(Tensor(str(name), source, shape) for name, source, shape in found)
 
     @property
@@ -99,7 +113,10 @@ class Architecture:
     def _sources(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield "model.embed_tokens.weight", (self.vocabulary, self.hidden)
         for index, attention in enumerate(self.attention):
-            for part, shape in {**(self._attention() if attention else self._convolution()), **self._common()}.items():
+            for part, shape in {
+                **(self._attention() if attention else self._convolution()),
+                **self._common(),
+            }.items():
                 yield f"model.layers.{index}.{part}.weight", shape
         yield "model.embedding_norm.weight", (self.hidden,)
         if not self.tied:
@@ -108,17 +125,34 @@ class Architecture:
     def _common(self) -> dict[str, tuple[int, ...]]:
         wide, narrow = (self.feed_forward, self.hidden), (self.hidden, self.feed_forward)
         norm = (self.hidden,)
-        return {"operator_norm": norm, "ffn_norm": norm, "feed_forward.w1": wide, "feed_forward.w2": narrow, "feed_forward.w3": wide}
+        return {
+            "operator_norm": norm,
+            "ffn_norm": norm,
+            "feed_forward.w1": wide,
+            "feed_forward.w2": narrow,
+            "feed_forward.w3": wide,
+        }
 
     def _attention(self) -> dict[str, tuple[int, ...]]:
         head = self.hidden // self.heads
         square, keys = (self.hidden, self.hidden), (self.kv_heads * head, self.hidden)
-        shapes = {"q_proj": square, "k_proj": keys, "v_proj": keys, "out_proj": square, "q_layernorm": (head,), "k_layernorm": (head,)}
+        shapes = {
+            "q_proj": square,
+            "k_proj": keys,
+            "v_proj": keys,
+            "out_proj": square,
+            "q_layernorm": (head,),
+            "k_layernorm": (head,),
+        }
         return {f"self_attn.{part}": shape for part, shape in shapes.items()}
 
     def _convolution(self) -> dict[str, tuple[int, ...]]:
         in_shape, out_shape = (3 * self.hidden, self.hidden), (self.hidden, self.hidden)
-        return {"conv.conv": (self.hidden, 1, self.kernel), "conv.in_proj": in_shape, "conv.out_proj": out_shape}
+        return {
+            "conv.conv": (self.hidden, 1, self.kernel),
+            "conv.in_proj": in_shape,
+            "conv.out_proj": out_shape,
+        }
 
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
@@ -148,7 +182,9 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
             f"The model's config.json has no {error.args[0]!r}, so its tensors' sizes are unknown. Save the model again."
         ) from None
     except (TypeError, ValueError) as error:
-        raise LabError(f"The model's config.json holds what cannot be a size ({error}). Save the model again.") from None
+        raise LabError(
+            f"The model's config.json holds what cannot be a size ({error}). Save the model again."
+        ) from None
 
 
 def _check_known(config: Mapping[str, Any]) -> None:
@@ -162,9 +198,13 @@ def _check_known(config: Mapping[str, Any]) -> None:
         )
     rope = (config.get("rope_parameters") or config.get("rope_scaling") or {}).get("rope_type", "default")
     if rope != "default":
-        raise LabError(f"The model scales its rotary embedding ({rope!r}), which the export does not write. Use convert_hf_to_gguf.py.")
+        raise LabError(
+            f"The model scales its rotary embedding ({rope!r}), which the export does not write. Use convert_hf_to_gguf.py."
+        )
     if config.get("conv_bias"):
-        raise LabError("The model's convolutions have a bias, and llama.cpp's LFM2 has no place for one: it would answer differently.")
+        raise LabError(
+            "The model's convolutions have a bias, and llama.cpp's LFM2 has no place for one: it would answer differently."
+        )
 
 
 def _feed_forward(config: Mapping[str, Any]) -> int:

@@ -74,7 +74,9 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
     weights.check(architecture.tensors)
     writer = folder_metadata(folder, architecture)
     steps = {"F16", quant}
-    _check_disk(out, sum(file_bytes(choose_types(architecture, step), metadata_bytes(writer)) for step in steps))
+    _check_disk(
+        out, sum(file_bytes(choose_types(architecture, step), metadata_bytes(writer)) for step in steps)
+    )
     if quant == "F16":
         with _arriving(out) as path:
             _write_f16(path, architecture, weights, writer)
@@ -99,9 +101,13 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
     out, step, header = Path(out), check_step(quant), read_header(Path(whole))
     architecture = whole_architecture(header)
     if any(tensor.type not in ("F16", "F32") for tensor in header.tensors.values()):
-        raise LabError(f"{header.path} is quantized already, and quantizing twice adds the errors up. Start from the F16 file.")
+        raise LabError(
+            f"{header.path} is quantized already, and quantizing twice adds the errors up. Start from the F16 file."
+        )
     data = sum(tensor.bytes for tensor in header.tensors.values())
-    _check_disk(out, file_bytes(choose_types(architecture, quant), header.bytes - data))  # all that is not data, as good as the same
+    _check_disk(
+        out, file_bytes(choose_types(architecture, quant), header.bytes - data)
+    )  # all that is not data, as good as the same
     with _arriving(out) as path:
         if problem := _run_llama_cpp(header.path, path, step, threads):
             raise LabError(
@@ -118,8 +124,12 @@ def whole_architecture(header: Header) -> Architecture:
         LabError: it is not an LFM2, a dimension is missing, or a tensor is missing, unknown or of another shape.
     """
     architecture = architecture_of(header)
-    if {tensor.name: tensor.shape for tensor in architecture.tensors} != {name: tensor.shape for name, tensor in header.tensors.items()}:
-        raise LabError(f"{header.path} does not hold the tensors that its own dimensions ask for. Delete it and export the model again.")
+    if {tensor.name: tensor.shape for tensor in architecture.tensors} != {
+        name: tensor.shape for name, tensor in header.tensors.items()
+    }:
+        raise LabError(
+            f"{header.path} does not hold the tensors that its own dimensions ask for. Delete it and export the model again."
+        )
     return architecture
 
 
@@ -131,7 +141,9 @@ def architecture_of(header: Header) -> Architecture:
     """
     data = header.metadata
     if data.get("general.architecture") != "lfm2":
-        raise LabError(f"{header.path} is a {data.get('general.architecture', 'GGUF of no architecture')}, not an LFM2.")
+        raise LabError(
+            f"{header.path} is a {data.get('general.architecture', 'GGUF of no architecture')}, not an LFM2."
+        )
     try:
         kv_heads = data["lfm2.attention.head_count_kv"]
         if data["lfm2.block_count"] != len(kv_heads):  # on this llama.cpp ends the process
@@ -150,7 +162,9 @@ def architecture_of(header: Header) -> Architecture:
             tied="output.weight" not in header.tensors,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise LabError(f"{header.path} does not say all its dimensions ({error}). Export the model again.") from None
+        raise LabError(
+            f"{header.path} does not say all its dimensions ({error}). Export the model again."
+        ) from None
 
 
 def _exported(header: Header, quant: str, architecture: Architecture) -> Exported:
@@ -187,7 +201,9 @@ def _arriving(out: Path) -> Iterator[Path]:
 def _write_f16(path: Path, architecture: Architecture, weights: Weights, writer: gguf.GGUFWriter) -> None:
     for choice in choose_types(architecture, "F16"):
         kind = gguf.GGMLQuantizationType[choice.type]
-        writer.add_tensor_info(choice.tensor.name, choice.tensor.shape, _NUMPY[choice.type], choice.bytes, raw_dtype=kind)
+        writer.add_tensor_info(
+            choice.tensor.name, choice.tensor.shape, _NUMPY[choice.type], choice.bytes, raw_dtype=kind
+        )
     try:
         writer.write_header_to_file(path)
         writer.write_kv_data_to_file()

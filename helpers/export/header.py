@@ -59,7 +59,10 @@ class Header:
 
     def token(self, role: str) -> str:
         """Text of the token with this role ("bos", "eos"); empty when there is none."""
-        index, tokens = self.metadata.get(f"tokenizer.ggml.{role}_token_id"), self.metadata.get("tokenizer.ggml.tokens", [])
+        index, tokens = (
+            self.metadata.get(f"tokenizer.ggml.{role}_token_id"),
+            self.metadata.get("tokenizer.ggml.tokens", []),
+        )
         return tokens[index] if isinstance(index, int) and 0 <= index < len(tokens) else ""
 
 

@@ -95,7 +95,11 @@ def choose_types(architecture: Architecture, quant: str) -> tuple[Choice, ...]:
     values = [tensor.name for tensor in architecture.tensors if "attn_v" in tensor.name]
     choices = []
     for tensor in architecture.tensors:
-        wanted = tensor.type if quant == "F16" or tensor.type == "F32" else _wanted(tensor.name, architecture, quant, values)
+        wanted = (
+            tensor.type
+            if quant == "F16" or tensor.type == "F32"
+            else _wanted(tensor.name, architecture, quant, values)
+        )
         choices.append(Choice(tensor, wanted, _fitting(wanted, tensor.shape[-1])))
     return tuple(choices)
 

@@ -96,7 +96,10 @@ def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, architecture: Architec
     writer.add_token_types(types)
     special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=architecture.vocabulary)
     ids = tokenizer("a").input_ids  # what it does decides, whatever its files say
-    special.add_special_token |= {"bos": ids[0] == tokenizer.bos_token_id, "eos": ids[-1] == tokenizer.eos_token_id}
+    special.add_special_token |= {
+        "bos": ids[0] == tokenizer.bos_token_id,
+        "eos": ids[-1] == tokenizer.eos_token_id,
+    }
     if not special.chat_template:
         raise LabError(
             f"The tokenizer in {folder} has no chat template, so no runtime could put a question to it. Save the tokenizer again."
@@ -110,7 +113,11 @@ def _check_split(folder: Path) -> None:
     before = tokenizer.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     patterns = [step.get("pattern", {}).get("Regex") for step in steps if step.get("type") == "Split"]
-    if tokenizer.get("model", {}).get("type") != "BPE" or patterns != [SPLIT] or steps[-1].get("type") != "ByteLevel":
+    if (
+        tokenizer.get("model", {}).get("type") != "BPE"
+        or patterns != [SPLIT]
+        or steps[-1].get("type") != "ByteLevel"
+    ):
         raise LabError(
             f"The tokenizer in {folder} does not cut texts as LFM2's does, and llama.cpp would cut them differently. "
             "Use convert_hf_to_gguf.py, which knows more kinds."
@@ -121,7 +128,9 @@ def _tokens(tokenizer: Any, size: int, folder: Path) -> tuple[list[str], Sequenc
     """Text and kind of every token id below `size`; ids without a token are marked unused, as llama.cpp's converter does."""
     by_id = {index: token for token, index in tokenizer.get_vocab().items()}
     if max(by_id) >= size:
-        raise LabError(f"The tokenizer in {folder} has ids up to {max(by_id):,}, but config.json's vocabulary ends at {size:,}.")
+        raise LabError(
+            f"The tokenizer in {folder} has ids up to {max(by_id):,}, but config.json's vocabulary ends at {size:,}."
+        )
     added = tokenizer.added_tokens_decoder
     tokens = [by_id.get(index, f"[PAD{index}]") for index in range(size)]
     return tokens, [_kind(index, by_id, added) for index in range(size)]

@@ -22,7 +22,12 @@ from helpers.export.metadata import architecture_metadata, folder_metadata, meta
 from helpers.files import DATA, read_json
 
 LARGE = DATA / "lfm2.5-1.2b.json"
-BLOG = {"F16": "2.2G", "Q5_K_M": "805M", "Q4_K_M": "698M", "Q2_K": "462M"}  # as printed by the blog, which writes GB and MB
+BLOG = {
+    "F16": "2.2G",
+    "Q5_K_M": "805M",
+    "Q4_K_M": "698M",
+    "Q2_K": "462M",
+}  # as printed by the blog, which writes GB and MB
 _PREFIX = 24  # magic, version, number of tensors, number of keys
 
 

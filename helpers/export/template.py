@@ -22,7 +22,11 @@ _ASKED = triage.messages("Dolor en el pecho y sudor frío desde hace 20 minutos.
 CONVERSATIONS: tuple[Conversation, ...] = (
     _ASKED,
     _ASKED[1:],
-    [*_ASKED, {"role": "assistant", "content": "Nivel de Urgencia: NARANJA"}, {"role": "user", "content": "¿Y si se me pasa?"}],
+    [
+        *_ASKED,
+        {"role": "assistant", "content": "Nivel de Urgencia: NARANJA"},
+        {"role": "user", "content": "¿Y si se me pasa?"},
+    ],
     [{"role": "system", "content": ""}, {"role": "user", "content": "  espacios y\n\nlíneas \t vacías \n"}],
     [{"role": "user", "content": "{{ 7 * 7 }} {% if x %} <b>&amp;</b> \"comillas\" 'simples' \\n 🚑 ñandú"}],
     [{"role": "user", "content": "a"}, {"role": "user", "content": "dos mensajes seguidos"}],
@@ -60,7 +64,9 @@ class TemplateCheck:
         )
 
 
-def check_template(model_folder: str | Path, gguf: str | Path, conversations: Sequence[Conversation] = CONVERSATIONS) -> TemplateCheck:
+def check_template(
+    model_folder: str | Path, gguf: str | Path, conversations: Sequence[Conversation] = CONVERSATIONS
+) -> TemplateCheck:
     """Render conversations with the tokenizer of `model_folder` and with the template inside `gguf`, as llama-cpp-python does.
 
     Args:
@@ -73,7 +79,11 @@ def check_template(model_folder: str | Path, gguf: str | Path, conversations: Se
     """
     render, tokenizer = renderer(read_header(Path(gguf))), load_tokenizer(model_folder)
     pairs = [
-        Difference(messages, tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True), render(messages))
+        Difference(
+            messages,
+            tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True),
+            render(messages),
+        )
         for messages in conversations
     ]
     return TemplateCheck(len(pairs), tuple(pair for pair in pairs if pair.tokenizer != pair.gguf))
@@ -86,16 +96,24 @@ def renderer(header: Header) -> Callable[[Conversation], str]:
         LabError: the template is missing or not Jinja; and, when it is called, the template refuses the conversation.
     """
     if not header.chat_template:
-        raise LabError(f"{header.path} carries no chat template: a runtime would ask in a form of its own. Export the model again.")
+        raise LabError(
+            f"{header.path} carries no chat template: a runtime would ask in a form of its own. Export the model again."
+        )
     try:
-        formatter = Jinja2ChatFormatter(header.chat_template, eos_token=header.token("eos"), bos_token=header.token("bos"))
+        formatter = Jinja2ChatFormatter(
+            header.chat_template, eos_token=header.token("eos"), bos_token=header.token("bos")
+        )
     except Exception as error:  # jinja2's own errors; it is not a dependency of ours
-        raise LabError(f"The chat template in {header.path} is not valid Jinja ({error}). Export the model again.") from error
+        raise LabError(
+            f"The chat template in {header.path} is not valid Jinja ({error}). Export the model again."
+        ) from error
 
     def render(messages: Conversation) -> str:
         try:
             return formatter(messages=list(messages)).prompt
         except Exception as error:  # as above, and whatever the template itself raises
-            raise LabError(f"The chat template in {header.path} cannot render a conversation ({error}). Export the model again.") from error
+            raise LabError(
+                f"The chat template in {header.path} cannot render a conversation ({error}). Export the model again."
+            ) from error
 
     return render

@@ -20,7 +20,9 @@ from helpers.files import LabError, read_json
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _TYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
-_SLAB = 1 << 24  # weights converted at a time: what keeps the largest tensor from being in memory two or three times
+_SLAB = (
+    1 << 24
+)  # weights converted at a time: what keeps the largest tensor from being in memory two or three times
 
 
 class _Place(NamedTuple):
@@ -31,7 +33,9 @@ class _Place(NamedTuple):
 
 
 def _damaged(path: Path, how: str) -> LabError:
-    return LabError(f"{path} is damaged: {how}. Nothing was written. Restore the file, or delete the stage and build it again.")
+    return LabError(
+        f"{path} is damaged: {how}. Nothing was written. Restore the file, or delete the stage and build it again."
+    )
 
 
 class Weights:
@@ -55,11 +59,17 @@ class Weights:
         """
         sources = {tensor.source: tensor for tensor in expected}
         if missing := [name for name in sources if name not in self._places]:
-            raise LabError(f"{self.folder} lacks {_several(missing)}: the weights are not whole, or not those of its config.json.")
-        tied = set() if "lm_head.weight" in sources else {"lm_head.weight"}  # saved although it is the embedding again
+            raise LabError(
+                f"{self.folder} lacks {_several(missing)}: the weights are not whole, or not those of its config.json."
+            )
+        tied = (
+            set() if "lm_head.weight" in sources else {"lm_head.weight"}
+        )  # saved although it is the embedding again
         if unknown := [name for name in self._places if name not in sources and name not in tied]:
             said = "an adapter that was not merged, or another architecture"
-            raise LabError(f"{self.folder} holds {_several(unknown)}, which an LFM2 of its config.json has not: {said}.")
+            raise LabError(
+                f"{self.folder} holds {_several(unknown)}, which an LFM2 of its config.json has not: {said}."
+            )
         for name, tensor in sources.items():
             place = self._places[name]
             if place.shape != tensor.stored:
@@ -67,7 +77,9 @@ class Weights:
                     f"{name} in {place.path} has the shape {place.shape}; config.json says {tensor.stored}. Save the model again."
                 )
             if place.type not in _TYPES:
-                raise LabError(f"{name} in {place.path} is stored as {place.type}; the export reads {', '.join(_TYPES)}.")
+                raise LabError(
+                    f"{name} in {place.path} is stored as {place.type}; the export reads {', '.join(_TYPES)}."
+                )
 
     def read(self, tensor: Tensor) -> np.ndarray:
         """A tensor in the shape and type of a 16-bit GGUF. Memory: the result and one slab.
@@ -105,11 +117,15 @@ def _shards(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
-        raise LabError(f"There is no {SINGLE} in {folder}. Give the folder of a saved model: a stage, or data/nano-base.")
+        raise LabError(
+            f"There is no {SINGLE} in {folder}. Give the folder of a saved model: a stage, or data/nano-base."
+        )
     named = read_json(folder / INDEX).get("weight_map", {})
     paths = [folder / name for name in sorted(set(named.values()))]
     if missing := [path.name for path in paths if not path.is_file()]:
-        raise LabError(f"{folder} lacks {', '.join(missing)}, which {INDEX} names: the download or the copy was not finished.")
+        raise LabError(
+            f"{folder} lacks {', '.join(missing)}, which {INDEX} names: the download or the copy was not finished."
+        )
     return paths
 
 
@@ -127,7 +143,9 @@ def _read_places(path: Path) -> dict[str, _Place]:
         raise _damaged(path, "its header is not readable") from None
     places, expected = {}, 0
     for name, (type_name, shape, start, end) in sorted(found, key=lambda row: row[1][2]):
-        if start != expected or (type_name in _TYPES and end - start != math.prod(shape) * _TYPES[type_name].itemsize):
+        if start != expected or (
+            type_name in _TYPES and end - start != math.prod(shape) * _TYPES[type_name].itemsize
+        ):
             raise _damaged(path, f"the place of {name} does not follow from its shape")
         places[name] = _Place(path, type_name, shape, 8 + length + start)
         expected = end

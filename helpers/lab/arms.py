@@ -1,4 +1,4 @@
-"""The arms of notebooks 07 to 09: small preference and reward trainings of one model, one a core, judged by what they write.
+"""The arms of notebooks 08 to 10: small preference and reward trainings of one model, one a core, judged by what they write.
 
 An arm names a base, its data and what it changes in the profile's settings; its *outcome* is the answers it gives afterwards and the
 curves of its training, kept on disk under a hash of everything that went in. The weights are not kept.
@@ -66,7 +66,15 @@ class Arm:
                 "base": self.base.key,
                 "data": rows,
                 "reward": repr(self.reward),
-                "settings": [own.engine, own.max_length, own.lora, getattr(own, self.trainer), own.generate, own.save_dtype, self.updates],
+                "settings": [
+                    own.engine,
+                    own.max_length,
+                    own.lora,
+                    getattr(own, self.trainer),
+                    own.generate,
+                    own.save_dtype,
+                    self.updates,
+                ],
                 "versions": {name: version(name) for name in LIBRARIES},
                 "seed": self.seed,
                 "asked": [[row.prompt for row in prompts], temperature],
@@ -81,13 +89,28 @@ class Arm:
             return dpo(self.data, str(self.base), out, own, seed=self.seed, label=self.name)
         first, *others = self.reward.split() if own.grpo["apart"] else [self.reward]
         watched = [Watched(first), *others]
-        return grpo(reward_rows(self.data), watched, str(self.base), out, own, updates=self.updates, seed=self.seed, label=self.name)
+        return grpo(
+            reward_rows(self.data),
+            watched,
+            str(self.base),
+            out,
+            own,
+            updates=self.updates,
+            seed=self.seed,
+            label=self.name,
+        )
 
 
 def reward_rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Rows for GRPO: the chat, and the columns that a reward reads."""
     return [
-        {"prompt": row.prompt, "accepted": list(row.accepted), "level": row.level, "country": row.country, "syndrome": row.syndrome}
+        {
+            "prompt": row.prompt,
+            "accepted": list(row.accepted),
+            "level": row.level,
+            "country": row.country,
+            "syndrome": row.syndrome,
+        }
         for row in examples
     ]
 
@@ -150,7 +173,12 @@ class ArmOutcome:
 
 
 def run_arms(
-    arms: Sequence[Arm], prompts: Sequence[Example], *, temperature: float = 0.0, profile: Profile | None = None, label: str = "arms"
+    arms: Sequence[Arm],
+    prompts: Sequence[Example],
+    *,
+    temperature: float = 0.0,
+    profile: Profile | None = None,
+    label: str = "arms",
 ) -> list[ArmOutcome]:
     """The outcome of every arm, in order; trained now where it is not there yet.
 
@@ -178,16 +206,30 @@ def _outcome(job: tuple[Arm, tuple[Example, ...], float], profile: Profile) -> A
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
             record = arm.train(Path(folder) / "model", profile)
-            answers = generate(Path(folder) / "model", prompts, temperature=temperature, seed=arm.seed, profile=profile)
+            answers = generate(
+                Path(folder) / "model", prompts, temperature=temperature, seed=arm.seed, profile=profile
+            )
             margins = pair_margins(Path(folder) / "model", arm.probes)
         write_json(path, _stored(arm, key, answers, record, margins))
     return _read(path, arm, prompts)
 
 
-def _stored(arm: Arm, key: str, answers: Sequence[Answer], record: TrainingRecord, margins: Sequence[float]) -> dict[str, Any]:
+def _stored(
+    arm: Arm, key: str, answers: Sequence[Answer], record: TrainingRecord, margins: Sequence[float]
+) -> dict[str, Any]:
     texts, finish = [answer.text for answer in answers], [answer.finish_reason for answer in answers]
     curves = {"loss": record.losses, **record.curves}
-    outcome = ArmOutcome(arm.name, arm.seed, key, tuple(texts), tuple(finish), record.rows, record.seconds, curves, tuple(margins))
+    outcome = ArmOutcome(
+        arm.name,
+        arm.seed,
+        key,
+        tuple(texts),
+        tuple(finish),
+        record.rows,
+        record.seconds,
+        curves,
+        tuple(margins),
+    )
     return {name: value for name, value in asdict(outcome).items() if name != "prompts"}
 
 
@@ -216,12 +258,18 @@ def sampled(stage: Stage, examples: Sequence[Example], *, temperature: float, se
         LabError: the temperature is 0, or the file of an earlier run is not whole.
     """
     if temperature <= 0:
-        raise LabError(f"Sampling needs a temperature above 0, not {temperature}. For the likeliest answers use `evaluate.generate`.")
+        raise LabError(
+            f"Sampling needs a temperature above 0, not {temperature}. For the likeliest answers use `evaluate.generate`."
+        )
     asked = [[row.prompt for row in examples], temperature, seed, stage.key, current_profile().generate]
     versions = {name: version(name) for name in LIBRARIES}
-    path = build_dir() / "samples" / f"{stage.name}-{fingerprint({'asked': asked, 'versions': versions})}.json"
+    path = (
+        build_dir() / "samples" / f"{stage.name}-{fingerprint({'asked': asked, 'versions': versions})}.json"
+    )
     if not path.exists():
-        answers = generate(stage, examples, temperature=temperature, seed=seed, label=f"Sampling {stage.name}")
+        answers = generate(
+            stage, examples, temperature=temperature, seed=seed, label=f"Sampling {stage.name}"
+        )
         write_json(path, {"answers": [[answer.text, answer.finish_reason] for answer in answers]})
     try:
         kept = [Answer(text, why) for text, why in read_json(path)["answers"]]

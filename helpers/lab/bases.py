@@ -33,11 +33,21 @@ def compare(say: Any = print) -> dict[str, Any]:
         bases[name] = place / ("linked" if linked else "apart")
         say(f"Pretraining the base «{name}», {SMALLER:,} documents.")
         pretrain(bases[name], {"documents": SMALLER, "linked": linked})
-    rates = {name: _judged(base, place / f"sft-{number}", profile, prompts) for number, (name, base) in enumerate(bases.items())}
+    rates = {
+        name: _judged(base, place / f"sft-{number}", profile, prompts)
+        for number, (name, base) in enumerate(bases.items())
+    }
     rows = write_diverse(profile.counts["balanced"], SEED)
     for name in ("TF-IDF, same rows", "naive Bayes, all training texts", "always ROJO"):
-        rates[f"*{name}*"] = {column: _rate(evaluate.baselines(rows, items)[name], items) for column, items in prompts.items()}
-    found = {"documents": SMALLER, "stage": STAGE, "seed": SEED, "rates": {name: _plain(row) for name, row in rates.items()}}
+        rates[f"*{name}*"] = {
+            column: _rate(evaluate.baselines(rows, items)[name], items) for column, items in prompts.items()
+        }
+    found = {
+        "documents": SMALLER,
+        "stage": STAGE,
+        "seed": SEED,
+        "rates": {name: _plain(row) for name, row in rates.items()},
+    }
     write_json(DATA / "nano-base" / "columns.json", found)
     return found
 
@@ -45,7 +55,10 @@ def compare(say: Any = print) -> dict[str, Any]:
 def _judged(base: Path, out: Path, profile: Profile, prompts: dict[str, list[Example]]) -> dict[str, Rate]:
     recipe = recipe_named(STAGE)
     recipe.build(recipe.data(profile, SEED), base, out, profile, SEED)
-    return {name: _rate([answer.text for answer in evaluate.generate(out, items, label=name)], items) for name, items in prompts.items()}
+    return {
+        name: _rate([answer.text for answer in evaluate.generate(out, items, label=name)], items)
+        for name, items in prompts.items()
+    }
 
 
 def _rate(answers: list[str], items: list[Example]) -> Rate:
@@ -53,15 +66,22 @@ def _rate(answers: list[str], items: list[Example]) -> Rate:
 
 
 def _plain(row: dict[str, Rate]) -> dict[str, dict[str, float]]:
-    return {column: {"value": rate.value, "low": rate.low, "high": rate.high, "n": rate.n} for column, rate in row.items()}
+    return {
+        column: {"value": rate.value, "low": rate.low, "high": rate.high, "n": rate.n}
+        for column, rate in row.items()
+    }
 
 
 def table(found: dict[str, Any]) -> str:
     """The comparison in Markdown, for the card."""
-    lines = [f"| {found['stage']}, seed {found['seed']}, from the base | {' | '.join(COLUMNS)} |", "| --- " * (len(COLUMNS) + 1) + "|"]
+    lines = [
+        f"| {found['stage']}, seed {found['seed']}, from the base | {' | '.join(COLUMNS)} |",
+        "| --- " * (len(COLUMNS) + 1) + "|",
+    ]
     for name, row in found["rates"].items():
         cells = (
-            f"{row[column]['value']:.0%} [{row[column]['low']:.0%}–{row[column]['high']:.0%}], n = {row[column]['n']}" for column in COLUMNS
+            f"{row[column]['value']:.0%} [{row[column]['low']:.0%}–{row[column]['high']:.0%}], n = {row[column]['n']}"
+            for column in COLUMNS
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -71,4 +91,7 @@ def write_card() -> None:
     """Write the base's card anew, with the comparison in it where it has been made."""
     place = DATA / "nano-base"
     compared = place / "columns.json"
-    write_atomic(place / "README.md", card(read_json(place / "training.json"), table(read_json(compared)) if compared.exists() else ""))
+    write_atomic(
+        place / "README.md",
+        card(read_json(place / "training.json"), table(read_json(compared)) if compared.exists() else ""),
+    )

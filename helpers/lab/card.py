@@ -1,4 +1,4 @@
-"""Notebook 12's decision and its paper: which checkpoint is best, and a model card generated from what was measured.
+"""Notebook 14's decision and its paper: which checkpoint is best, and a model card generated from what was measured.
 
 No figure is typed here: a test reads this file and refuses a digit in any of its texts.
 """
@@ -50,9 +50,14 @@ def recorded_report(prefix: str, measured: Mapping[str, Mapping[str, Any]] | Non
     if not any(found.values()):
         return None
     nothing = Rate(float("nan"), 0, 0.0, 1.0)
-    rates = {gate: Rate(row["value"], row["n"], row["low"], row["high"]) if row else nothing for gate, row in found.items()}
+    rates = {
+        gate: Rate(row["value"], row["n"], row["low"], row["high"]) if row else nothing
+        for gate, row in found.items()
+    }
     return Report(
-        max(rate.n for rate in rates.values()), prefix, tuple(Judged(gate, rate, gate.verdict(rate)) for gate, rate in rates.items())
+        max(rate.n for rate in rates.values()),
+        prefix,
+        tuple(Judged(gate, rate, gate.verdict(rate)) for gate, rate in rates.items()),
     )
 
 
@@ -146,15 +151,24 @@ def _recipe(model: Stage) -> list[str]:
         "key": f"`{model.key}`",
         "versions": ", ".join(f"{name} {number}" for name, number in versions_of().items()),
     }
-    return ["## Training", "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())]
+    return [
+        "## Training",
+        "| | |\n| --- | --- |\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items()),
+    ]
 
 
 def _gates(columns: Columns, rivals: Mapping[str, Mapping[str, Rate]]) -> list[str]:
-    lines = [f"| gate | bound |{''.join(f' {name} | verdict |' for name in columns)}", "| --- | --- |" + " --- | --- |" * len(columns)]
+    lines = [
+        f"| gate | bound |{''.join(f' {name} | verdict |' for name in columns)}",
+        "| --- | --- |" + " --- | --- |" * len(columns),
+    ]
     for row in zip(*(report.rows for report in columns.values()), strict=True):
         cells = "".join(f" {one.measured} | {one.verdict} |" for one in row)
         lines.append(f"| {row[0].gate.id} | {row[0].gate.asks} |{cells}")
-    beside = "\n".join(f"- {name}: {'; '.join(f'{rate} ({column})' for column, rate in rates.items())}." for name, rates in rivals.items())
+    beside = "\n".join(
+        f"- {name}: {'; '.join(f'{rate} ({column})' for column, rate in rates.items())}."
+        for name, rates in rivals.items()
+    )
     return [
         "## Acceptance gates",
         "Written down in `data/gates.yaml` before any model was judged; held against the worse end of the interval (95 %).",
@@ -178,7 +192,10 @@ def _failures(columns: Columns, rivals: Mapping[str, Mapping[str, Rate]]) -> lis
             for name, rates in rivals.items()
             if label.value <= rates[column].value
         ]
-    return ["## Known failures", "\n".join(lines) or "None of the gates found one, which is not the same as none."]
+    return [
+        "## Known failures",
+        "\n".join(lines) or "None of the gates found one, which is not the same as none.",
+    ]
 
 
 def _untested(model: Stage) -> list[str]:
@@ -199,7 +216,10 @@ def _untested(model: Stage) -> list[str]:
         )
     missing = [
         name
-        for name, key in {"a smaller file (quantization)": "quant.", "another program than this one": "parity."}.items()
+        for name, key in {
+            "a smaller file (quantization)": "quant.",
+            "another program than this one": "parity.",
+        }.items()
         if not any(row.startswith(key) for row in measured)
     ]
     lines += [f"- As {name}: no measurement is in the results store." for name in missing]

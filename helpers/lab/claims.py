@@ -24,7 +24,12 @@ DISAGREES = "the blog disagrees with itself"
 NOT_RUN = "not run yet"
 VERDICTS = (REPRODUCED, DIRECTION, NOT_REPRODUCED, DISAGREES, NOT_RUN, NOT_TESTABLE)
 
-_OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+_OPERATIONS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class Claim:
     @property
     def stated(self) -> str:
         """The number with its unit, as a table shows it."""
-        return f"{100 * self.number:g}%" if self.unit == "rate" else f"{self.number:,.10g} {self.unit}".strip()
+        return (
+            f"{100 * self.number:g}%" if self.unit == "rate" else f"{self.number:,.10g} {self.unit}".strip()
+        )
 
 
 @dataclass(frozen=True)
@@ -80,9 +87,13 @@ def claims() -> dict[str, Claim]:
         try:
             claim = Claim(id=name, **{**row, "written": tuple(map(str, row.get("written", ())))})
         except TypeError as error:
-            raise LabError(f"{path}: claim {name!r}: {error}. The fields are those of helpers.lab.claims.Claim.") from error
+            raise LabError(
+                f"{path}: claim {name!r}: {error}. The fields are those of helpers.lab.claims.Claim."
+            ) from error
         if not (claim.follows or claim.test or claim.untestable):
-            raise LabError(f"{path}: claim {name!r} has no `test`, no `follows` and no `untestable`: say how it is judged.")
+            raise LabError(
+                f"{path}: claim {name!r} has no `test`, no `follows` and no `untestable`: say how it is judged."
+            )
         ledger[name] = claim
     return ledger
 
@@ -97,7 +108,9 @@ def arithmetic(expression: str, numbers: Mapping[str, float]) -> float:
             return numbers[node.id]
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
             return _OPERATIONS[type(node.op)](value(node.left), value(node.right))
-        raise LabError(f"data/claims.yaml: cannot compute {expression!r}: use claim ids, numbers and + - * / only.")
+        raise LabError(
+            f"data/claims.yaml: cannot compute {expression!r}: use claim ids, numbers and + - * / only."
+        )
 
     return value(ast.parse(expression, mode="eval").body)
 
@@ -107,7 +120,9 @@ def verdict(claim: Claim, measured: Mapping[str, Mapping[str, Any]] | None = Non
     if claim.follows:
         expected = arithmetic(claim.follows, {name: other.number for name, other in claims().items()})
         if abs(expected - claim.number) > claim.tolerance:
-            return Verdict(DISAGREES, f"{claim.follows} gives {expected:,.4g}, the blog says {claim.number:,g}")
+            return Verdict(
+                DISAGREES, f"{claim.follows} gives {expected:,.4g}, the blog says {claim.number:,g}"
+            )
     if claim.test is None:
         if claim.untestable:
             return Verdict(NOT_TESTABLE, claim.untestable)
@@ -139,13 +154,19 @@ class Entry(NamedTuple):
         if self.found is None:
             return ""
         percent = self.claim.unit == "rate"
-        show = (lambda value: f"{100 * value:.1f}%") if percent else (lambda value: f"{value:,.4g}" if value < 10_000 else f"{value:,.0f}")
+        show = (
+            (lambda value: f"{100 * value:.1f}%")
+            if percent
+            else (lambda value: f"{value:,.4g}" if value < 10_000 else f"{value:,.0f}")
+        )
         low, high, n = (self.found.get(name) for name in ("low", "high", "n"))
         interval = "" if low is None else f" [{show(low)}–{show(high)}]"
         return f"{show(self.found['value'])}{interval}{'' if n is None else f', n = {n:,}'}"
 
 
-def ledger(measured: Mapping[str, Mapping[str, Any]] | None = None, own: Collection[str] | None = None) -> list[Entry]:
+def ledger(
+    measured: Mapping[str, Mapping[str, Any]] | None = None, own: Collection[str] | None = None
+) -> list[Entry]:
     """Every claim with its verdict, in the order of the file.
 
     Args:
@@ -157,7 +178,9 @@ def ledger(measured: Mapping[str, Mapping[str, Any]] | None = None, own: Collect
     lines = []
     for claim in claims().values():
         judged, key = verdict(claim, measured), (claim.test or {}).get("key")
-        lines.append(Entry(claim, judged.verdict, judged.because, measured.get(key), key in measured and key in own))
+        lines.append(
+            Entry(claim, judged.verdict, judged.because, measured.get(key), key in measured and key in own)
+        )
     return lines
 
 
@@ -172,5 +195,9 @@ def report() -> str:
     judged = [(claim, found) for claim, found in verdicts if claim.test]
     width = max(len(claim.says) for claim, _ in judged)
     lines = [f"  {claim.says:<{width}}  {found.verdict}: {found.because}" for claim, found in judged]
-    counts = ", ".join(f"{number} {name}" for name, number in Counter(found.verdict for _, found in verdicts).most_common())
-    return "\n".join(["What the blog says, and what this machine found:", *lines, f"All claims so far: {counts}."])
+    counts = ", ".join(
+        f"{number} {name}" for name, number in Counter(found.verdict for _, found in verdicts).most_common()
+    )
+    return "\n".join(
+        ["What the blog says, and what this machine found:", *lines, f"All claims so far: {counts}."]
+    )

@@ -75,7 +75,12 @@ def weigh(files: Mapping[str, Exported], people: Sequence[Example], *, rounds: i
         prompts = [runtime.prompt(row)[1] for row in people]
     order = {"prompts": prompts, "limit": profile.generate["max_new_tokens"], "context": size}
     key = fingerprint(
-        [order, rounds, {quant: sha256_of(file.path) for quant, file in files.items()}, [version(name) for name in LIBRARIES]]
+        [
+            order,
+            rounds,
+            {quant: sha256_of(file.path) for quant, file in files.items()},
+            [version(name) for name in LIBRARIES],
+        ]
     )
     path = build_dir() / "outcomes" / profile.name / f"cost-{key}.json"
     if not path.exists():
@@ -85,17 +90,23 @@ def weigh(files: Mapping[str, Exported], people: Sequence[Example], *, rounds: i
                 for quant, file in files.items():
                     runs[quant].append(_probe(file.path, order))
                     progress.update(1, quant)
-            progress.done(f"What each file costs: {rounds * len(files)} fresh processes, {len(people)} answers in each.")
+            progress.done(
+                f"What each file costs: {rounds * len(files)} fresh processes, {len(people)} answers in each."
+            )
         write_json(path, runs)
     return {quant: _cost(quant, found) for quant, found in read_json(path).items()}
 
 
 def _probe(path: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     asked = json.dumps({"path": str(path), **order})
-    done = subprocess.run([sys.executable, str(PROBE)], input=asked, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(PROBE)], input=asked, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or [f"code {done.returncode}"]
-        raise LabError(f"The process that measures {path.name} failed ({why[0][-200:]}). Close other programs and run the cell again.")
+        raise LabError(
+            f"The process that measures {path.name} failed ({why[0][-200:]}). Close other programs and run the cell again."
+        )
     return json.loads(done.stdout)
 
 

@@ -55,16 +55,24 @@ class Outcome:
     def accuracy(self) -> Rate:
         """Share of test wordings answered with an accepted level."""
         prompts = evaluation_prompts("test")
-        return wilson(sum(level in prompt.accepted for level, prompt in zip(self.given, prompts, strict=True)), len(prompts))
+        return wilson(
+            sum(level in prompt.accepted for level, prompt in zip(self.given, prompts, strict=True)),
+            len(prompts),
+        )
 
     def share(self, level: str) -> Rate:
         """Share of test wordings answered with this level."""
         return wilson(self.given.count(level), len(self.given))
 
 
-def gather(outcomes: Mapping[Run, Outcome], names: Mapping[Any, str], measure: Callable[[Outcome], float]) -> dict[Any, list[float]]:
+def gather(
+    outcomes: Mapping[Run, Outcome], names: Mapping[Any, str], measure: Callable[[Outcome], float]
+) -> dict[Any, list[float]]:
     """A figure of every run, grouped by what the reader calls the recipe: `names` maps that to the recipe's name."""
-    return {key: [measure(outcome) for (recipe, _), outcome in outcomes.items() if recipe == name] for key, name in names.items()}
+    return {
+        key: [measure(outcome) for (recipe, _), outcome in outcomes.items() if recipe == name]
+        for key, name in names.items()
+    }
 
 
 def record_runs(prefix: str, runs: Mapping[Any, Sequence[float]], measure: str, n: int) -> dict[Any, Rate]:
@@ -115,11 +123,16 @@ def _outcome(run: Run, profile: Profile) -> Outcome:
     if path.exists():
         return _read(path)
     outcome = _train_and_judge(recipe, plan.examples, plan.base, plan.key, profile, seed)
-    write_json(path, {**vars(outcome), "beliefs": [[round(p, 6) for p in belief.values()] for belief in outcome.beliefs]})
+    write_json(
+        path,
+        {**vars(outcome), "beliefs": [[round(p, 6) for p in belief.values()] for belief in outcome.beliefs]},
+    )
     return _read(path)
 
 
-def _train_and_judge(recipe: Recipe, examples: Sequence[Example], base: str, key: str, profile: Profile, seed: int) -> Outcome:
+def _train_and_judge(
+    recipe: Recipe, examples: Sequence[Example], base: str, key: str, profile: Profile, seed: int
+) -> Outcome:
     prompts = evaluation_prompts("test")
     if recipe.name in KEPT:
         kept = stage(recipe.name, seed, profile)
@@ -131,7 +144,9 @@ def _train_and_judge(recipe: Recipe, examples: Sequence[Example], base: str, key
     given = tuple(max(belief, key=belief.get) for belief in beliefs)
     counts = {level: sum(row.level == level for row in examples) for level in beliefs[0]}
     tail = [loss for _, loss in record["losses"][-5:]]
-    return Outcome(recipe.name, seed, key, given, tuple(beliefs), counts, record["seconds"], sum(tail) / len(tail))
+    return Outcome(
+        recipe.name, seed, key, given, tuple(beliefs), counts, record["seconds"], sum(tail) / len(tail)
+    )
 
 
 def _read(path: Path) -> Outcome:

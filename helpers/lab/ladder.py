@@ -1,4 +1,4 @@
-"""The ladder of notebook 10: one model on every step F16 … Q2_K, each file asked the same people and held against the F16 file.
+"""The ladder of notebook 11: one model on every step F16 … Q2_K, each file asked the same people and held against the F16 file.
 
 What a file answers is kept on disk under a hash of the file, the people and the libraries. What it costs is in `costs`.
 """
@@ -110,7 +110,9 @@ def files_of(model: Stage | str | Path, quants: Sequence[str] = tuple(LADDER)) -
         for quant in quants:
             files[quant] = files.get(quant) or quantize(files[WHOLE].path, folder / f"{quant}.gguf", quant)
             progress.update(1, quant)
-        progress.done(f"{name}: {len(files)} files, {sum(file.bytes for file in files.values()) / 1e6:,.1f} MB together.")
+        progress.done(
+            f"{name}: {len(files)} files, {sum(file.bytes for file in files.values()) / 1e6:,.1f} MB together."
+        )
     return files
 
 
@@ -159,10 +161,19 @@ def climb(
     for model in sorted(ladders, key=lambda name: name not in writes):  # the long ones first
         for quant, file in ladders[model].items():
             jobs.append(
-                _Job(model, quant, file.path, _outcome_path(file.path, people, model in writes, profile), tuple(people), model in writes)
+                _Job(
+                    model,
+                    quant,
+                    file.path,
+                    _outcome_path(file.path, people, model in writes, profile),
+                    tuple(people),
+                    model in writes,
+                )
             )
     with Progress("The ladder", len(jobs)) as progress:
-        for job, _ in in_workers(_ask, [job for job in jobs if not job.out.exists()], (profile,), profile.grid["workers"]):
+        for job, _ in in_workers(
+            _ask, [job for job in jobs if not job.out.exists()], (profile,), profile.grid["workers"]
+        ):
             progress.update(1, f"· {job.model} {job.quant}")
         progress.done(f"The ladder: {len(jobs)} files, each asked about {len(people):,} people.")
     found: dict[str, dict[str, Step]] = {model: {} for model in ladders}
@@ -173,7 +184,9 @@ def climb(
 
 def _outcome_path(file: Path, people: Sequence[Example], writes: bool, profile: Profile) -> Path:
     asked = [[row.prompt for row in people], writes, profile.generate["max_new_tokens"], profile.max_length]
-    key = fingerprint({"file": sha256_of(file), "asked": asked, "versions": {name: version(name) for name in LIBRARIES}})
+    key = fingerprint(
+        {"file": sha256_of(file), "asked": asked, "versions": {name: version(name) for name in LIBRARIES}}
+    )
     return build_dir() / "outcomes" / profile.name / f"step-{key}.npz"
 
 
@@ -185,7 +198,9 @@ def _ask(job: _Job, profile: Profile) -> None:
         levels = [runtime.encode(f"{LEVEL_HEADING} {level}")[len(runtime.place)] for level in LEVELS]
     texts, finish = [reply.text for reply in replies], [reply.finish_reason for reply in replies]
     content = io.BytesIO()
-    np.savez_compressed(content, scores=scores, said=json.dumps({"levels": levels, "texts": texts, "finish": finish}))
+    np.savez_compressed(
+        content, scores=scores, said=json.dumps({"levels": levels, "texts": texts, "finish": finish})
+    )
     write_atomic(job.out, content.getvalue())
 
 
@@ -193,7 +208,14 @@ def _read(job: _Job) -> Step:
     try:
         with np.load(job.out) as stored:
             scores, said = log_softmax(stored["scores"]), json.loads(str(stored["said"]))
-        step = Step(job.quant, job.path.stat().st_size, scores, tuple(said["levels"]), tuple(said["texts"]), tuple(said["finish"]))
+        step = Step(
+            job.quant,
+            job.path.stat().st_size,
+            scores,
+            tuple(said["levels"]),
+            tuple(said["texts"]),
+            tuple(said["finish"]),
+        )
         if len(scores) != len(job.people) or len(step.texts) != len(job.people) * job.writes:
             raise ValueError("an answer is missing")
     except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
@@ -201,7 +223,9 @@ def _read(job: _Job) -> Step:
             f"{job.out.name} under build/outcomes is not a whole outcome. Delete it; the next run asks that file again."
         ) from error
     if len(set(step.levels)) < len(LEVELS):
-        raise LabError("This model's tokenizer begins two levels with the same token, so their first tokens do not tell them apart.")
+        raise LabError(
+            "This model's tokenizer begins two levels with the same token, so their first tokens do not tell them apart."
+        )
     return step
 
 
@@ -232,13 +256,20 @@ class Compared:
 def compare(steps: Mapping[str, Step], people: Sequence[Example]) -> dict[str, Compared]:
     """Every step against F16, F16 itself included."""
     whole = steps[WHOLE]
-    right = {quant: [level in row.accepted for level, row in zip(step.given, people, strict=True)] for quant, step in steps.items()}
+    right = {
+        quant: [level in row.accepted for level, row in zip(step.given, people, strict=True)]
+        for quant, step in steps.items()
+    }
     return {quant: _compared(whole, step, right[WHOLE], right[quant]) for quant, step in steps.items()}
 
 
 def _compared(whole: Step, step: Step, before: Sequence[bool], after: Sequence[bool]) -> Compared:
     same = agreement(whole, step)
-    moves = [LEVELS.index(new) - LEVELS.index(old) for old, new in zip(whole.given, step.given, strict=True) if old and new]
+    moves = [
+        LEVELS.index(new) - LEVELS.index(old)
+        for old, new in zip(whole.given, step.given, strict=True)
+        if old and new
+    ]
     equal = [one == other for one, other in zip(whole.texts, step.texts, strict=True)]
     return Compared(
         step.quant,

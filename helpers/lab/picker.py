@@ -37,7 +37,9 @@ class Phone:
 
     def __post_init__(self) -> None:
         if min(self.memory, self.bandwidth, self.share, self.wanted, self.context) <= 0 or self.share > 1:
-            raise LabError("A phone needs a memory, a bandwidth, a wish and a context above 0, and a share of at most 1.")
+            raise LabError(
+                "A phone needs a memory, a bandwidth, a wish and a context above 0, and a share of at most 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class Evidence:
         elif self.agreement.low < FAITHFUL:
             said.append(f"not shown that {FAITHFUL:.0%} keep F16's level")
         if not self.gates.passed:
-            said.append(f"gates not passed: {', '.join(row.gate.id for row in self.gates.rows if row.verdict != PASSES)}")
+            said.append(
+                f"gates not passed: {', '.join(row.gate.id for row in self.gates.rows if row.verdict != PASSES)}"
+            )
         return tuple(said)
 
 
@@ -96,7 +100,10 @@ def cache_bytes(architecture: Architecture, context: int) -> int:
     """What the model remembers of `context` tokens: keys and values of 16 bits in attention layers, two states of 32 in convolutions."""
     attention = sum(architecture.attention)
     keys = architecture.kv_heads * architecture.hidden // architecture.heads
-    return attention * context * 2 * keys * 2 + (architecture.layers - attention) * (architecture.kernel - 1) * architecture.hidden * 4
+    return (
+        attention * context * 2 * keys * 2
+        + (architecture.layers - attention) * (architecture.kernel - 1) * architecture.hidden * 4
+    )
 
 
 def memory_needed(prediction: Prediction, architecture: Architecture, context: int) -> int:
@@ -110,7 +117,10 @@ def tokens_at_most(prediction: Prediction, bandwidth: float) -> float:
 
 
 def recommend(
-    phone: Phone, evidence: Mapping[str, Evidence], predictions: Sequence[Prediction] = (), architecture: Architecture | None = None
+    phone: Phone,
+    evidence: Mapping[str, Evidence],
+    predictions: Sequence[Prediction] = (),
+    architecture: Architecture | None = None,
 ) -> Advice:
     """The largest file that fits and is fast enough; what the evidence says against it comes with it.
 
@@ -120,7 +130,10 @@ def recommend(
         evidence: of every step that may be offered, by its name.
         predictions, architecture: the model's files; default: LFM2.5-1.2B's.
     """
-    files, shape = predictions or [predict_large(quant) for quant in evidence], architecture or large_architecture()
+    files, shape = (
+        predictions or [predict_large(quant) for quant in evidence],
+        architecture or large_architecture(),
+    )
     offers = []
     for file in sorted(files, key=lambda one: -one.bytes):
         needed, speed = memory_needed(file, shape, phone.context), tokens_at_most(file, phone.bandwidth)

@@ -1,4 +1,4 @@
-"""A client of the teacher put to the test: one run against an offline teacher, and what can be counted afterwards (notebook 06)."""
+"""A client of the teacher put to the test: one run against an offline teacher, and what can be counted afterwards (notebook 07)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,12 @@ class ClientRun:
     def limit_share(self) -> Rate:
         """The same as a share of the server's limit."""
         rate = self.requests_per_minute
-        return Rate(rate.value / self.limit, rate.n, rate.low / self.limit, min(rate.high, max(rate.value, self.limit)) / self.limit)
+        return Rate(
+            rate.value / self.limit,
+            rate.n,
+            rate.low / self.limit,
+            min(rate.high, max(rate.value, self.limit)) / self.limit,
+        )
 
     @property
     def rejected_share(self) -> Rate:
@@ -102,7 +107,9 @@ def try_client(
         name=name,
         rows=len(prompts),
         lost=sum(text is None for text in texts),
-        invalid=sum(text is not None and problem(text, index) is not None for index, text in enumerate(texts)),
+        invalid=sum(
+            text is not None and problem(text, index) is not None for index, text in enumerate(texts)
+        ),
         requests=job.requests,
         limited=job.limited,
         minutes=job.seconds / job.minute,

@@ -15,10 +15,17 @@ from helpers.progress import silenced
 from helpers.train.hardware import THREADS
 
 # transformers and trl import these at their first use, which would be once a worker
-IMPORTED_LATE = ("trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.sft_trainer", "transformers.models.lfm2.modeling_lfm2")
+IMPORTED_LATE = (
+    "trl.trainer.dpo_trainer",
+    "trl.trainer.grpo_trainer",
+    "trl.trainer.sft_trainer",
+    "transformers.models.lfm2.modeling_lfm2",
+)
 
 
-def in_workers(work: Callable[..., Any], jobs: Sequence[Any], shared: tuple[Any, ...], workers: int) -> Iterator[tuple[Any, Any]]:
+def in_workers(
+    work: Callable[..., Any], jobs: Sequence[Any], shared: tuple[Any, ...], workers: int
+) -> Iterator[tuple[Any, Any]]:
     """`work(job, *shared)` of every job, in this process or in several, as they come; what is passed has to cross process borders.
 
     Args:
@@ -40,7 +47,9 @@ def in_workers(work: Callable[..., Any], jobs: Sequence[Any], shared: tuple[Any,
     cores = context.Queue()
     for core in range(workers):
         cores.put(core)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(cores, dict(os.environ)))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(cores, dict(os.environ))
+    )
     done = 0
     try:
         futures = {pool.submit(_in_worker, work, job, shared): job for job in jobs}
@@ -72,7 +81,9 @@ def _context() -> Any:
 
 
 def _interrupted(done: int, total: int) -> LabError:
-    return LabError(f"Interrupted: {done} of {total} arms are finished and kept. Run the cell again to go on.")
+    return LabError(
+        f"Interrupted: {done} of {total} arms are finished and kept. Run the cell again to go on."
+    )
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

@@ -34,7 +34,9 @@ def _stored(path: Path) -> dict[str, Any]:
     """A results file, or a clear error when somebody's edit broke it."""
     stored = read_json(path)
     if not isinstance(stored, dict) or not isinstance(stored.get("measurements"), dict):
-        raise LabError(f"{path} is not a results file (it has no `measurements`). Delete it; the next run writes it again.")
+        raise LabError(
+            f"{path} is not a results file (it has no `measurements`). Delete it; the next run writes it again."
+        )
     return stored
 
 
@@ -92,16 +94,35 @@ def record(
         raise LabError(f"{key!r} is not a measurement key: use dotted names such as `imbalanced.accuracy`.")
     given = [number for number in (value, low, high) if number is not None]
     if any(isinstance(number, bool) or not math.isfinite(number) for number in given):
-        raise LabError(f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded.")
-    if (low is None) != (high is None) or (low is not None and high is not None and not low - 1e-9 <= value <= high + 1e-9):
-        raise LabError(f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded.")
+        raise LabError(
+            f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded."
+        )
+    if (low is None) != (high is None) or (
+        low is not None and high is not None and not low - 1e-9 <= value <= high + 1e-9
+    ):
+        raise LabError(
+            f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded."
+        )
     value, low, high = (
-        None if number is None else float(f"{number:.12g}") if isinstance(number, float) else number for number in (value, low, high)
+        None if number is None else float(f"{number:.12g}") if isinstance(number, float) else number
+        for number in (value, low, high)
     )
-    entry = {"value": value, "n": n, "low": low, "high": high, "seeds": seeds, "unit": unit, "notebook": session().notebook}
+    entry = {
+        "value": value,
+        "n": n,
+        "low": low,
+        "high": high,
+        "seeds": seeds,
+        "unit": unit,
+        "notebook": session().notebook,
+    }
     path = results_path()
     stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
-    stored |= {"created": time.strftime("%Y-%m-%d"), "versions": versions_of(), "machine": choose_hardware().reason}
+    stored |= {
+        "created": time.strftime("%Y-%m-%d"),
+        "versions": versions_of(),
+        "machine": choose_hardware().reason,
+    }
     stored["measurements"][key] = entry
     stored["measurements"] = dict(sorted(stored["measurements"].items()))
     write_json(path, stored)

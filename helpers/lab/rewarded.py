@@ -26,17 +26,24 @@ def coherent(texts: Sequence[str]) -> Rate:
 
 def pay(reward: Reward, prompts: Sequence[Example], answers: Sequence[Sequence[str]]) -> Rate:
     """Mean reward of the answers of one or several runs, with a bootstrap interval over people (in units of reward, not a share)."""
-    earned = [[reward.of(example, text) for example, text in zip(prompts, texts, strict=True)] for texts in answers]
+    earned = [
+        [reward.of(example, text) for example, text in zip(prompts, texts, strict=True)] for texts in answers
+    ]
     return bootstrap_mean([sum(row) / len(row) for row in zip(*earned, strict=True)])
 
 
 def change_of_cost(prompts: Sequence[Example], before: Scores, after: Sequence[Scores]) -> Rate:
     """How the mean asymmetric cost a person changed, in levels: negative is better. The same people before and after, so paired."""
-    costs = [[cost(example, given) for example, given in zip(prompts, run.given, strict=True)] for run in (before, *after)]
+    costs = [
+        [cost(example, given) for example, given in zip(prompts, run.given, strict=True)]
+        for run in (before, *after)
+    ]
     return bootstrap_mean([sum(row[1:]) / len(row[1:]) - row[0] for row in zip(*costs, strict=True)])
 
 
-def record_outcomes(key: str, reward: Reward | None, runs: Sequence[ArmOutcome], start: Sequence[str]) -> dict[str, Rate]:
+def record_outcomes(
+    key: str, reward: Reward | None, runs: Sequence[ArmOutcome], start: Sequence[str]
+) -> dict[str, Rate]:
     """Keep every figure of an arm's runs under `key`, and hand them back.
 
     Args:
@@ -48,7 +55,10 @@ def record_outcomes(key: str, reward: Reward | None, runs: Sequence[ArmOutcome],
     found["under"] = spanned([run.scores.under for run in runs])
     found["coherent"] = spanned([coherent(run.texts) for run in runs])
     if reward is not None:
-        found["reward_first"], found["reward_last"] = pay(reward, prompts, [start]), pay(reward, prompts, [run.texts for run in runs])
+        found["reward_first"], found["reward_last"] = (
+            pay(reward, prompts, [start]),
+            pay(reward, prompts, [run.texts for run in runs]),
+        )
     units: Mapping[str, str] = {"cost": "levels", "reward_first": "reward", "reward_last": "reward"}
     for name, rate in found.items():
         record_rate(f"{key}.{name}", rate, seeds=len(runs), unit=units.get(name, "rate"))

@@ -35,7 +35,9 @@ class Session:
             f"**Versions**: Python {platform.python_version()}, {versions}.",
         ]
         if self.seconds:
-            lines.append(f"**Time**: {self.seconds / 60:.1f} min when this profile was last measured from an empty cache.")
+            lines.append(
+                f"**Time**: {self.seconds / 60:.1f} min when this profile was last measured from an empty cache."
+            )
         return "  \n".join(lines)
 
 
@@ -65,14 +67,18 @@ def start(notebook: str) -> Session:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    _running = Session(notebook, current_profile(), versions_of(), choose_hardware().reason, _measured_seconds(notebook))
+    _running = Session(
+        notebook, current_profile(), versions_of(), choose_hardware().reason, _measured_seconds(notebook)
+    )
     return _running
 
 
 def _measured_seconds(notebook: str) -> float | None:
     """How long this notebook took when the shipped results were measured."""
     shipped = DATA / "results" / f"{current_profile().name}.json"
-    measured = read_json(shipped)["measurements"].get(f"series.{notebook}.seconds") if shipped.exists() else None
+    measured = (
+        read_json(shipped)["measurements"].get(f"series.{notebook}.seconds") if shipped.exists() else None
+    )
     return measured["value"] if measured else None
 
 

@@ -19,7 +19,16 @@ from filelock import FileLock
 
 from helpers.cases import Example
 from helpers.evaluate import label_probabilities
-from helpers.files import LabError, build_dir, explain_os_error, fingerprint, read_json, sha256_of, write_json, writing
+from helpers.files import (
+    LabError,
+    build_dir,
+    explain_os_error,
+    fingerprint,
+    read_json,
+    sha256_of,
+    write_json,
+    writing,
+)
 from helpers.recipes import BASE, Recipe, recipe_named
 from helpers.train import Profile, current_profile
 
@@ -63,7 +72,12 @@ def base_model(profile: Profile | None = None) -> str:
 def _base_fingerprint(profile: Profile) -> str:
     if not profile.shipped:
         return profile.base
-    return fingerprint({name: sha256_of(Path(profile.base) / name) for name in ("model.safetensors", "tokenizer.json", "config.json")})
+    return fingerprint(
+        {
+            name: sha256_of(Path(profile.base) / name)
+            for name in ("model.safetensors", "tokenizer.json", "config.json")
+        }
+    )
 
 
 def stage_key(recipe: Recipe, examples: Sequence[Example], base: str, profile: Profile, seed: int) -> str:
@@ -74,7 +88,13 @@ def stage_key(recipe: Recipe, examples: Sequence[Example], base: str, profile: P
             "recipe": [recipe.name, recipe.base, recipe.trainer, recipe.length(profile)],
             "data": recipe.rows(examples),
             "base": base,
-            "settings": [profile.engine, profile.max_length, profile.lora, getattr(profile, recipe.trainer), profile.save_dtype],
+            "settings": [
+                profile.engine,
+                profile.max_length,
+                profile.lora,
+                getattr(profile, recipe.trainer),
+                profile.save_dtype,
+            ],
             "versions": {name: version(name) for name in LIBRARIES},
             "seed": seed,
         }
@@ -127,7 +147,10 @@ def ingredients(recipe: Recipe, seed: int, profile: Profile) -> Ingredients:
 def labelled_by(model: Stage, examples: Sequence[Example]) -> list[Example]:
     """The same prompts with the level that a model finds likeliest in place of the rubric's."""
     beliefs = label_probabilities(model, examples)
-    return [replace(example, level=max(belief, key=belief.get)) for example, belief in zip(examples, beliefs, strict=True)]
+    return [
+        replace(example, level=max(belief, key=belief.get))
+        for example, belief in zip(examples, beliefs, strict=True)
+    ]
 
 
 def damage(folder: Path) -> str | None:
@@ -144,7 +167,15 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def _build(recipe: Recipe, examples: Sequence[Example], base: str, folder: Path, profile: Profile, seed: int, key: str) -> None:
+def _build(
+    recipe: Recipe,
+    examples: Sequence[Example],
+    base: str,
+    folder: Path,
+    profile: Profile,
+    seed: int,
+    key: str,
+) -> None:
     """Train into a partial folder beside the final one, then rename."""
     partial = folder.with_name(folder.name + ".partial")
     resumable = bool(getattr(profile, recipe.trainer)["save_steps"])
@@ -160,7 +191,9 @@ def _build(recipe: Recipe, examples: Sequence[Example], base: str, folder: Path,
         partial.rename(folder)
     except KeyboardInterrupt:
         kept = _give_up(partial, resumable)
-        raise LabError(f"Interrupted while building {recipe.name}. {kept} Earlier stages are untouched.") from None
+        raise LabError(
+            f"Interrupted while building {recipe.name}. {kept} Earlier stages are untouched."
+        ) from None
     except Exception as error:
         kept = _give_up(partial, resumable)
         cause = _disk_full(error)
@@ -181,13 +214,21 @@ def _disk_full(error: BaseException) -> OSError | None:
     """The full-disk error behind `error`, if that is what it was (safetensors wraps it in an error of its own)."""
     if isinstance(error, OSError):
         return error
-    return OSError(28, "No space left on device") if "No space left" in str(error) or "os error 28" in str(error) else None
+    return (
+        OSError(28, "No space left on device")
+        if "No space left" in str(error) or "os error 28" in str(error)
+        else None
+    )
 
 
 def _check_space(shelf: Path, base: str) -> None:
     """Refuse before training what could not be saved after it."""
     source = Path(base)
-    needed = 3 * sum(file.stat().st_size for file in source.glob("*.safetensors")) if source.is_dir() else 3 * 2**30
+    needed = (
+        3 * sum(file.stat().st_size for file in source.glob("*.safetensors"))
+        if source.is_dir()
+        else 3 * 2**30
+    )
     free = shutil.disk_usage(shelf).free
     if free < needed:
         raise LabError(

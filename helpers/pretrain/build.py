@@ -15,7 +15,15 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.data import Dataset
-from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from helpers.files import LabError, fingerprint, write_atomic, write_json
 from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
@@ -47,11 +55,16 @@ def train_tokenizer(texts: Sequence[str], vocab: int) -> PreTrainedTokenizerFast
     """A byte-level BPE with the llama-3 split and ChatML tokens: every string can be encoded and decoded back exactly."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(SPLIT), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=vocab, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
     core.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -103,7 +116,9 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast) -> list[int]:
 class Blocks(Dataset):
     """Documents end to end, cut into rows of equal length: no padding, every token is a target."""
 
-    def __init__(self, documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int) -> None:
+    def __init__(
+        self, documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int
+    ) -> None:
         stream = [token for document in documents for token in encode(document, tokenizer)]
         rows = len(stream) // length
         self.rows = torch.tensor(stream[: rows * length]).view(rows, length)
@@ -121,7 +136,14 @@ class _Progress(TrainerCallback):
     def __init__(self, tokens_per_step: int) -> None:
         self.tokens_per_step, self.started = tokens_per_step, time.time()
 
-    def on_log(self, args: TrainingArguments, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: Any,
+        control: Any,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
         if logs and "loss" in logs and state.global_step:
             seconds = time.time() - self.started
             left = seconds / state.global_step * (state.max_steps - state.global_step)
@@ -174,8 +196,15 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
             seed=chosen["seed"],
             **hardware.arguments(),
         )
-        trainer = Trainer(model=model, args=arguments, train_dataset=blocks, callbacks=[_Progress(chosen["batch"] * chosen["block"])])
-        trainer.pop_callback(next(cb for cb in trainer.callback_handler.callbacks if type(cb).__name__ == "PrinterCallback"))
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=blocks,
+            callbacks=[_Progress(chosen["batch"] * chosen["block"])],
+        )
+        trainer.pop_callback(
+            next(cb for cb in trainer.callback_handler.callbacks if type(cb).__name__ == "PrinterCallback")
+        )
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     facts = {
@@ -201,7 +230,9 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
 
 def card(facts: dict[str, Any], comparison: str = "") -> str:
     """The model card, computed from what training recorded; `comparison` is the table of `columns.table`, where there is one."""
-    mix = ", ".join(f"{kind} {share / sum(facts['kinds'].values()):.0%}" for kind, share in facts["kinds"].items())
+    mix = ", ".join(
+        f"{kind} {share / sum(facts['kinds'].values()):.0%}" for kind, share in facts["kinds"].items()
+    )
     return f"""# nano base
 
 A {facts["parameters"]:,}-parameter `Lfm2ForCausalLM` (gated short convolutions and grouped-query attention, the architecture of

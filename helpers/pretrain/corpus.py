@@ -18,7 +18,16 @@ from helpers.cases.writers import frames
 from helpers.files import DATA, read_yaml
 from helpers.triage import LEVELS, RUBRIC, SCALE, countries, join_or, number_line
 
-KINDS = {"severity": 28, "paraphrase": 20, "term": 26, "alarms": 6, "repeat": 2, "color": 5, "boilerplate": 8, "general": 5}
+KINDS = {
+    "severity": 28,
+    "paraphrase": 20,
+    "term": 26,
+    "alarms": 6,
+    "repeat": 2,
+    "color": 5,
+    "boilerplate": 8,
+    "general": 5,
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,9 @@ class Writer:
         draw = lambda: SCALE[self.rng.choice(LEVELS)]  # noqa: E731
         country = self.rng.choice(list(countries().values()))
         words = {"call": country.call, "place": country.place}
-        action = self.rng.choice([text for level in [draw()] for text in (level.action, level.call_first) if text])
+        action = self.rng.choice(
+            [text for level in [draw()] for text in (level.action, level.call_first) if text]
+        )
         aid = self.rng.choice([row.first_aid for row in syndromes().values() if row.first_aid])
         signs = join_or(self.rng.choice(self.world).syndrome.alarm_signs)
         lines = [
@@ -137,7 +148,12 @@ class Writer:
         text = "\n".join(lines[: self.rng.randint(2, len(lines))])
         if self.rng.random() < 0.5:
             return prose("boilerplate", text)
-        return chat("boilerplate", self.notes["country"].format(country=country.country), "Escribe un ejemplo de respuesta.", text)
+        return chat(
+            "boilerplate",
+            self.notes["country"].format(country=country.country),
+            "Escribe un ejemplo de respuesta.",
+            text,
+        )
 
     def _general(self) -> Document:
         words = self.notes["general"]
@@ -161,10 +177,15 @@ def leaks(documents: Iterable[Document]) -> list[str]:
     everything = [finding for presentation in presentations() for finding in presentation.findings]
     unseen = {text for finding in everything for split in SPLITS[1:] for text in finding.texts(split)}
     wordings = unseen | {text for finding in everything for text in (finding.term, *finding.texts("train"))}
-    severities = {phrase for phrases in read_yaml(DATA / "pretraining.yaml")["severity"].values() for phrase in phrases}
+    severities = {
+        phrase for phrases in read_yaml(DATA / "pretraining.yaml")["severity"].values() for phrase in phrases
+    }
     foreign = audit.PhraseIndex(wording.text for rows in held_out().values() for wording in rows)
     return [
         *(f"a level beside a finding: {text!r}" for text in audit.together(texts, LEVELS, wordings)),
-        *(f"a severity beside a held-out wording: {text!r}" for text in audit.together(texts, severities, unseen)),
+        *(
+            f"a severity beside a held-out wording: {text!r}"
+            for text in audit.together(texts, severities, unseen)
+        ),
         *(f"a held-out syndrome: {text!r}" for text in texts if foreign.search(text)),
     ]

@@ -17,7 +17,9 @@ def recipe_named(name: str) -> Recipe:
         return RECIPES[name]
     except KeyError:
         stages = ", ".join(recipe.name for recipe in STAGES)
-        raise LabError(f"There is no stage {name!r}. The stages are {stages} (and grid-…); recipes live in helpers/recipes/.") from None
+        raise LabError(
+            f"There is no stage {name!r}. The stages are {stages} (and grid-…); recipes live in helpers/recipes/."
+        ) from None
 
 
 __all__ = ["BASE", "GRID", "RECIPES", "STAGES", "Recipe", "grid", "recipe_named"]

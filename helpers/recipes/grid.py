@@ -15,7 +15,11 @@ from helpers.recipes.stages import BASE, Recipe
 from helpers.train import Profile
 from helpers.triage import LEVELS
 
-FACTORS = {"skew": ("uniform", "skewed"), "conflict": ("consistent", "conflicting"), "start": ("fresh", "biased")}  # harmless, harmful
+FACTORS = {
+    "skew": ("uniform", "skewed"),
+    "conflict": ("consistent", "conflicting"),
+    "start": ("fresh", "biased"),
+}  # harmless, harmful
 CELLS: tuple[tuple[str, str, str], ...] = tuple(product(*FACTORS.values()))
 CONFLICTS = (0.0, 0.1, 0.25, 0.5, 1.0)  # share of rows labelled without looking, at the blog's skew
 SIZES = (25, 100, 350, 1000, 2000)  # balanced, consistent examples
@@ -41,7 +45,11 @@ def conflict_name(share: float) -> str:
 
 def size_name(examples: int, profile: Profile) -> str:
     """The recipe with so many balanced, consistent examples; the grid's own size is a cell of the factorial."""
-    return cell_name("uniform", "consistent", "fresh") if examples == profile.grid["rows"] else f"grid-size-{examples}"
+    return (
+        cell_name("uniform", "consistent", "fresh")
+        if examples == profile.grid["rows"]
+        else f"grid-size-{examples}"
+    )
 
 
 def after(stage: str) -> str:
@@ -50,7 +58,9 @@ def after(stage: str) -> str:
 
 
 def _mixed(skewed: bool, conflict: float) -> Data:
-    return lambda profile, seed: write_diverse(profile.grid["rows"], seed, BLOG_PRIOR if skewed else None, conflict=conflict)
+    return lambda profile, seed: write_diverse(
+        profile.grid["rows"], seed, BLOG_PRIOR if skewed else None, conflict=conflict
+    )
 
 
 def _repeated(profile: Profile, seed: int) -> Sequence[Example]:
@@ -76,7 +86,16 @@ def _unlabelled(generation: int) -> Data:
 
 
 def _arm(name: str, why: str, data: Data, base: str = BASE, labeller: str | None = None) -> Recipe:
-    return Recipe(name, why, base, "sft", data, updates=lambda profile: profile.grid["updates"], labeller=labeller, in_grid=True)
+    return Recipe(
+        name,
+        why,
+        base,
+        "sft",
+        data,
+        updates=lambda profile: profile.grid["updates"],
+        labeller=labeller,
+        in_grid=True,
+    )
 
 
 def _cell(skew: str, conflict: str, start: str) -> Recipe:
@@ -86,7 +105,11 @@ def _cell(skew: str, conflict: str, start: str) -> Recipe:
 
 
 def _sized(examples: int) -> Recipe:
-    return _arm(f"grid-size-{examples}", f"{examples:,} balanced, consistent examples", lambda _, seed: write_diverse(examples, seed))
+    return _arm(
+        f"grid-size-{examples}",
+        f"{examples:,} balanced, consistent examples",
+        lambda _, seed: write_diverse(examples, seed),
+    )
 
 
 GRID: tuple[Recipe, ...] = (
@@ -104,7 +127,9 @@ GRID: tuple[Recipe, ...] = (
             f"grid-feedback-{generation}",
             f"generation {generation} of a model trained on its predecessor's labels",
             _unlabelled(generation),
-            labeller=cell_name("skewed", "consistent", "fresh") if generation == 1 else f"grid-feedback-{generation - 1}",
+            labeller=cell_name("skewed", "consistent", "fresh")
+            if generation == 1
+            else f"grid-feedback-{generation - 1}",
         )
         for generation in range(1, GENERATIONS + 1)
     ),
@@ -122,7 +147,9 @@ def plan(profile: Profile) -> list[tuple[str, int]]:
     fresh = [cell_name(*cell) for cell in CELLS if cell[2] == "fresh"]
     biased = [cell_name(*cell) for cell in CELLS if cell[2] == "biased"]
     chain = [(f"grid-feedback-{generation}", 0) for generation in range(GENERATIONS, 0, -1)]
-    sweeps = [conflict_name(share) for share in CONFLICTS] + [size_name(examples, profile) for examples in SIZES]
+    sweeps = [conflict_name(share) for share in CONFLICTS] + [
+        size_name(examples, profile) for examples in SIZES
+    ]
     wanted = [
         *((BIASED, seed) for seed in seeds),
         (cell_name("skewed", "consistent", "fresh"), 0),

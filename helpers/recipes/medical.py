@@ -27,7 +27,9 @@ def _translated(rows: int) -> tuple[Translated, ...]:
     with open_teacher(minute=6) as endpoint:
         done = translate(honest, Client(endpoint, max_cost_usd=5 if endpoint.price_in else None), "ES")
     if not done.passed:
-        raise LabError("No translated row passed the checks, so there is nothing to read. Run notebook 01 and look at its failures.")
+        raise LabError(
+            "No translated row passed the checks, so there is nothing to read. Run notebook 01 and look at its failures."
+        )
     return tuple(done.passed)
 
 

@@ -16,7 +16,11 @@ from helpers.recipes.medical import medical_texts, medical_with_replay
 from helpers.train import Profile, TrainingRecord, cpt, sft
 
 BASE = "base"
-BLOG_PARTS = {"actions": 0.37, "alarms": 0.47, "disclaimer": 0.33}  # of the blog's SFT answers, which had the part
+BLOG_PARTS = {
+    "actions": 0.37,
+    "alarms": 0.47,
+    "disclaimer": 0.33,
+}  # of the blog's SFT answers, which had the part
 TRAINERS = {"sft": sft, "cpt": cpt}
 
 
@@ -63,10 +67,20 @@ class Recipe:
         assert self.epochs is not None
         return {"epochs": self.epochs(profile)}
 
-    def build(self, examples: Sequence[Any], base: str | Path, out: Path, profile: Profile, seed: int) -> TrainingRecord:
+    def build(
+        self, examples: Sequence[Any], base: str | Path, out: Path, profile: Profile, seed: int
+    ) -> TrainingRecord:
         """Train this recipe from `base` into `out`."""
         train = TRAINERS[self.trainer]
-        return train(self.rows(examples), base, out, self.settings(profile), **self.length(profile), seed=seed, label=self.name)
+        return train(
+            self.rows(examples),
+            base,
+            out,
+            self.settings(profile),
+            **self.length(profile),
+            seed=seed,
+            label=self.name,
+        )
 
 
 def _imbalanced(profile: Profile, seed: int) -> Sequence[Example]:

@@ -10,4 +10,16 @@ from helpers.runtimes.reply import LENGTH, STOP, Reply, Runtime, level_place
 from helpers.runtimes.server import Server
 from helpers.runtimes.transformers import Transformers
 
-__all__ = ["LENGTH", "STOP", "LlamaCpp", "Reply", "Runtime", "Server", "Transformers", "check", "faults", "level_place", "parity"]
+__all__ = [
+    "LENGTH",
+    "STOP",
+    "LlamaCpp",
+    "Reply",
+    "Runtime",
+    "Server",
+    "Transformers",
+    "check",
+    "faults",
+    "level_place",
+    "parity",
+]

@@ -25,7 +25,15 @@ from helpers.files import LabError, build_dir, read_json
 from helpers.runtimes import phone
 from helpers.runtimes.reply import Reply
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge", "microsoft-edge")
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+    "microsoft-edge",
+)
 PLACES = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -70,7 +78,9 @@ class Browser:
         """
         build_dir().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=build_dir(), prefix=".browser-") as place:
-            folder = phone.build(self.path, Path(place) / "page", examples=conversations, max_new_tokens=max_new_tokens)
+            folder = phone.build(
+                self.path, Path(place) / "page", examples=conversations, max_new_tokens=max_new_tokens
+            )
             with phone.serving(folder) as address, ThreadPoolExecutor(1) as thread:
                 result = thread.submit(_self_test, address, SECONDS * (1 + len(conversations))).result()
         self.version = result["runtime"]
@@ -120,7 +130,9 @@ def run_self_test(page: Page, seconds: float = SECONDS) -> dict[str, Any]:
                 page.click("#selftest")
                 page.wait_for_selector("#selftest-status[data-done]", timeout=1000 * seconds)
                 if page.get_attribute("#selftest-status", "data-done") != "saved":
-                    raise LabError(f"The page's self-test failed. It says: {page.inner_text('#selftest-status')}")
+                    raise LabError(
+                        f"The page's self-test failed. It says: {page.inner_text('#selftest-status')}"
+                    )
             download.value.save_as(saved)
         except Error as error:
             raise LabError(f"The page's self-test did not end: {error.message.splitlines()[0]}.") from None
@@ -138,7 +150,9 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
         LabError: there is no Chromium, or it does not start.
     """
     path = find_chromium()
-    sandbox = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()  # Chromium refuses to run as root in one
+    sandbox = (
+        ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
+    )  # Chromium refuses to run as root in one
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox, *arguments])
@@ -162,9 +176,15 @@ def find_chromium() -> str:
     candidates = [wanted] if wanted else [*NAMES, *PLACES]
     found = next((path for path in map(shutil.which, candidates) if path), None)
     if found is None:
-        missing = f"CHROMIUM is set to {wanted}, which is no program" if wanted else "There is no Chromium, Chrome or Edge on this machine"
+        missing = (
+            f"CHROMIUM is set to {wanted}, which is no program"
+            if wanted
+            else "There is no Chromium, Chrome or Edge on this machine"
+        )
         how = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}.get(
             sys.platform, "sudo apt install chromium"
         )
-        raise LabError(f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path.")
+        raise LabError(
+            f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path."
+        )
     return found

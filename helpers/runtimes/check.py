@@ -44,7 +44,11 @@ def check(
     Raises:
         LabError: the file is damaged or no GGUF, a runtime that was asked for by name is missing, or there are no prompts.
     """
-    file = Path(file) if file else export(source, build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf", quant).path
+    file = (
+        Path(file)
+        if file
+        else export(source, build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf", quant).path
+    )
     examples = evenly(evaluation_prompts(on), prompts)
     wanted = runtimes or NAMES
     say(f"{len(examples):,} {on} prompts through transformers and llama.cpp …")
@@ -99,4 +103,8 @@ def evenly(examples: Sequence[Example], count: int | None) -> list[Example]:
     """
     if count is not None and count < 1:
         raise LabError(f"{count} prompts compare nothing. Ask for at least one.")
-    return list(examples) if not count or count >= len(examples) else [examples[place * len(examples) // count] for place in range(count)]
+    return (
+        list(examples)
+        if not count or count >= len(examples)
+        else [examples[place * len(examples) // count] for place in range(count)]
+    )

@@ -18,7 +18,11 @@ from helpers.export import quantize, read_header
 from helpers.files import LabError, writing
 from helpers.runtimes.llama import LlamaCpp
 
-TEMPLATE, EOS, ADD_BOS = "tokenizer.chat_template", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_bos_token"
+TEMPLATE, EOS, ADD_BOS = (
+    "tokenizer.chat_template",
+    "tokenizer.ggml.eos_token_id",
+    "tokenizer.ggml.add_bos_token",
+)
 # Another family's way of asking (Alpaca's), as a converter that guesses writes it.
 OTHER_FAMILY = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}### Instruction:\n{{ message['content'] }}\n\n"
@@ -117,13 +121,38 @@ def _wrong_eos(whole: Path, out: Path) -> None:
 FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in (
-        Fault("double_bos", "BOS twice", "the template writes a BOS and the tokenizer adds another", _add_bos, AsksForBos),
-        Fault("no_system", "system line dropped", "an app sends only what the person typed", _template(_without_system)),
-        Fault("other_template", "another family's template", "a converter guessed the template", _template(lambda _: OTHER_FAMILY)),
-        Fault("wrong_eos", "wrong EOS id", "the file names another token as the end of a text", _wrong_eos),
-        Fault("trusted_eos", "wrong EOS id, trusted", "the same file in a runtime that stops at that id alone", _wrong_eos, TrustsEos),
         Fault(
-            "swapped_quant", "Q2_K named F16", "the small file was uploaded under the large one's name", lambda w, o: quantize(w, o, "Q2_K")
+            "double_bos",
+            "BOS twice",
+            "the template writes a BOS and the tokenizer adds another",
+            _add_bos,
+            AsksForBos,
+        ),
+        Fault(
+            "no_system",
+            "system line dropped",
+            "an app sends only what the person typed",
+            _template(_without_system),
+        ),
+        Fault(
+            "other_template",
+            "another family's template",
+            "a converter guessed the template",
+            _template(lambda _: OTHER_FAMILY),
+        ),
+        Fault("wrong_eos", "wrong EOS id", "the file names another token as the end of a text", _wrong_eos),
+        Fault(
+            "trusted_eos",
+            "wrong EOS id, trusted",
+            "the same file in a runtime that stops at that id alone",
+            _wrong_eos,
+            TrustsEos,
+        ),
+        Fault(
+            "swapped_quant",
+            "Q2_K named F16",
+            "the small file was uploaded under the large one's name",
+            lambda w, o: quantize(w, o, "Q2_K"),
         ),
     )
 }

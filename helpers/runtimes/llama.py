@@ -43,7 +43,9 @@ class LlamaCpp:
 
     name = "llama_cpp"
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None
+    ) -> None:
         settings = profile or current_profile()
         self.path, self._model, self._context = Path(path), None, None
         self._limit, self._size = settings.generate["max_new_tokens"], context_size(settings)
@@ -61,11 +63,15 @@ class LlamaCpp:
         context.n_threads = context.n_threads_batch = threads
         with native_log() as said:
             llama_cpp.llama_backend_init()
-            self._model = llama_cpp.llama_model_load_from_file(os.fsencode(self.path), llama_cpp.llama_model_default_params())
+            self._model = llama_cpp.llama_model_load_from_file(
+                os.fsencode(self.path), llama_cpp.llama_model_default_params()
+            )
             self._context = llama_cpp.llama_init_from_model(self._model, context) if self._model else None
         if not self._context:
             self.close()
-            raise LabError(f"llama.cpp refuses {self.path}: {' '.join(said) or 'it does not say why'}. Export the model again.")
+            raise LabError(
+                f"llama.cpp refuses {self.path}: {' '.join(said) or 'it does not say why'}. Export the model again."
+            )
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(self._model)
         self._count = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
         self.eos = llama_cpp.llama_vocab_eos(self._vocabulary)
@@ -106,7 +112,9 @@ class LlamaCpp:
             LabError: a prompt does not fit the context.
         """
         with native_log():
-            return np.stack([self._start([*self.prompt(example)[1], *self.place]).copy() for example in examples])
+            return np.stack(
+                [self._start([*self.prompt(example)[1], *self.place]).copy() for example in examples]
+            )
 
     def prompt(self, example: Example) -> tuple[str, list[int]]:
         """A conversation as this runtime feeds it: rendered by the file's own template, and its tokens. The template writes the BOS."""

@@ -45,10 +45,16 @@ class Package:
         return base64.b64encode(hashlib.sha512(raw).digest()).decode() == self.sha512
 
 
-WLLAMA = Package("@wllama/wllama", "3.8.1", "Pl7BEJhPU8OHnV/yhn3DFZYhLLOdSHh+4TND79WCftHnlUAdQPAsyc/CfIOY+4mVxvf5VW3Xw3Uf7BBfotS1gw==")
+WLLAMA = Package(
+    "@wllama/wllama",
+    "3.8.1",
+    "Pl7BEJhPU8OHnV/yhn3DFZYhLLOdSHh+4TND79WCftHnlUAdQPAsyc/CfIOY+4mVxvf5VW3Xw3Uf7BBfotS1gw==",
+)
 # The same for browsers without JSPI or 64-bit memory (Safari): slower, and twice the size.
 WLLAMA_COMPAT = Package(
-    "@wllama/wllama-compat", "3.8.1", "IvmjrJ+JzDbt3w1FQq1yAmnFEiLGCceowK2Q80zW+k9ChFkPBM1ByX/9xm2xVxyd8MHC50VpuDo6SDE83k9kIQ=="
+    "@wllama/wllama-compat",
+    "3.8.1",
+    "IvmjrJ+JzDbt3w1FQq1yAmnFEiLGCceowK2Q80zW+k9ChFkPBM1ByX/9xm2xVxyd8MHC50VpuDo6SDE83k9kIQ==",
 )
 
 
@@ -61,7 +67,9 @@ def files(package: Package, names: tuple[str, ...]) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(_archive(package))) as tar:
         found = {member.name.removeprefix("package/"): member for member in tar if member.isfile()}
         if absent := [name for name in names if name not in found]:
-            raise LabError(f"{package.name} {package.version} holds no {', '.join(absent)}. The pin in helpers/runtimes/npm.py is wrong.")
+            raise LabError(
+                f"{package.name} {package.version} holds no {', '.join(absent)}. The pin in helpers/runtimes/npm.py is wrong."
+            )
         return {name: tar.extractfile(found[name]).read() for name in names}  # type: ignore[union-attr]
 
 
@@ -92,8 +100,18 @@ def _by_npm(package: Package) -> bytes:
     if not npm:
         raise FileNotFoundError("npm is not installed")
     with tempfile.TemporaryDirectory() as place:
-        command = [npm, "pack", f"{package.name}@{package.version}", "--silent", "--ignore-scripts", "--pack-destination", place]
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=SECONDS)
+        command = [
+            npm,
+            "pack",
+            f"{package.name}@{package.version}",
+            "--silent",
+            "--ignore-scripts",
+            "--pack-destination",
+            place,
+        ]
+        done = subprocess.run(
+            command, cwd=place, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
         packed = Path(place) / package.archive
         if done.returncode or not packed.is_file():
             raise FileNotFoundError(done.stderr.strip() or f"npm ended with code {done.returncode}")

@@ -141,7 +141,9 @@ def _first(depth: str, rows: Sequence[tuple[Any, Any]], held: Sequence[bool]) ->
     one, two = rows[index]
     if depth == "label":
         return Difference(depth, index, 0, str(one), str(two))
-    at = next((place for place, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+    at = next(
+        (place for place, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
+    )
     around = slice(max(0, at - 2), at + 4) if depth == "tokens" else slice(max(0, at - 12), at + 28)
     return Difference(depth, index, at, repr(one[around]), repr(two[around]))
 
@@ -182,7 +184,9 @@ class Judged:
     @property
     def verdict(self) -> str:
         """In a word or two."""
-        return {True: "holds", False: "DRIFT", None: "not given" if self.rate is None else "not judged"}[self.holds]
+        return {True: "holds", False: "DRIFT", None: "not given" if self.rate is None else "not judged"}[
+            self.holds
+        ]
 
 
 @dataclass(frozen=True)
@@ -205,19 +209,34 @@ class Report:
     def __str__(self) -> str:
         cells = [("runtime", "against", "depth", "tolerance", "measured, 95 % interval", "verdict")]
         for parity, held in self.rows:
-            cells += [(parity.other, parity.reference, row.depth, row.asks, shown(row), row.verdict) for row in held]
+            cells += [
+                (parity.other, parity.reference, row.depth, row.asks, shown(row), row.verdict) for row in held
+            ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in cells
+        ]
         drifted = [(parity, row.depth) for parity, held in self.rows for row in held if row.holds is False]
-        lines += [f"First difference, {parity.other}: {parity.first[depth]}" for parity, depth in drifted if depth in parity.first]
-        return "\n".join([*lines, f"{len(drifted)} of {len(cells) - 1} figures drifted beyond their tolerance."])
+        lines += [
+            f"First difference, {parity.other}: {parity.first[depth]}"
+            for parity, depth in drifted
+            if depth in parity.first
+        ]
+        return "\n".join(
+            [*lines, f"{len(drifted)} of {len(cells) - 1} figures drifted beyond their tolerance."]
+        )
 
 
 def shown(row: Judged) -> str:
     """A measured figure as it is printed."""
     if row.rate is None:
         return "—"
-    return f"{row.rate.value:.1e} nats [{row.rate.low:.1e}–{row.rate.high:.1e}], n = {row.rate.n:,}" if row.depth == KL else str(row.rate)
+    return (
+        f"{row.rate.value:.1e} nats [{row.rate.low:.1e}–{row.rate.high:.1e}], n = {row.rate.n:,}"
+        if row.depth == KL
+        else str(row.rate)
+    )
 
 
 def tolerances(kind: str, path: Path = DATA / "parity.yaml") -> dict[str, dict[str, Any]]:
@@ -230,11 +249,21 @@ def tolerances(kind: str, path: Path = DATA / "parity.yaml") -> dict[str, dict[s
     if not isinstance(known, dict) or kind not in known:
         raise LabError(f"{path}: there is no comparison {kind!r}. Restore the file with `git checkout`.")
     for depth, row in known[kind].items():
-        bounds = [row[side] for side in ("at_least", "at_most") if side in row] if isinstance(row, dict) else []
+        bounds = (
+            [row[side] for side in ("at_least", "at_most") if side in row] if isinstance(row, dict) else []
+        )
         side = "at_most" if depth == KL else "at_least"
-        sound = len(bounds) == 1 and side in row and isinstance(bounds[0], int | float) and 0 <= bounds[0] <= 1 and row.get("why")
+        sound = (
+            len(bounds) == 1
+            and side in row
+            and isinstance(bounds[0], int | float)
+            and 0 <= bounds[0] <= 1
+            and row.get("why")
+        )
         if depth not in (*DEPTHS, KL) or not sound:
-            raise LabError(f"{path}: {kind}.{depth} needs `{side}` between 0 and 1 and a `why`. See the others for the form.")
+            raise LabError(
+                f"{path}: {kind}.{depth} needs `{side}` between 0 and 1 and a `why`. See the others for the form."
+            )
     return known[kind]
 
 
@@ -247,7 +276,13 @@ def _judged(parity: Parity, allowed: Mapping[str, Mapping[str, Any]]) -> tuple[J
     rows = []
     for depth in (*DEPTHS, KL):
         rate, bound = parity.measured(depth), allowed.get(depth, {})
-        asks = f"≥ {100 * bound['at_least']:g}%" if "at_least" in bound else f"≤ {bound['at_most']:g}" if bound else "—"
+        asks = (
+            f"≥ {100 * bound['at_least']:g}%"
+            if "at_least" in bound
+            else f"≤ {bound['at_most']:g}"
+            if bound
+            else "—"
+        )
         holds = None
         if rate is not None and bound:
             holds = rate.value >= bound["at_least"] if "at_least" in bound else rate.value <= bound["at_most"]

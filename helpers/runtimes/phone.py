@@ -84,7 +84,12 @@ OFFLINE = (
 
 
 def build(
-    gguf: str | Path, out: str | Path, *, examples: Sequence[Example] | None = None, max_new_tokens: int | None = None, name: str = ""
+    gguf: str | Path,
+    out: str | Path,
+    *,
+    examples: Sequence[Example] | None = None,
+    max_new_tokens: int | None = None,
+    name: str = "",
 ) -> Path:
     """Make the folder anew. The model is linked where the disk allows it, not copied.
 
@@ -101,7 +106,9 @@ def build(
     gguf, out, profile = Path(gguf), Path(out), current_profile()
     header = read_header(gguf)
     if not header.chat_template:
-        raise LabError(f"{gguf} carries no chat template: the page would not know how to ask. Export the model again.")
+        raise LabError(
+            f"{gguf} carries no chat template: the page would not know how to ask. Export the model again."
+        )
     engines = {path: npm.files(package, (inner,))[inner] for path, (package, inner) in ENGINES.items()}
     if out.exists() and not (out / "sw.js").is_file() and any(out.iterdir()):
         raise LabError(f"{out} holds something else than a phone's page. Give an empty folder.")
@@ -117,16 +124,26 @@ def build(
         write_atomic(out / path, raw)
     for size in (180, 192, 512):
         write_atomic(out / f"icon-{size}.png", _icon(size))
-    model = {"name": name or gguf.stem, "file": "model.gguf", "bytes": header.bytes, "sha256": sha256_of(out / "model.gguf")}
+    model = {
+        "name": name or gguf.stem,
+        "file": "model.gguf",
+        "bytes": header.bytes,
+        "sha256": sha256_of(out / "model.gguf"),
+    }
     write_json(out / "config.json", _config(model, limit, min(context or 2048, profile.max_length + limit)))
-    write_json(out / "selftest.json", self_test(examples if examples is not None else _default_questions(), limit))
+    write_json(
+        out / "selftest.json", self_test(examples if examples is not None else _default_questions(), limit)
+    )
     _stamp_version(out)
     return out
 
 
 def self_test(examples: Sequence[Example], max_new_tokens: int) -> dict[str, Any]:
     """The questions of a self-test, as the page reads them."""
-    items = [{"id": str(index), "messages": example.prompt, "heading": f"{LEVEL_HEADING} "} for index, example in enumerate(examples)]
+    items = [
+        {"id": str(index), "messages": example.prompt, "heading": f"{LEVEL_HEADING} "}
+        for index, example in enumerate(examples)
+    ]
     return {"format": 1, "max_new_tokens": max_new_tokens, "items": items}
 
 
@@ -163,7 +180,10 @@ def measured() -> dict[str, Any] | None:
     """How often the profile's balanced stage erred on the vignettes, for the page to say so; None while it was not measured."""
     path = DATA / "results" / f"{current_profile().name}.json"
     known = read_json(path).get("measurements", {}) if path.is_file() else {}
-    rows = {"accuracy": known.get("balanced.accuracy.vignettes"), "missedUrgency": known.get("balanced.missed_urgency.vignettes")}
+    rows = {
+        "accuracy": known.get("balanced.accuracy.vignettes"),
+        "missedUrgency": known.get("balanced.missed_urgency.vignettes"),
+    }
     if None in rows.values():
         return None
     return {name: {part: row[part] for part in ("value", "low", "high", "n")} for name, row in rows.items()}
@@ -195,8 +215,13 @@ def _in_javascript(pattern: str) -> str:
 
 def _ink(color: str) -> str:
     """Black or white, whichever is easier to read on this colour (WCAG contrast)."""
-    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in _channels(color)]
-    luminance = sum(weight * channel for weight, channel in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    linear = [
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+        for channel in _channels(color)
+    ]
+    luminance = sum(
+        weight * channel for weight, channel in zip((0.2126, 0.7152, 0.0722), linear, strict=True)
+    )
     return "#ffffff" if 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 else "#000000"
 
 
@@ -210,7 +235,9 @@ def _icon(size: int) -> bytes:
     draw, step = ImageDraw.Draw(picture), size / 100
     for place, level in enumerate(SCALE.values()):
         left, top = 22 + 12 * place, 30 + 8 * place
-        draw.rounded_rectangle([left * step, top * step, (left + 8) * step, 72 * step], 4 * step, fill=level.color)
+        draw.rounded_rectangle(
+            [left * step, top * step, (left + 8) * step, 72 * step], 4 * step, fill=level.color
+        )
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return stream.getvalue()
@@ -226,9 +253,15 @@ def _link(source: Path, target: Path) -> None:
 def _stamp_version(out: Path) -> None:
     """Write into the service worker what it has to keep, under a name made of every file's content: a change makes a new cache."""
     worker = out / "sw.js"
-    kept = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file() and path != worker}
+    kept = {
+        path.relative_to(out).as_posix(): path
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path != worker
+    }
     version = fingerprint([sha256_of(worker), {name: sha256_of(path) for name, path in kept.items()}])
-    stamp = json.dumps({"version": version, "files": {name: path.stat().st_size for name, path in kept.items()}})
+    stamp = json.dumps(
+        {"version": version, "files": {name: path.stat().st_size for name, path in kept.items()}}
+    )
     write_atomic(worker, worker.read_text(encoding="utf-8").replace("/* BUILD */ null", stamp, 1))
 
 
@@ -249,7 +282,10 @@ def app(folder: str | Path) -> Starlette:
         if path is None or not path.is_file():
             return PlainTextResponse("No existe.", 404, HEADERS)
         answer = FileResponse(
-            path, headers=HEADERS, media_type=TYPES.get(path.suffix, "text/plain; charset=utf-8"), stat_result=path.stat()
+            path,
+            headers=HEADERS,
+            media_type=TYPES.get(path.suffix, "text/plain; charset=utf-8"),
+            stat_result=path.stat(),
         )
         if request.headers.get("if-none-match") == answer.headers["etag"]:
             return Response(status_code=304, headers={**HEADERS, "ETag": answer.headers["etag"]})
@@ -266,7 +302,11 @@ def serving(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> It
         LabError: the port is taken.
     """
     listener = _listen(host, port)
-    server = uvicorn.Server(uvicorn.Config(app(folder), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app(folder), log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
@@ -281,14 +321,18 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except (OSError, OverflowError) as error:
-        raise LabError(f"Port {port} of {host} cannot be used ({error}). Give another one with --port.") from None
+        raise LabError(
+            f"Port {port} of {host} cannot be used ({error}). Give another one with --port."
+        ) from None
 
 
 def network_address() -> str | None:
     """This machine's address in its local network; None when it has none. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # an address kept for documentation: only the route to it is looked up
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # an address kept for documentation: only the route to it is looked up
         except OSError:
             return None
         return probe.getsockname()[0]
@@ -302,7 +346,9 @@ def serve(folder: str | Path, *, port: int, lan: bool) -> None:
     """
     outside = network_address() if lan else None
     if lan and outside is None:
-        raise LabError("This machine is in no network, so no phone can reach it. Connect it, or leave out --lan to open the page here.")
+        raise LabError(
+            "This machine is in no network, so no phone can reach it. Connect it, or leave out --lan to open the page here."
+        )
     with serving(folder, host="0.0.0.0" if lan else "127.0.0.1", port=port) as address:
         number = address.rstrip("/").rpartition(":")[2]
         print(f"The page: http://localhost:{number}/ (on this machine)", flush=True)

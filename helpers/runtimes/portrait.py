@@ -22,7 +22,10 @@ def photograph(gguf: str | Path, question: str, country: str) -> bytes:
     build_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=build_dir(), prefix=".portrait-") as place:
         folder = phone.build(gguf, Path(place) / "page")
-        with phone.serving(folder) as address, ThreadPoolExecutor(1) as thread:  # a notebook's own thread runs an event loop
+        with (
+            phone.serving(folder) as address,
+            ThreadPoolExecutor(1) as thread,
+        ):  # a notebook's own thread runs an event loop
             return thread.submit(_taken, address, question, country).result()
 
 

@@ -52,4 +52,6 @@ def level_place(encode: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
         encode: text to tokens, without special tokens.
     """
     answers = [encode(f"{LEVEL_HEADING} {level}") for level in LEVELS]
-    return tuple(column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*answers, strict=False)))
+    return tuple(
+        column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*answers, strict=False))
+    )

@@ -52,18 +52,31 @@ class Server:
 
     name = "server"
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None
+    ) -> None:
         self.path, settings = Path(path).resolve(), profile or current_profile()
         header = checked(self.path)
         renderer(header)  # without a template the server would ask in a form of its own
         self._limit, cores = settings.generate["max_new_tokens"], threads or default_threads(header.bytes)
-        model = {"model": str(self.path), "model_alias": self.path.stem, "n_ctx": context_size(settings), "n_threads": cores}
+        model = {
+            "model": str(self.path),
+            "model_alias": self.path.stem,
+            "n_ctx": context_size(settings),
+            "n_threads": cores,
+        }
         quiet = {"n_threads_batch": cores, "use_mlock": False, "verbose": False}
         key, started = secrets.token_urlsafe(32), time.perf_counter()
         port = self._start({"api_key": key, "model": model | quiet})
         self.load_seconds = time.perf_counter() - started
         direct = openai.DefaultHttpxClient(trust_env=False)  # a proxy has no business on loopback
-        self._client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=0, timeout=120, http_client=direct)
+        self._client = openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1",
+            api_key=key,
+            max_retries=0,
+            timeout=120,
+            http_client=direct,
+        )
         try:
             self._levels = self._level_tokens()
         except BaseException:
@@ -90,7 +103,9 @@ class Server:
         except (OSError, ValueError):
             last = self._last_words()
             self.stop()
-            raise LabError(f"llama.cpp's server did not come up for {self.path} ({last}). `make tutorial` mends the environment.") from None
+            raise LabError(
+                f"llama.cpp's server did not come up for {self.path} ({last}). `make tutorial` mends the environment."
+            ) from None
         except BaseException:
             self.stop()
             raise
@@ -125,8 +140,12 @@ class Server:
             return [self._answer(example, max_new_tokens or self._limit) for example in conversations]
         except openai.APIError as error:
             if self._process.poll() is not None:
-                raise LabError(f"llama.cpp's server has ended ({self._last_words()}). Start it again.") from None
-            raise LabError(f"llama.cpp's server refused a request ({error}). Shorten the prompt, or look at the model's file.") from None
+                raise LabError(
+                    f"llama.cpp's server has ended ({self._last_words()}). Start it again."
+                ) from None
+            raise LabError(
+                f"llama.cpp's server refused a request ({error}). Shorten the prompt, or look at the model's file."
+            ) from None
 
     def _answer(self, example: Example, limit: int) -> Reply:
         choice = self._chat(example, limit)
@@ -138,12 +157,18 @@ class Server:
 
     def _chat(self, example: Example, limit: int, **more: Any) -> Any:
         how = {"temperature": 0.0, "max_tokens": limit, "extra_body": {"repeat_penalty": 1.0}}
-        return self._client.chat.completions.create(model=self.path.stem, messages=example.prompt, **how, **more).choices[0]
+        return self._client.chat.completions.create(
+            model=self.path.stem, messages=example.prompt, **how, **more
+        ).choices[0]
 
     def _odds(self, example: Example) -> dict[int, float]:
         """Log-probabilities of the levels, from a second and short request: the server sorts the vocabulary for every token it explains."""
-        last = self._chat(example, len(self._place) + 1, logprobs=True, top_logprobs=_TOP).logprobs.content[-1]
-        return {self._levels[row.token]: row.logprob for row in last.top_logprobs if row.token in self._levels}
+        last = self._chat(example, len(self._place) + 1, logprobs=True, top_logprobs=_TOP).logprobs.content[
+            -1
+        ]
+        return {
+            self._levels[row.token]: row.logprob for row in last.top_logprobs if row.token in self._levels
+        }
 
     def _level_tokens(self) -> dict[str, int]:
         """Each level's token by its text, blank included; empty where a level is more than one token."""

@@ -32,7 +32,12 @@ class Transformers:
         """Greedy answers, in the order of `conversations`."""
         answers = generate(self.source, conversations, max_new_tokens=max_new_tokens, profile=self._profile)
         return [
-            Reply(rendered_prompt(self._loaded, row), tuple(prompt_ids(self._loaded, row)), answer.text, answer.finish_reason)
+            Reply(
+                rendered_prompt(self._loaded, row),
+                tuple(prompt_ids(self._loaded, row)),
+                answer.text,
+                answer.finish_reason,
+            )
             for row, answer in zip(conversations, answers, strict=True)
         ]
 

@@ -54,7 +54,14 @@ from helpers.show.rewards import (
     training,
 )
 from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
-from helpers.show.translation import browse_translations, checks_table, regions, sent_back, side_by_side, trial_bars
+from helpers.show.translation import (
+    browse_translations,
+    checks_table,
+    regions,
+    sent_back,
+    side_by_side,
+    trial_bars,
+)
 
 __all__ = [
     "Dose",

@@ -23,15 +23,31 @@ def perplexities(before: Mapping[str, Rate], after: Mapping[str, Rate], uniform:
     figure, axes = plt.subplots(figsize=(8.5, 0.9 + 0.75 * len(before)))
     for row, name in enumerate(before):
         one, two = before[name], after[name]
-        axes.annotate("", (two.value, row), (one.value, row), arrowprops={"arrowstyle": "->", "color": "#b0bec5", "linewidth": 2})
+        axes.annotate(
+            "",
+            (two.value, row),
+            (one.value, row),
+            arrowprops={"arrowstyle": "->", "color": "#b0bec5", "linewidth": 2},
+        )
         for rate, color, marker, label in ((one, BEFORE, "s", "before"), (two, AFTER, "o", "after")):
             error = [[max(0.0, rate.value - rate.low)], [max(0.0, rate.high - rate.value)]]
             axes.errorbar(
-                [rate.value], [row], xerr=error, fmt=marker, color=color, capsize=4, markersize=8, label=label if not row else None
+                [rate.value],
+                [row],
+                xerr=error,
+                fmt=marker,
+                color=color,
+                capsize=4,
+                markersize=8,
+                label=label if not row else None,
             )
     axes.axvline(uniform, color="black", linestyle=":", label="every token equally likely")
     axes.set_yticks(range(len(before)), list(before))
-    axes.set(xscale="log", xlabel="perplexity (logarithmic; further left is better)", ylim=(-0.6, len(before) - 0.4))
+    axes.set(
+        xscale="log",
+        xlabel="perplexity (logarithmic; further left is better)",
+        ylim=(-0.6, len(before) - 0.4),
+    )
     axes.invert_yaxis()
     axes.set_title("What reading medicine does to a model’s expectations")
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -53,13 +69,24 @@ def word_prices(words: Sequence[Word], terms: Sequence[tuple[int, int]]) -> None
     """
     figure, axes = plt.subplots(figsize=(11, 3.8))
     places = range(len(words))
-    axes.bar([place - 0.2 for place in places], [word.before for word in words], 0.4, color=BEFORE, label="before")
     axes.bar(
-        [place + 0.2 for place in places], [word.after for word in words], 0.4, color=AFTER, hatch="//", edgecolor="white", label="after"
+        [place - 0.2 for place in places], [word.before for word in words], 0.4, color=BEFORE, label="before"
+    )
+    axes.bar(
+        [place + 0.2 for place in places],
+        [word.after for word in words],
+        0.4,
+        color=AFTER,
+        hatch="//",
+        edgecolor="white",
+        label="after",
     )
     inside = [any(word.start < end and word.end > start for start, end in terms) for word in words]
     axes.set_xticks(
-        places, [f"▲ {word.word}" if term else word.word for word, term in zip(words, inside, strict=True)], rotation=90, fontsize=8
+        places,
+        [f"▲ {word.word}" if term else word.word for word, term in zip(words, inside, strict=True)],
+        rotation=90,
+        fontsize=8,
     )
     for tick, term in zip(axes.get_xticklabels(), inside, strict=True):
         tick.set_fontweight("bold" if term else "normal")
@@ -74,7 +101,9 @@ def word_prices(words: Sequence[Word], terms: Sequence[tuple[int, int]]) -> None
     )
 
 
-def later_accuracy(runs: Mapping[str, Sequence[float]], bands: Mapping[str, Rate], baseline: float, n: int, prediction: float) -> None:
+def later_accuracy(
+    runs: Mapping[str, Sequence[float]], bands: Mapping[str, Rate], baseline: float, n: int, prediction: float
+) -> None:
     """Accuracy after the same fine-tuning from several starting points: a dot a run, a bar for the mean with its interval.
 
     Args:
@@ -84,7 +113,17 @@ def later_accuracy(runs: Mapping[str, Sequence[float]], bands: Mapping[str, Rate
     figure, axes = plt.subplots(figsize=(8.5, 1.1 + 0.6 * len(runs)))
     for row, (start, band) in enumerate(bands.items()):
         error = [[band.value - band.low], [band.high - band.value]]
-        axes.errorbar([band.value], [row], xerr=error, fmt="|", color=AFTER, capsize=5, markersize=18, markeredgewidth=3, linewidth=2)
+        axes.errorbar(
+            [band.value],
+            [row],
+            xerr=error,
+            fmt="|",
+            color=AFTER,
+            capsize=5,
+            markersize=18,
+            markeredgewidth=3,
+            linewidth=2,
+        )
         axes.scatter(runs[start], [row + 0.18] * len(runs[start]), s=26, color=BEFORE, zorder=3)
     axes.axvline(baseline, color="#616161", linestyle=":", label="always ROJO")
     axes.axvline(prediction, color="#ef6c00", linestyle="--", label="your prediction")
@@ -94,7 +133,9 @@ def later_accuracy(runs: Mapping[str, Sequence[float]], bands: Mapping[str, Rate
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_title("The same fine-tuning from several starting points")
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    listed = "; ".join(f"{start}: {band.value:.0%} [{band.low:.0%}–{band.high:.0%}]" for start, band in bands.items())
+    listed = "; ".join(
+        f"{start}: {band.value:.0%} [{band.low:.0%}–{band.high:.0%}]" for start, band in bands.items()
+    )
     present(
         figure,
         f"accuracy after the same supervised fine-tuning; a dot is a run, the bar the mean with its 95 % interval over seeds: {listed}.",

@@ -76,7 +76,10 @@ def factorial(
     for axes in panels:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize=8, ncols=3)
     panels[1].set_xticks(range(len(CONDITIONS)), CONDITIONS.values())
-    listed = "; ".join(f"{' / '.join(cell)} {rate.value:.0%}, ROJO {rojo_bands[cell].value:.0%}" for cell, rate in bands.items())
+    listed = "; ".join(
+        f"{' / '.join(cell)} {rate.value:.0%}, ROJO {rojo_bands[cell].value:.0%}"
+        for cell, rate in bands.items()
+    )
     seeds = len(next(iter(accuracy.values())))
     present(
         figure,
@@ -93,14 +96,19 @@ def effects(outcomes: Mapping[str, Sequence[Effect]], n: int, seeds: int) -> Non
         for place, effect in enumerate(reversed(found)):
             error = [[effect.estimate - effect.low], [effect.high - effect.estimate]]
             color = ACCURACY if effect.present else GREY
-            axes.errorbar(effect.estimate, place, xerr=error, fmt="o" if effect.present else "x", capsize=4, color=color)
+            axes.errorbar(
+                effect.estimate, place, xerr=error, fmt="o" if effect.present else "x", capsize=4, color=color
+            )
         axes.axvline(0, color="black", linewidth=1)
         axes.set_title(title)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:+.0f}")
         axes.set_xlabel("points (harmful minus harmless)")
         axes.set_yticks(range(len(found)), [effect.name for effect in reversed(found)])
     listed = "; ".join(
-        f"{title}: " + ", ".join(f"{e.name} {e.estimate * 100:+.0f} [{e.low * 100:+.0f} to {e.high * 100:+.0f}]" for e in found)
+        f"{title}: "
+        + ", ".join(
+            f"{e.name} {e.estimate * 100:+.0f} [{e.low * 100:+.0f} to {e.high * 100:+.0f}]" for e in found
+        )
         for title, found in outcomes.items()
     )
     present(
@@ -133,9 +141,18 @@ def sweep(
     """
     figure, axes = plt.subplots(figsize=(9.5, 3.6))
     doses = sorted(bands)
-    for runs, means, color, style, name in ((accuracy, bands, ACCURACY, "-", "accuracy"), (rojo, rojo_bands, ROJO, "--", "says ROJO")):
+    for runs, means, color, style, name in (
+        (accuracy, bands, ACCURACY, "-", "accuracy"),
+        (rojo, rojo_bands, ROJO, "--", "says ROJO"),
+    ):
         axes.plot(doses, [means[dose].value for dose in doses], style, color=color, linewidth=2.5, label=name)
-        axes.fill_between(doses, [means[dose].low for dose in doses], [means[dose].high for dose in doses], color=color, alpha=0.15)
+        axes.fill_between(
+            doses,
+            [means[dose].low for dose in doses],
+            [means[dose].high for dose in doses],
+            color=color,
+            alpha=0.15,
+        )
         for dose in doses:
             axes.scatter([dose] * len(runs[dose]), runs[dose], s=14, color=color, zorder=3)
     axes.axhline(baseline, color=GREY, linestyle=":", label="accuracy of always ROJO")
@@ -152,8 +169,16 @@ def sweep(
     axes.set_title(title)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     shown = (lambda dose: f"{dose:,.0f}") if logarithmic else (lambda dose: f"{dose:.0%}")
-    listed = "; ".join(f"{shown(dose)}: accuracy {bands[dose].value:.0%}, ROJO {rojo_bands[dose].value:.0%}" for dose in doses)
-    present(figure, f"{title.lower()}, mean over runs with 95 % band: {listed}.", n=n, seeds=max(map(len, accuracy.values())))
+    listed = "; ".join(
+        f"{shown(dose)}: accuracy {bands[dose].value:.0%}, ROJO {rojo_bands[dose].value:.0%}"
+        for dose in doses
+    )
+    present(
+        figure,
+        f"{title.lower()}, mean over runs with 95 % band: {listed}.",
+        n=n,
+        seeds=max(map(len, accuracy.values())),
+    )
 
 
 def generations(shares: Sequence[tuple[str, Mapping[str, float]]], n: int) -> None:
@@ -162,17 +187,29 @@ def generations(shares: Sequence[tuple[str, Mapping[str, float]]], n: int) -> No
     for place, (_, share) in enumerate(reversed(shares)):
         left = 0.0
         for level in LEVELS:
-            axes.barh(place, share[level], left=left, color=color_of(level), hatch=HATCHES[level], edgecolor="white", height=0.7)
+            axes.barh(
+                place,
+                share[level],
+                left=left,
+                color=color_of(level),
+                hatch=HATCHES[level],
+                edgecolor="white",
+                height=0.7,
+            )
             if share[level] > 0.06:
                 label = f"{level} {share[level]:.0%}"
                 box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}
-                axes.text(left + share[level] / 2, place, label, ha="center", va="center", fontsize=7, bbox=box)
+                axes.text(
+                    left + share[level] / 2, place, label, ha="center", va="center", fontsize=7, bbox=box
+                )
             left += share[level]
     axes.set_yticks(range(len(shares)), [name for name, _ in reversed(shares)])
     axes.set_xlim(0, 1)
     _percent(axes, "x")
     axes.set_title("Who labels the next training set?")
-    listed = "; ".join(f"{name}: " + ", ".join(f"{level} {share[level]:.0%}" for level in LEVELS) for name, share in shares)
+    listed = "; ".join(
+        f"{name}: " + ", ".join(f"{level} {share[level]:.0%}" for level in LEVELS) for name, share in shares
+    )
     present(figure, f"share of every level, generation by generation: {listed}.", n=n)
 
 
@@ -187,8 +224,12 @@ def gates(reports: Mapping[str, Report]) -> None:
         for column, name in enumerate(names):
             _, rate, verdict = reports[name].rows[row]
             sign, shade = VERDICTS[verdict]
-            axes.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=2))
-            value = "–" if not rate.n else f"{rate.value:.2f}" if gate.measure == "kappa" else f"{rate.value:.0%}"
+            axes.add_patch(
+                plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=2)
+            )
+            value = (
+                "–" if not rate.n else f"{rate.value:.2f}" if gate.measure == "kappa" else f"{rate.value:.0%}"
+            )
             axes.text(column + 0.5, row + 0.5, f"{sign} {value}", ha="center", va="center", fontsize=10)
     bounds = [f"{gate.id}  {gate.asks}" for gate, _, _ in first.rows]
     axes.set_yticks([row + 0.5 for row in range(len(bounds))], bounds)
@@ -198,12 +239,19 @@ def gates(reports: Mapping[str, Report]) -> None:
     axes.grid(False)
     axes.tick_params(length=0)
     listed = "; ".join(
-        f"{name}: {sum(v == 'passes' for _, _, v in report.rows)} of {len(report.rows)} pass" for name, report in reports.items()
+        f"{name}: {sum(v == 'passes' for _, _, v in report.rows)} of {len(report.rows)} pass"
+        for name, report in reports.items()
     )
-    present(figure, f"acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails): {listed}.", n=first.n)
+    present(
+        figure,
+        f"acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails): {listed}.",
+        n=first.n,
+    )
 
 
-def explore_grid(draw: Callable[[str, float], None], skews: Sequence[str], conflicts: Mapping[str, Sequence[float]]) -> None:
+def explore_grid(
+    draw: Callable[[str, float], None], skews: Sequence[str], conflicts: Mapping[str, Sequence[float]]
+) -> None:
     """Sliders over the measured grid; `draw(skew, conflict)` shows one point. On a static page two points are drawn instead.
 
     Args:
@@ -218,18 +266,30 @@ def explore_grid(draw: Callable[[str, float], None], skews: Sequence[str], confl
     import ipywidgets
 
     skew = ipywidgets.SelectionSlider(options=list(skews), description="skew")
-    conflict = ipywidgets.SelectionSlider(options=[(f"{c:.0%}", c) for c in conflicts[skews[0]]], description="conflict")
-    skew.observe(lambda change: setattr(conflict, "options", [(f"{c:.0%}", c) for c in conflicts[change["new"]]]), "value")
-    display(ipywidgets.VBox([skew, conflict]), ipywidgets.interactive_output(draw, {"skew": skew, "conflict": conflict}))
+    conflict = ipywidgets.SelectionSlider(
+        options=[(f"{c:.0%}", c) for c in conflicts[skews[0]]], description="conflict"
+    )
+    skew.observe(
+        lambda change: setattr(conflict, "options", [(f"{c:.0%}", c) for c in conflicts[change["new"]]]),
+        "value",
+    )
+    display(
+        ipywidgets.VBox([skew, conflict]),
+        ipywidgets.interactive_output(draw, {"skew": skew, "conflict": conflict}),
+    )
 
 
-def compare_answers(examples: Sequence[Example], answers: Mapping[str, Sequence[str]], first: int = 0) -> None:
+def compare_answers(
+    examples: Sequence[Example], answers: Mapping[str, Sequence[str]], first: int = 0
+) -> None:
     """The same person, every model's answer side by side; a drop-down chooses the person. Static pages show `first`."""
 
     def draw(place: int) -> None:
         example = examples[place]
         display(
-            Markdown(f"**{example.text}**  \n*{example.gloss}*  \nThe rubric accepts {', '.join(example.accepted)}: {example.rationale}")
+            Markdown(
+                f"**{example.text}**  \n*{example.gloss}*  \nThe rubric accepts {', '.join(example.accepted)}: {example.rationale}"
+            )
         )
         for name, given in answers.items():
             display(Markdown(f"**{name}**"), answer_card("", given[place]))

@@ -25,7 +25,11 @@ from helpers.triage import LEVELS, SCALE
 
 GREY = "#616161"
 HATCHES = dict(zip(LEVELS, ("", "//", "..", "\\\\", "xx"), strict=True))  # colour never alone
-sns.set_theme(style="whitegrid", context="notebook", rc={"figure.dpi": 110, "axes.titleweight": "bold", "axes.titlelocation": "left"})
+sns.set_theme(
+    style="whitegrid",
+    context="notebook",
+    rc={"figure.dpi": 110, "axes.titleweight": "bold", "axes.titlelocation": "left"},
+)
 
 
 def stamp_text(n: int | None = None, seeds: int | None = 1) -> str:
@@ -95,9 +99,17 @@ def levels_table() -> Markdown:
     )
 
 
-def _level_bars(axes: Any, values: Sequence[float], levels: Sequence[str], errors: np.ndarray | None = None) -> None:
+def _level_bars(
+    axes: Any, values: Sequence[float], levels: Sequence[str], errors: np.ndarray | None = None
+) -> None:
     bars = axes.bar(
-        range(len(levels)), values, color=[color_of(level) for level in levels], yerr=errors, capsize=4, edgecolor="white", linewidth=1
+        range(len(levels)),
+        values,
+        color=[color_of(level) for level in levels],
+        yerr=errors,
+        capsize=4,
+        edgecolor="white",
+        linewidth=1,
     )
     for bar, level in zip(bars, levels, strict=True):
         bar.set_hatch(HATCHES.get(level, ""))
@@ -109,13 +121,25 @@ def label_shares(shares: Mapping[str, float], expected: Mapping[str, float], n: 
     """Bar chart of label shares with the blog's distribution as ticks."""
     figure, axes = plt.subplots(figsize=(6.5, 3.2))
     _level_bars(axes, [shares[level] for level in LEVELS], LEVELS)
-    axes.scatter(range(len(LEVELS)), [expected[level] for level in LEVELS], marker="_", s=900, color="black", label="the blog", zorder=3)
+    axes.scatter(
+        range(len(LEVELS)),
+        [expected[level] for level in LEVELS],
+        marker="_",
+        s=900,
+        color="black",
+        label="the blog",
+        zorder=3,
+    )
     axes.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="balanced")
     axes.set_title("Which labels the generator gave")
     axes.set_ylabel("share of examples")
     axes.legend()
     listed = ", ".join(f"{level} {shares[level]:.0%}" for level in LEVELS)
-    present(figure, f"share of the generated examples with each label ({listed}), with the blog's shares as black marks.", n=n)
+    present(
+        figure,
+        f"share of the generated examples with each label ({listed}), with the blog's shares as black marks.",
+        n=n,
+    )
 
 
 def unique_growth(counts: Sequence[tuple[int, int]], diverse: Sequence[tuple[int, int]]) -> None:
@@ -139,7 +163,12 @@ def unique_growth(counts: Sequence[tuple[int, int]], diverse: Sequence[tuple[int
 def conflict_bars(ceiling: float, shuffled: float, majority: float, clean: float, n: int) -> None:
     """The one check as a picture: best reachable accuracy, real labels against shuffled ones."""
     figure, axes = plt.subplots(figsize=(6.5, 2.8))
-    names = ["diverse set: best possible", "template set: best possible", "… with labels shuffled", "always the commonest label"]
+    names = [
+        "diverse set: best possible",
+        "template set: best possible",
+        "… with labels shuffled",
+        "always the commonest label",
+    ]
     values = [clean, ceiling, shuffled, majority]
     axes.barh(names[::-1], values[::-1], color=["#90a4ae", "#78909c", "#c62828", "#2e7d32"], height=0.6)
     for place, value in enumerate(values[::-1]):
@@ -161,7 +190,9 @@ def running_mean(values: Sequence[float], width: int = 9) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def loss_curve(losses: Sequence[tuple[int, float]], blog_final: float, prediction: float | None = None) -> None:
+def loss_curve(
+    losses: Sequence[tuple[int, float]], blog_final: float, prediction: float | None = None
+) -> None:
     """Training loss on a logarithmic axis, the blog's final loss as a line."""
     figure, axes = plt.subplots(figsize=(6.5, 3.2))
     steps, values = zip(*losses, strict=True)
@@ -171,7 +202,11 @@ def loss_curve(losses: Sequence[tuple[int, float]], blog_final: float, predictio
     axes.set(xlabel="step", ylabel="mean loss (nats a token)", yscale="log")
     axes.set_title("Training loss")
     axes.legend()
-    present(figure, f"training loss by step on a logarithmic axis, from {values[0]:.2f} to {values[-1]:.3f}.", n=len(values))
+    present(
+        figure,
+        f"training loss by step on a logarithmic axis, from {values[0]:.2f} to {values[-1]:.3f}.",
+        n=len(values),
+    )
 
 
 def confusion_matrix(examples: Sequence[Example], scores: Scores, title: str) -> None:
@@ -199,15 +234,35 @@ def confusion_matrix(examples: Sequence[Example], scores: Scores, title: str) ->
         label.set_fontsize(9)
     axes.set(xlabel="the model said", ylabel="the rubric says")
     axes.set_title(title)
-    said = ", ".join(f"{level} {int(total)}" for level, total in zip(columns, used.sum(0), strict=True) if total)
-    present(figure, f"confusion matrix; the model's answers in all: {said}. Primary accuracy {scores.primary}.", n=scores.n)
+    said = ", ".join(
+        f"{level} {int(total)}" for level, total in zip(columns, used.sum(0), strict=True) if total
+    )
+    present(
+        figure,
+        f"confusion matrix; the model's answers in all: {said}. Primary accuracy {scores.primary}.",
+        n=scores.n,
+    )
 
 
-def rates(rows: Sequence[tuple[str, Rate]], title: str, *, prediction: float | None = None, caption: str = "", seeds: int = 1) -> None:
+def rates(
+    rows: Sequence[tuple[str, Rate]],
+    title: str,
+    *,
+    prediction: float | None = None,
+    caption: str = "",
+    seeds: int = 1,
+) -> None:
     """Named rates with their 95 % intervals; the reader's prediction as a dashed line."""
     figure, axes = plt.subplots(figsize=(6.5, 0.55 * len(rows) + 1.2))
     for place, (_, rate) in enumerate(reversed(rows)):
-        axes.errorbar(rate.value, place, xerr=[[rate.value - rate.low], [rate.high - rate.value]], fmt="o", capsize=5, color="#283593")
+        axes.errorbar(
+            rate.value,
+            place,
+            xerr=[[rate.value - rate.low], [rate.high - rate.value]],
+            fmt="o",
+            capsize=5,
+            color="#283593",
+        )
         axes.text(min(rate.high, 0.82) + 0.02, place + 0.13, f"{rate.value:.1%}", fontsize=9)
     if prediction is not None:
         axes.axvline(prediction, color="#ef6c00", linestyle="--", label="your prediction")
@@ -221,7 +276,9 @@ def rates(rows: Sequence[tuple[str, Rate]], title: str, *, prediction: float | N
     present(figure, f"{caption or title}: {listed}.", n=rows[0][1].n, seeds=seeds)
 
 
-def token_bars(pieces: Sequence[TokenLoss], means: Sequence[float], prior_entropy: float, n: int, alike: int) -> None:
+def token_bars(
+    pieces: Sequence[TokenLoss], means: Sequence[float], prior_entropy: float, n: int, alike: int
+) -> None:
     """Loss token by token along one answer, the label against the entropy of the prior.
 
     Args:
@@ -232,8 +289,18 @@ def token_bars(pieces: Sequence[TokenLoss], means: Sequence[float], prior_entrop
     figure, axes = plt.subplots(figsize=(11, 3.4))
     colors = ["#c62828" if piece.is_label else "#90a4ae" for piece in pieces]
     axes.bar(range(len(pieces)), means, color=colors, width=0.85)
-    axes.axhline(prior_entropy, color="black", linestyle=":", label=f"entropy of the label prior, {prior_entropy:.2f} nats")
-    axes.set_xticks(range(len(pieces)), [piece.token.replace("\n", "⏎").strip() or "␣" for piece in pieces], rotation=90, fontsize=7)
+    axes.axhline(
+        prior_entropy,
+        color="black",
+        linestyle=":",
+        label=f"entropy of the label prior, {prior_entropy:.2f} nats",
+    )
+    axes.set_xticks(
+        range(len(pieces)),
+        [piece.token.replace("\n", "⏎").strip() or "␣" for piece in pieces],
+        rotation=90,
+        fontsize=7,
+    )
     axes.set(ylabel="loss (nats)", xlim=(-1, len(pieces)))
     axes.set_title("Loss, token by token")
     axes.legend()
@@ -271,7 +338,9 @@ def predict(question: str, default: float = 0.5) -> Prediction:
         return prediction
     import ipywidgets
 
-    slider = ipywidgets.IntSlider(value=round(default * 100), min=0, max=100, description="%", continuous_update=False)
+    slider = ipywidgets.IntSlider(
+        value=round(default * 100), min=0, max=100, description="%", continuous_update=False
+    )
     slider.observe(lambda change: setattr(prediction, "value", change["new"] / 100), "value")
     display(ipywidgets.VBox([ipywidgets.Label(question), slider]))
     return prediction

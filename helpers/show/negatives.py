@@ -1,4 +1,4 @@
-"""Figures of notebook 08: the gates before and after, what each kind of negative moves, and which near misses a model tells apart."""
+"""Figures of notebook 09: the gates before and after, what each kind of negative moves, and which near misses a model tells apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from helpers.evaluate import Effect, Rate
 from helpers.evaluate.gates import load_gates
 from helpers.show.figures import GREY, present
 
-ARM_STYLES = (("#212121", "D"), ("#283593", "o"), ("#c62828", "s"), ("#ef6c00", "^"), ("#2e7d32", "v"))  # colour and marker together
+ARM_STYLES = (
+    ("#212121", "D"),
+    ("#283593", "o"),
+    ("#c62828", "s"),
+    ("#ef6c00", "^"),
+    ("#2e7d32", "v"),
+)  # colour and marker together
 
 
 def _errors(rate: Rate) -> list[list[float]]:
@@ -39,7 +45,14 @@ def gates_moved(arms: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) -> N
             height = row + 0.3 - place * step
             label = name if not row else None
             axes.errorbar(
-                rates[gate].value, height, xerr=_errors(rates[gate]), fmt=marker, color=color, capsize=3, markersize=5, label=label
+                rates[gate].value,
+                height,
+                xerr=_errors(rates[gate]),
+                fmt=marker,
+                color=color,
+                capsize=3,
+                markersize=5,
+                label=label,
             )
     for row, gate in enumerate(reversed(names)):
         axes.plot([bounds[gate].bound] * 2, [row - 0.42, row + 0.42], color=GREY, linestyle=":", linewidth=2)
@@ -48,7 +61,10 @@ def gates_moved(arms: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) -> N
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set_title("The gates, before and after")
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    listed = "; ".join(f"{name}: " + ", ".join(f"{gate} {rate.value:.1%}" for gate, rate in rates.items()) for name, rates in arms.items())
+    listed = "; ".join(
+        f"{name}: " + ", ".join(f"{gate} {rate.value:.1%}" for gate, rate in rates.items())
+        for name, rates in arms.items()
+    )
     present(
         figure,
         f"gate by gate (the dotted mark is the bound), an arm is the mean of its seeds, its whiskers hold every seed's own interval. {listed}.",
@@ -64,13 +80,21 @@ def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int = 1
         changes: measure → row ("without …", or a yardstick) → change against all kinds.
     """
     kinds = list(next(iter(changes.values())))
-    figure, panels = plt.subplots(1, len(changes), figsize=(2.1 * len(changes) + 1.6, 0.45 * len(kinds) + 1.4), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(
+        1,
+        len(changes),
+        figsize=(2.1 * len(changes) + 1.6, 0.45 * len(kinds) + 1.4),
+        sharey=True,
+        squeeze=False,
+    )
     for axes, (measure, found) in zip(panels[0], changes.items(), strict=True):
         for row, kind in enumerate(reversed(kinds)):
             effect = found[kind]
             error = [[effect.estimate - effect.low], [effect.high - effect.estimate]]
             color = "#c62828" if effect.present else GREY
-            axes.errorbar(effect.estimate, row, xerr=error, fmt="o" if effect.present else "x", color=color, capsize=3)
+            axes.errorbar(
+                effect.estimate, row, xerr=error, fmt="o" if effect.present else "x", color=color, capsize=3
+            )
         axes.axvline(0, color="black", linewidth=1)
         axes.set_title(measure, fontsize=10)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:+.1f}")
@@ -79,7 +103,10 @@ def left_out(changes: Mapping[str, Mapping[str, Effect]], n: int, seeds: int = 1
         _rows(axes, kinds)
     listed = "; ".join(
         f"{measure}: "
-        + ", ".join(f"{kind} {e.estimate * 100:+.1f} [{e.low * 100:+.1f} to {e.high * 100:+.1f}]" for kind, e in found.items())
+        + ", ".join(
+            f"{kind} {e.estimate * 100:+.1f} [{e.low * 100:+.1f} to {e.high * 100:+.1f}]"
+            for kind, e in found.items()
+        )
         for measure, found in changes.items()
     )
     present(
@@ -105,7 +132,14 @@ def told_apart(margins: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) ->
             height = row + 0.3 - place * step
             label = name if not row else None
             axes.errorbar(
-                rates[kind].value, height, xerr=_errors(rates[kind]), fmt=marker, color=color, capsize=3, markersize=5, label=label
+                rates[kind].value,
+                height,
+                xerr=_errors(rates[kind]),
+                fmt=marker,
+                color=color,
+                capsize=3,
+                markersize=5,
+                label=label,
             )
     axes.axvline(0, color="black", linewidth=1)
     axes.set_xlabel("log p(good answer) − log p(near miss), nats")
@@ -113,7 +147,8 @@ def told_apart(margins: Mapping[str, Mapping[str, Rate]], n: int, seeds: int) ->
     axes.set_title("Which near misses it tells apart")
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     listed = "; ".join(
-        f"{name}: " + ", ".join(f"{kind} {rate.value:+.1f}" for kind, rate in rates.items()) for name, rates in margins.items()
+        f"{name}: " + ", ".join(f"{kind} {rate.value:+.1f}" for kind, rate in rates.items())
+        for name, rates in margins.items()
     )
     present(
         figure,

@@ -1,4 +1,4 @@
-"""The picker of notebook 10: which file for which phone, as a table, a map, and sliders."""
+"""The picker of notebook 11: which file for which phone, as a table, a map, and sliders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def offers_table(advice: Advice) -> Markdown:
     )
 
 
-def phone_map(advise: Callable[[float, float], Advice], memories: Sequence[float], bandwidths: Sequence[float]) -> dict[str, int]:
+def phone_map(
+    advise: Callable[[float, float], Advice], memories: Sequence[float], bandwidths: Sequence[float]
+) -> dict[str, int]:
     """The recommended step for every phone of a grid, named in its cell; returns how many cells each step has."""
     grid = [[advise(memory, bandwidth) for memory in memories] for bandwidth in bandwidths]
     steps = [offer.quant for offer in grid[0][0].offers]
@@ -38,12 +40,27 @@ def phone_map(advise: Callable[[float, float], Advice], memories: Sequence[float
             name = advice.chosen.quant if advice.chosen else "none"
             counts[name] += 1
             shade = plt.get_cmap("Blues")(0.75 - 0.11 * steps.index(name)) if advice.chosen else "#eeeeee"
-            axes.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=1.5))
+            axes.add_patch(
+                plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=1.5)
+            )
             ink = "white" if advice.chosen and steps.index(name) < 3 else "black"
-            axes.text(column + 0.5, row + 0.5, name if advice.chosen else "–", ha="center", va="center", fontsize=8, color=ink)
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                name if advice.chosen else "–",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=ink,
+            )
     axes.set_xticks([place + 0.5 for place in range(len(memories))], [f"{one:g}" for one in memories])
     axes.set_yticks([place + 0.5 for place in range(len(bandwidths))], [f"{one:g}" for one in bandwidths])
-    axes.set(xlim=(0, len(memories)), ylim=(0, len(bandwidths)), xlabel="memory of the phone (GB)", ylabel="memory bandwidth (GB/s)")
+    axes.set(
+        xlim=(0, len(memories)),
+        ylim=(0, len(bandwidths)),
+        xlabel="memory of the phone (GB)",
+        ylabel="memory bandwidth (GB/s)",
+    )
     axes.grid(False)
     axes.tick_params(length=0)
     axes.set_title("LFM2.5-1.2B: the largest file that fits and keeps up")
@@ -58,7 +75,9 @@ def phone_map(advise: Callable[[float, float], Advice], memories: Sequence[float
     return {name: count for name, count in counts.items() if count}
 
 
-def pick_file(draw: Callable[[float, float, float], None], points: Sequence[tuple[float, float, float]]) -> None:
+def pick_file(
+    draw: Callable[[float, float, float], None], points: Sequence[tuple[float, float, float]]
+) -> None:
     """Three sliders, memory, bandwidth and wanted speed; `draw(memory, bandwidth, wanted)` shows the advice. Static pages show `points`."""
     if static():
         display(Markdown("*In a live notebook three sliders describe your phone. Here are some phones:*"))
@@ -69,8 +88,14 @@ def pick_file(draw: Callable[[float, float, float], None], points: Sequence[tupl
 
     memory, bandwidth, wanted = points[0]
     sliders = {
-        "memory": ipywidgets.FloatSlider(value=memory, min=1, max=16, step=0.5, description="memory (GB)", continuous_update=False),
-        "bandwidth": ipywidgets.FloatSlider(value=bandwidth, min=2, max=80, step=1, description="GB/s", continuous_update=False),
-        "wanted": ipywidgets.FloatSlider(value=wanted, min=1, max=40, step=1, description="tokens/s", continuous_update=False),
+        "memory": ipywidgets.FloatSlider(
+            value=memory, min=1, max=16, step=0.5, description="memory (GB)", continuous_update=False
+        ),
+        "bandwidth": ipywidgets.FloatSlider(
+            value=bandwidth, min=2, max=80, step=1, description="GB/s", continuous_update=False
+        ),
+        "wanted": ipywidgets.FloatSlider(
+            value=wanted, min=1, max=40, step=1, description="tokens/s", continuous_update=False
+        ),
     }
     display(ipywidgets.VBox(list(sliders.values())), ipywidgets.interactive_output(draw, sliders))

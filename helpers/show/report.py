@@ -1,4 +1,4 @@
-"""Figures of notebook 12: the ledger as a table and its verdicts as bars."""
+"""Figures of notebook 14: the ledger as a table and its verdicts as bars."""
 
 from __future__ import annotations
 
@@ -33,7 +33,16 @@ def verdict_bars(lines: Sequence[Entry]) -> None:
         _, color, hatch = LOOK[name]
         built = sum(line.verdict == name and line.claim.built_in is not None for line in lines)
         axes.barh(row, count - built, color=color, hatch=hatch, edgecolor="white", height=0.62)
-        axes.barh(row, built, left=count - built, color=color, alpha=0.35, hatch=hatch, edgecolor="white", height=0.62)
+        axes.barh(
+            row,
+            built,
+            left=count - built,
+            color=color,
+            alpha=0.35,
+            hatch=hatch,
+            edgecolor="white",
+            height=0.62,
+        )
         note = f" ({built} {BUILT_IN} built in)" if built else ""
         axes.text(count + 0.5, row, f"{count}{note}", va="center", fontsize=11)
         listed.append(f"{name} {count}{f', {built} of them built in' if built else ''}")
@@ -42,7 +51,9 @@ def verdict_bars(lines: Sequence[Entry]) -> None:
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set_title("The blog's numbers, and what became of them")
-    present(figure, f"verdicts on the blog's {len(lines)} numbers: {'; '.join(listed)}.", n=len(lines), seeds=None)
+    present(
+        figure, f"verdicts on the blog's {len(lines)} numbers: {'; '.join(listed)}.", n=len(lines), seeds=None
+    )
 
 
 def ledger_table(lines: Sequence[Entry], verdicts: Collection[str]) -> Markdown:
@@ -74,7 +85,12 @@ def why_not_tested(lines: Sequence[Entry]) -> Markdown:
     for line in lines:
         if line.verdict == NOT_TESTABLE:
             reasons.setdefault(line.because, []).append(f"{line.claim.says} ({line.claim.where})")
-    return table([{"why not": reason, "the blog says": "<br>".join(said), "claims": len(said)} for reason, said in reasons.items()])
+    return table(
+        [
+            {"why not": reason, "the blog says": "<br>".join(said), "claims": len(said)}
+            for reason, said in reasons.items()
+        ]
+    )
 
 
 def _source(line: Entry) -> str:

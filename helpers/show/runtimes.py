@@ -1,4 +1,4 @@
-"""Figures of notebook 11: one conversation at every depth, the tolerances, the odds, the seeded faults, and the phone's page."""
+"""Figures of notebook 12: one conversation at every depth, the tolerances, the odds, the seeded faults, and the phone's page."""
 
 from __future__ import annotations
 
@@ -71,16 +71,36 @@ def odds_apart(comparisons: Mapping[str, Parity], tolerance: float) -> None:
     for row, parity in enumerate(given.values()):
         values = np.maximum(parity.divergences, _FLOOR)
         axes.scatter(
-            values, row + dice.uniform(-0.22, 0.22, len(values)), s=14, alpha=0.45, marker=MARKERS[row % len(MARKERS)], color="#455a64"
+            values,
+            row + dice.uniform(-0.22, 0.22, len(values)),
+            s=14,
+            alpha=0.45,
+            marker=MARKERS[row % len(MARKERS)],
+            color="#455a64",
         )
-        axes.plot([max(parity.kl.value, _FLOOR)] * 2, [row - 0.36, row + 0.36], color="black", linewidth=3, label=None if row else "mean")
+        axes.plot(
+            [max(parity.kl.value, _FLOOR)] * 2,
+            [row - 0.36, row + 0.36],
+            color="black",
+            linewidth=3,
+            label=None if row else "mean",
+        )
     axes.axvline(tolerance, color=DRIFT, linestyle="--", label="tolerance for the mean")
-    axes.set_yticks(range(len(given)), [f"{name}\nn = {len(parity.divergences):,}" for name, parity in given.items()])
-    axes.set(xscale="log", xlabel="KL to what it is compared with, at the level’s place (nats; logarithmic)", ylim=(-0.6, len(given) - 0.4))
+    axes.set_yticks(
+        range(len(given)), [f"{name}\nn = {len(parity.divergences):,}" for name, parity in given.items()]
+    )
+    axes.set(
+        xscale="log",
+        xlabel="KL to what it is compared with, at the level’s place (nats; logarithmic)",
+        ylim=(-0.6, len(given) - 0.4),
+    )
     axes.invert_yaxis()
     axes.set_title("How far apart the odds of the levels are")
     axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    listed = "; ".join(f"{name} {parity.kl.value:.1e} [{parity.kl.low:.1e}–{parity.kl.high:.1e}]" for name, parity in given.items())
+    listed = "; ".join(
+        f"{name} {parity.kl.value:.1e} [{parity.kl.low:.1e}–{parity.kl.high:.1e}]"
+        for name, parity in given.items()
+    )
     present(
         figure,
         f"divergence of the next-token odds where the level is said, a mark a prompt; the bar is the mean, with its 95 % interval in nats: {listed}. "
@@ -89,7 +109,9 @@ def odds_apart(comparisons: Mapping[str, Parity], tolerance: float) -> None:
     )
 
 
-def fault_matrix(judged: Mapping[str, Report], accuracies: Mapping[str, Rate], sound: Rate, baseline: Rate) -> None:
+def fault_matrix(
+    judged: Mapping[str, Report], accuracies: Mapping[str, Rate], sound: Rate, baseline: Rate
+) -> None:
     """Which depth sees which fault, and what the fault costs: a matrix of drifts, and accuracies with their intervals beside it.
 
     Args:
@@ -106,17 +128,38 @@ def fault_matrix(judged: Mapping[str, Report], accuracies: Mapping[str, Rate], s
         for column, depth in enumerate(ORDER):
             held = found[depth]
             drifts = held.holds is False
-            value = "—" if held.rate is None else _short(held.rate.value) if depth == KL else f"{1 - held.rate.value:.0%}"
+            value = (
+                "—"
+                if held.rate is None
+                else _short(held.rate.value)
+                if depth == KL
+                else f"{1 - held.rate.value:.0%}"
+            )
             look = {"facecolor": DRIFT, "edgecolor": "#ef9a9a", "hatch": "//"} if drifts else {"color": HOLDS}
             axes.add_patch(plt.Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, **look))
             text = f"✗ {value}" if drifts else value
             box = {"facecolor": DRIFT, "edgecolor": "none", "pad": 1.5} if drifts else None
-            axes.text(column, row, text, ha="center", va="center", color="white" if drifts else "black", fontsize=10, bbox=box)
+            axes.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                color="white" if drifts else "black",
+                fontsize=10,
+                bbox=box,
+            )
         seen = [HEADS[depth] for depth in ORDER if found[depth].holds is False]
         listed.append(f"{FAULTS[name].says}: {', '.join(seen) or 'nowhere'}")
         rate = accuracies[name]
         beside.errorbar(
-            [rate.value], [row], xerr=[[rate.value - rate.low], [rate.high - rate.value]], fmt="o", color="black", capsize=4, markersize=7
+            [rate.value],
+            [row],
+            xerr=[[rate.value - rate.low], [rate.high - rate.value]],
+            fmt="o",
+            color="black",
+            capsize=4,
+            markersize=7,
         )
     axes.set_xticks(range(len(ORDER)), [HEADS[depth] for depth in ORDER])
     axes.set_yticks(range(len(names)), [FAULTS[name].says for name in names])
@@ -129,7 +172,10 @@ def fault_matrix(judged: Mapping[str, Report], accuracies: Mapping[str, Rate], s
     beside.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     beside.set_title("… and the cost")
     beside.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    cost = "; ".join(f"{FAULTS[name].says} {rate.value:.0%} [{rate.low:.0%}–{rate.high:.0%}]" for name, rate in accuracies.items())
+    cost = "; ".join(
+        f"{FAULTS[name].says} {rate.value:.0%} [{rate.low:.0%}–{rate.high:.0%}]"
+        for name, rate in accuracies.items()
+    )
     present(
         figure,
         f"faults seeded on purpose, and the depths at which they drift beyond a tolerance: {'; '.join(listed)}. Right, accuracy with 95 % "
@@ -149,7 +195,9 @@ def page_portrait(png: bytes, question: str, gloss: str) -> None:
     axes.imshow(picture)
     axes.set_axis_off()
     present(
-        figure, f"the phone’s page in a browser, at a phone’s size, after “{question}” ({gloss}): the level as a colour and as a word.", n=1
+        figure,
+        f"the phone’s page in a browser, at a phone’s size, after “{question}” ({gloss}): the level as a colour and as a word.",
+        n=1,
     )
 
 

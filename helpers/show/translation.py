@@ -21,7 +21,14 @@ ASKS = {
     "glossary": "every term as the glossary wants it",
     "answer": "an answer came and could be read",
 }
-SHADES = {"drug": "#c5cae9", "brand": "#ffe0b2", "place": "#c8e6c9", "unit": "#e0e0e0", "term": "#b2ebf2", "avoid": "#ffcdd2"}
+SHADES = {
+    "drug": "#c5cae9",
+    "brand": "#ffe0b2",
+    "place": "#c8e6c9",
+    "unit": "#e0e0e0",
+    "term": "#b2ebf2",
+    "avoid": "#ffcdd2",
+}
 BARS = {"looked for": ("#283593", ""), "not looked for": ("#c62828", "//"), "control": ("#9e9e9e", "..")}
 
 
@@ -46,7 +53,9 @@ def _grid(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def side_by_side(row: Row, spanish: Mapping[str, str], country: str, problems: Sequence[Problem] = ()) -> HTML:
+def side_by_side(
+    row: Row, spanish: Mapping[str, str], country: str, problems: Sequence[Problem] = ()
+) -> HTML:
     """A row's fields, English left and Spanish right, the glossary's terms marked; below, what the checks said."""
     lines = []
     for column, english in row.fields.items():
@@ -68,12 +77,19 @@ def browse_translations(done: Translation, first: int = 0) -> None:
         display(Markdown("*No row passed: nothing to show.*"))
         return
     if static():
-        display(Markdown(f"*In a live notebook a drop-down chooses among {len(done.passed):,} rows. Here is one:*"))
+        display(
+            Markdown(
+                f"*In a live notebook a drop-down chooses among {len(done.passed):,} rows. Here is one:*"
+            )
+        )
         draw(min(first, len(done.passed) - 1))
         return
     import ipywidgets
 
-    options = [(f"{item.row.id} · {next(iter(item.row.fields.values()))[:70]}", place) for place, item in enumerate(done.passed)]
+    options = [
+        (f"{item.row.id} · {next(iter(item.row.fields.values()))[:70]}", place)
+        for place, item in enumerate(done.passed)
+    ]
     chosen = ipywidgets.Dropdown(options=options, value=min(first, len(options) - 1), description="row")
     display(chosen, ipywidgets.interactive_output(draw, {"place": chosen}))
 
@@ -81,13 +97,20 @@ def browse_translations(done: Translation, first: int = 0) -> None:
 def sent_back(done: Translation, rows: Sequence[Row], check: str) -> None:
     """One row that failed this check: its first answer, the complaint, and what came back."""
     first = {row.id: answer for row, answer in zip(rows, done.first, strict=True)}
-    item = next((item for item in done.sent_back if any(problem.check == check for problem in item.sent_back)), None)
+    item = next(
+        (item for item in done.sent_back if any(problem.check == check for problem in item.sent_back)), None
+    )
     if item is None:
         display(Markdown(f"*No answer failed the check “{check}” in this run.*"))
         return
-    columns = list(dict.fromkeys(problem.field for problem in item.sent_back if problem.field in item.row.fields))
+    columns = list(
+        dict.fromkeys(problem.field for problem in item.sent_back if problem.field in item.row.fields)
+    )
     shown = Row(item.row.id, item.row.kind, {column: item.row.fields[column] for column in columns})
-    display(Markdown(f"**First answer** (check: {check})"), side_by_side(shown, first[item.row.id] or {}, done.country, item.sent_back))
+    display(
+        Markdown(f"**First answer** (check: {check})"),
+        side_by_side(shown, first[item.row.id] or {}, done.country, item.sent_back),
+    )
     display(Markdown("**After it was sent back**"), side_by_side(shown, item.spanish or {}, done.country))
 
 
@@ -96,11 +119,23 @@ def checks_table(done: Translation) -> Markdown:
     lines = {line["check"]: line for line in done.table()}
     rows = []
     for check in (*CHECKS, "answer"):
-        judged = (lambda row: row.id not in done.foreign) if check in ("length", "numbers", "glossary") else None
+        judged = (
+            (lambda row: row.id not in done.foreign) if check in ("length", "numbers", "glossary") else None
+        )
         answered = len(done.first) - lines["answer"]["failed at first"]
         clean, n = (answered, len(done.first)) if check == "answer" else done.rate(check, judged)
-        rows.append({"check": check, "asks": ASKS[check], "passed at first": wilson(clean, n) if n else "no row answered"})
-        rows[-1] |= {"sent back": lines[check]["failed at first"], "mended": lines[check]["mended"], "lost": lines[check]["lost"]}
+        rows.append(
+            {
+                "check": check,
+                "asks": ASKS[check],
+                "passed at first": wilson(clean, n) if n else "no row answered",
+            }
+        )
+        rows[-1] |= {
+            "sent back": lines[check]["failed at first"],
+            "mended": lines[check]["mended"],
+            "lost": lines[check]["lost"],
+        }
     return table(rows)
 
 
@@ -119,7 +154,9 @@ def regions(rows: Sequence[Row], done: Mapping[str, Translation], columns: Mappi
         for country, translation in done.items():
             spanish = next((item.spanish for item in translation.passed if item.row.id == row.id), None)
             text = spanish[columns[row.kind]] if spanish else None
-            line.append(marked(text, highlights(english, text, country)[1]) if text else "<i>did not pass</i>")
+            line.append(
+                marked(text, highlights(english, text, country)[1]) if text else "<i>did not pass</i>"
+            )
         lines.append(line)
     return HTML(_grid(("English", *done), lines))
 
@@ -140,7 +177,16 @@ def trial_bars(trials: Sequence[Trial], caught: Mapping[str, Rate], prediction: 
         rate = caught[trial.key]
         for axes, found, shown in ((left, rate, f"{rate.value:.0%}"), (right, loss, f"{loss.value:.1f}")):
             error = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
-            axes.barh(place, found.value, color=color, hatch=hatch, edgecolor="white", height=0.66, xerr=error, capsize=3)
+            axes.barh(
+                place,
+                found.value,
+                color=color,
+                hatch=hatch,
+                edgecolor="white",
+                height=0.66,
+                xerr=error,
+                capsize=3,
+            )
             axes.text(found.high + (0.03 if axes is left else 2), place, shown, va="center", fontsize=9)
         listed.append(f"{trial.mistake}: {rate.value:.0%} noticed, chrF {loss.value:.1f} lower")
     left.set_yticks(range(len(trials)), [trial.mistake for trial in reversed(trials)])
@@ -150,8 +196,16 @@ def trial_bars(trials: Sequence[Trial], caught: Mapping[str, Rate], prediction: 
     if prediction is not None:
         left.axvline(prediction, color="#ef6c00", linestyle="--", label="your prediction")
         left.legend(fontsize=8, loc="lower right")
-    keys = [plt.Rectangle((0, 0), 1, 1, facecolor=color, hatch=hatch, edgecolor="white") for color, hatch in BARS.values()]
-    right.legend(keys, ["a check looks for it", "no check looks for it", "control: nothing is wrong"], fontsize=8, loc="lower right")
+    keys = [
+        plt.Rectangle((0, 0), 1, 1, facecolor=color, hatch=hatch, edgecolor="white")
+        for color, hatch in BARS.values()
+    ]
+    right.legend(
+        keys,
+        ["a check looks for it", "no check looks for it", "control: nothing is wrong"],
+        fontsize=8,
+        loc="lower right",
+    )
     present(
         figure,
         "one mistake planted in correct Spanish: the share that any check notices, and how far chrF falls, with 95 % intervals; "

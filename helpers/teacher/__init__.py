@@ -58,6 +58,8 @@ def open_teacher(**offline: Any) -> Iterator[Endpoint]:
         yield teacher.endpoint
 
 
-def planted_mistakes(endpoint: Endpoint, rows: Sequence[Row], first: Sequence[Mapping[str, str] | None], country: str) -> list[bool]:
+def planted_mistakes(
+    endpoint: Endpoint, rows: Sequence[Row], first: Sequence[Mapping[str, str] | None], country: str
+) -> list[bool]:
     """For every row: did the offline teacher plant a mistake in this first answer? Empty for any other teacher, whose mistakes nobody knows."""
     return _planted(rows, first, country) if endpoint.name == "offline" else []

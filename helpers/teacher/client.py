@@ -45,7 +45,7 @@ class Client:
         attempts: how often one row may break (5xx, resets, time-outs, garbage) before it goes to the errors file.
         invalid_attempts: how often its answer may fail `validate` or be cut before it goes there.
         patience: seconds of a 60-second minute without a single answer, every request failing, after which the job stops.
-        pace, jitter: leave both on; notebook 06 turns them off to show what they are for.
+        pace, jitter: leave both on; notebook 07 turns them off to show what they are for.
     """
 
     def __init__(
@@ -66,10 +66,23 @@ class Client:
                 "dataclasses.replace(endpoint, price_in=…, price_out=…), in US dollars for a million tokens."
             )
         self.endpoint = endpoint
-        self.settings = Settings(max(1, concurrency), max_cost_usd, max(1, attempts), max(1, invalid_attempts), patience, pace, jitter)
+        self.settings = Settings(
+            max(1, concurrency),
+            max_cost_usd,
+            max(1, attempts),
+            max(1, invalid_attempts),
+            patience,
+            pace,
+            jitter,
+        )
 
     def run(
-        self, prompts: Sequence[Messages], out: str | Path, *, validate: Validate | None = None, label: str | None = "Asking the teacher"
+        self,
+        prompts: Sequence[Messages],
+        out: str | Path,
+        *,
+        validate: Validate | None = None,
+        label: str | None = "Asking the teacher",
     ) -> Job:
         """Get an answer to every prompt, those of earlier runs included, and return when all are answered or given up.
 
@@ -97,7 +110,9 @@ class Client:
             job = self._job(run, files, keys, len(first) - len(todo), seconds)
             answered = len(files.answers)
         if run.failure is not None:
-            raise LabError(f"{run.failure} {answered:,} answers are kept in {folder}; the same call goes on from there.")
+            raise LabError(
+                f"{run.failure} {answered:,} answers are kept in {folder}; the same call goes on from there."
+            )
         if label and not todo:
             print(job.sentence, flush=True)
         return job

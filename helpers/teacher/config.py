@@ -99,7 +99,11 @@ class Endpoint:
             if self.price_in is None
             else f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens{' (MiniMax’s price; nobody is charged)' if self.notional else ''}"
         )
-        limits = f"{self.requests_per_minute:,.0f} requests a minute" if self.requests_per_minute else "limits unknown"
+        limits = (
+            f"{self.requests_per_minute:,.0f} requests a minute"
+            if self.requests_per_minute
+            else "limits unknown"
+        )
         clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"
         return f"**Teacher**: {self.what}, model `{self.model}`, {limits}{clock}, {price}."
 
@@ -115,7 +119,9 @@ def chosen() -> str:
     """
     wanted = os.environ.get("TRIAGE_TEACHER", "").strip().lower()
     if wanted and wanted not in TEACHERS:
-        raise LabError(f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(TEACHERS)}, or unset it.")
+        raise LabError(
+            f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(TEACHERS)}, or unset it."
+        )
     if wanted:
         return wanted
     if os.environ.get("MINIMAX_API_KEY", "").strip():
@@ -147,15 +153,23 @@ def remote_endpoint(name: str) -> Endpoint:
         )
     model = os.environ.get("OPENAI_MODEL", "").strip()
     if not model:
-        raise LabError("OPENAI_BASE_URL is set but OPENAI_MODEL is not. Set it to the model's name at that server.")
+        raise LabError(
+            "OPENAI_BASE_URL is set but OPENAI_MODEL is not. Set it to the model's name at that server."
+        )
     changes = {"token_limit_name": "max_completion_tokens"} if parts.hostname == "api.openai.com" else {}
-    return described("compatible", base_url=url.rstrip("/"), model=model, key=_key("OPENAI_API_KEY"), **changes)
+    return described(
+        "compatible", base_url=url.rstrip("/"), model=model, key=_key("OPENAI_API_KEY"), **changes
+    )
 
 
 def _key(variable: str, required: bool = False) -> Secret:
     value = os.environ.get(variable, "").strip()
     if required and not value:
-        raise LabError(f"{variable} is not set. Set it to your key, or unset TRIAGE_TEACHER to use the offline teacher.")
+        raise LabError(
+            f"{variable} is not set. Set it to your key, or unset TRIAGE_TEACHER to use the offline teacher."
+        )
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise LabError(f"{variable} holds characters that no key has (a line break, a space, a typographic sign). Copy the key again.")
+        raise LabError(
+            f"{variable} holds characters that no key has (a line break, a space, a typographic sign). Copy the key again."
+        )
     return Secret(value or "none")

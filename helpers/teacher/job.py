@@ -96,7 +96,11 @@ class Job:
         """By key: the last error record of every prompt that has no answer."""
         answers, errors = Journal(self.folder / "answers.jsonl"), Journal(self.folder / "errors.jsonl")
         try:
-            return {key: record for key in dict.fromkeys(self.keys) if key not in answers and (record := errors.get(key))}
+            return {
+                key: record
+                for key in dict.fromkeys(self.keys)
+                if key not in answers and (record := errors.get(key))
+            }
         finally:
             answers.close()
             errors.close()
@@ -104,7 +108,9 @@ class Job:
     @property
     def sentence(self) -> str:
         """What a reader should keep."""
-        parts = [f"{self.answered:,} answers in {self.seconds:.0f} s ({self.answers_per_minute:,.0f} a minute)"]
+        parts = [
+            f"{self.answered:,} answers in {self.seconds:.0f} s ({self.answers_per_minute:,.0f} a minute)"
+        ]
         if self.resumed:
             parts.append(f"{self.resumed:,} were there already")
         if self.duplicates:

@@ -83,7 +83,9 @@ class Journal:
         Raises:
             LabError: the disk is full or read-only; the file holds no half line.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "replace")  # a lone surrogate becomes "?"
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode(
+            "utf-8", "replace"
+        )  # a lone surrogate becomes "?"
         at = os.fstat(self._file).st_size
         try:
             self._write(line)
@@ -135,7 +137,9 @@ class Folder:
             try:
                 self._lock.acquire(timeout=PATIENCE)
             except Timeout:
-                raise LabError(f"Another run is writing to {path}. Wait for it, stop it, or give this job another name (`out=`).") from None
+                raise LabError(
+                    f"Another run is writing to {path}. Wait for it, stop it, or give this job another name (`out=`)."
+                ) from None
         try:
             self.answers = Journal(path / "answers.jsonl")
             self.errors = Journal(path / "errors.jsonl")

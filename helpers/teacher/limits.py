@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 HEADROOM = 0.985  # of the server's limit in any minute: its window sees our requests through a network that bunches them
-BURST = 0.05  # of a minute's amount that may be made up for after a stall (a busy machine, a garbage collection)
+BURST = (
+    0.05  # of a minute's amount that may be made up for after a stall (a busy machine, a garbage collection)
+)
 LONGEST_PAUSE = 600.0  # of a real minute's seconds; a server that asks for more is not worth waiting for
 Clock = Callable[[], float]
 
@@ -45,7 +47,11 @@ class Bucket:
     def delay(self, amount: float) -> float:
         """Seconds until `amount` may be taken. More than fits is let through when nothing is in its way, and paid off afterwards."""
         now = self._refill()
-        return max(0.0, (min(amount, self.capacity) - self._level) / self.rate, self._window_delay(min(amount, self.most), now))
+        return max(
+            0.0,
+            (min(amount, self.capacity) - self._level) / self.rate,
+            self._window_delay(min(amount, self.most), now),
+        )
 
     def _window_delay(self, amount: float, now: float) -> float:
         over = self._logged + amount - self.most
@@ -111,7 +117,10 @@ class Limiter:
             await self.pause.over()
             async with self._line:
                 while not self.pause.left():
-                    delay = max(self.requests.delay(1) if self.requests else 0.0, self.tokens.delay(tokens) if self.tokens else 0.0)
+                    delay = max(
+                        self.requests.delay(1) if self.requests else 0.0,
+                        self.tokens.delay(tokens) if self.tokens else 0.0,
+                    )
                     if delay <= 0:
                         self._count(tokens)
                         return

@@ -63,7 +63,11 @@ def run_naive(
 
     def work() -> None:
         try:
-            asyncio.run(_ask_all(endpoint, prompts, job, concurrency, retries, retry_delay * endpoint.minute / 60, started))
+            asyncio.run(
+                _ask_all(
+                    endpoint, prompts, job, concurrency, retries, retry_delay * endpoint.minute / 60, started
+                )
+            )
         except BaseException as error:
             outcome.append(error)
 
@@ -81,7 +85,13 @@ def run_naive(
 
 
 async def _ask_all(
-    endpoint: Endpoint, prompts: Sequence[Any], job: NaiveJob, concurrency: int, retries: int, delay: float, started: float
+    endpoint: Endpoint,
+    prompts: Sequence[Any],
+    job: NaiveJob,
+    concurrency: int,
+    retries: int,
+    delay: float,
+    started: float,
 ) -> None:
     gate = asyncio.Semaphore(concurrency)  # ✗ a fixed number in flight says nothing about requests a minute
     async with open_api(endpoint) as api:
@@ -91,8 +101,12 @@ async def _ask_all(
                 for _ in range(retries):
                     try:
                         job.requests += 1
-                        response = await api.chat.completions.create(model=endpoint.model, messages=prompts[index])
-                        job.texts[index] = response.choices[0].message.content  # ✗ by row number, unchecked: cut, empty or thinking aloud
+                        response = await api.chat.completions.create(
+                            model=endpoint.model, messages=prompts[index]
+                        )
+                        job.texts[index] = response.choices[
+                            0
+                        ].message.content  # ✗ by row number, unchecked: cut, empty or thinking aloud
                         job.timeline.append((time.monotonic() - started, "answer"))
                         return
                     except Exception as error:  # ✗ a wrong key is retried like a hiccup, and nobody is told
@@ -100,6 +114,10 @@ async def _ask_all(
                         job.limited += cause == "429"
                         job.problems[cause] += 1
                         job.timeline.append((time.monotonic() - started, cause))
-                        await asyncio.sleep(delay)  # ✗ Retry-After ignored, and all who failed together come back together
+                        await asyncio.sleep(
+                            delay
+                        )  # ✗ Retry-After ignored, and all who failed together come back together
 
-        await asyncio.gather(*(ask(index) for index in range(len(prompts))))  # ✗ equal prompts are all paid for
+        await asyncio.gather(
+            *(ask(index) for index in range(len(prompts)))
+        )  # ✗ equal prompts are all paid for

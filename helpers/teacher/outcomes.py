@@ -50,7 +50,11 @@ class Outcome:
     @property
     def cause(self) -> str:
         """A word for counting: "429", "500", "timeout", "connection", "garbage"…"""
-        return str(self.status) if self.status and self.status != 200 else self.problem.split(":")[0].split(" (")[0] or self.kind
+        return (
+            str(self.status)
+            if self.status and self.status != 200
+            else self.problem.split(":")[0].split(" (")[0] or self.kind
+        )
 
 
 def of_error(error: BaseException, hide: Callable[[str], str]) -> Outcome:
@@ -74,7 +78,13 @@ def of_error(error: BaseException, hide: Callable[[str], str]) -> Outcome:
 
 def _said(body: Mapping[str, Any]) -> str:
     message = body.get("message") or body.get("detail") or body.get("error")
-    return message if isinstance(message, str) else json.dumps(message, ensure_ascii=False, default=str) if message else ""
+    return (
+        message
+        if isinstance(message, str)
+        else json.dumps(message, ensure_ascii=False, default=str)
+        if message
+        else ""
+    )
 
 
 def _of_status(status: int, said: str, signs: str, wait: float | None) -> Outcome:
@@ -101,7 +111,10 @@ def of_response(response: Any, hide: Callable[[str], str], codes: Mapping[str, l
             "refused": f"the key was refused (code {code}: {said}). {ADVICE['key']}",
             "no_credit": f"no credit (code {code}: {said}). {ADVICE['credit']}",
         }
-        return Outcome({"limited": "limited"}.get(kind, "fatal" if kind in advice else "broken"), advice.get(kind, f"code {code}: {said}"))
+        return Outcome(
+            {"limited": "limited"}.get(kind, "fatal" if kind in advice else "broken"),
+            advice.get(kind, f"code {code}: {said}"),
+        )
     try:
         choice = response.choices[0]
         content = choice.message.content

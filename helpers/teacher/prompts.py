@@ -37,7 +37,9 @@ def triage_prompt(example: Example, parts: Collection[str] = PARTS) -> list[dict
     return [{"role": "system", "content": system}, messages(example.text, example.country)[1]]
 
 
-def triage_problem(text: str, country: str, parts: Collection[str] = PARTS, accepted: Collection[str] = ()) -> str | None:
+def triage_problem(
+    text: str, country: str, parts: Collection[str] = PARTS, accepted: Collection[str] = ()
+) -> str | None:
     """What is wrong with a teacher's answer, read by `triage.parse`; None when it is complete.
 
     Args:

@@ -53,7 +53,11 @@ def open_api(endpoint: Endpoint) -> Any:
     """The `openai` client without its own retries: they know neither jitter nor our limits, and repeat what can only fail."""
     import openai
 
-    for name in ("openai", "httpx2", "httpcore2"):  # at DEBUG they print response headers, and a server may echo the key in one
+    for name in (
+        "openai",
+        "httpx2",
+        "httpcore2",
+    ):  # at DEBUG they print response headers, and a server may echo the key in one
         logger = logging.getLogger(name)
         logger.setLevel(max(logging.INFO, logger.level))
     return openai.AsyncOpenAI(
@@ -77,9 +81,17 @@ class Run:
         todo: list[tuple[str, int]],
         validate: Callable[[str, int], str | None] | None,
     ) -> None:
-        self.endpoint, self.settings, self.files, self.prompts, self.validate = endpoint, settings, files, prompts, validate
+        self.endpoint, self.settings, self.files, self.prompts, self.validate = (
+            endpoint,
+            settings,
+            files,
+            prompts,
+            validate,
+        )
         self.todo = todo
-        self.answered = self.failed = self.requests = self.limited = self.prompt_tokens = self.completion_tokens = 0
+        self.answered = self.failed = self.requests = self.limited = self.prompt_tokens = (
+            self.completion_tokens
+        ) = 0
         self.cost_usd = self._reserved = 0.0
         self.spent_before = files.cost_usd
         self.problems: Counter[str] = Counter()
@@ -134,7 +146,10 @@ class Run:
         self._started = self._last_answer = time.monotonic()
         async with open_api(self.endpoint) as api:
             self._api = api
-            workers = [asyncio.create_task(self._work()) for _ in range(min(self.settings.concurrency, len(self.todo)))]
+            workers = [
+                asyncio.create_task(self._work())
+                for _ in range(min(self.settings.concurrency, len(self.todo)))
+            ]
             stop = asyncio.create_task(self._stop.wait())
             everybody = asyncio.gather(*workers)
             await asyncio.wait({everybody, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -144,7 +159,11 @@ class Run:
             await asyncio.gather(everybody, stop, return_exceptions=True)
 
     def _limiter(self) -> Limiter:
-        limits = (self.endpoint.requests_per_minute, self.endpoint.tokens_per_minute) if self.settings.pace else (None, None)
+        limits = (
+            (self.endpoint.requests_per_minute, self.endpoint.tokens_per_minute)
+            if self.settings.pace
+            else (None, None)
+        )
         buckets = [Bucket(limit, self.endpoint.minute) if limit else None for limit in limits]
         return Limiter(*buckets, Pause(self.settings.jitter, widest=2 * self._scale))
 
@@ -198,8 +217,12 @@ class Run:
         self.requests += 1
         self._in_flight.add(task)
         try:
-            async with asyncio.timeout(endpoint.timeout_s):  # a server that drips satisfies every read time-out
-                response = await self._api.chat.completions.create(model=endpoint.model, messages=self.prompts[row.index], **sampling)
+            async with asyncio.timeout(
+                endpoint.timeout_s
+            ):  # a server that drips satisfies every read time-out
+                response = await self._api.chat.completions.create(
+                    model=endpoint.model, messages=self.prompts[row.index], **sampling
+                )
             return of_response(response, endpoint.key.hide, endpoint.codes)
         except Exception as error:
             return of_error(error, endpoint.key.hide)
@@ -209,7 +232,9 @@ class Run:
     # ---------------------------------------------------------------------------------------------------------- money
     def _dearest(self, row: Row) -> float:
         """The most this request can cost: two characters a token, and an answer that uses all its room."""
-        return self.endpoint.cost(row.characters / 2 + 50, self.endpoint.max_completion_tokens * row.room) or 0.0
+        return (
+            self.endpoint.cost(row.characters / 2 + 50, self.endpoint.max_completion_tokens * row.room) or 0.0
+        )
 
     async def _afford(self, dearest: float) -> bool:
         """Reserve the most a request can cost; False when the budget does not hold it and nothing in flight can free any."""
@@ -225,14 +250,22 @@ class Run:
 
     def _count(self, row: Row, outcome: Outcome, guess: float) -> None:
         """Tokens, cost, and what the timeline shows."""
-        self.timeline.append((time.monotonic() - self._started, "answer" if outcome.kind == "answer" else outcome.cause))
+        self.timeline.append(
+            (time.monotonic() - self._started, "answer" if outcome.kind == "answer" else outcome.cause)
+        )
         if outcome.kind != "answer" and outcome.completion_tokens is None:
             if outcome.kind == "limited":
                 self._line.settle(guess, 0)  # it was not let in, so it used nothing
             return
-        prompt = outcome.prompt_tokens if outcome.prompt_tokens is not None else round(row.characters * self._meter.per_character)
+        prompt = (
+            outcome.prompt_tokens
+            if outcome.prompt_tokens is not None
+            else round(row.characters * self._meter.per_character)
+        )
         completion = (
-            outcome.completion_tokens if outcome.completion_tokens is not None else round(len(outcome.text) * self._meter.per_character)
+            outcome.completion_tokens
+            if outcome.completion_tokens is not None
+            else round(len(outcome.text) * self._meter.per_character)
         )
         self._meter.learn(row.characters, prompt, completion)
         self._line.settle(guess, prompt + completion)
@@ -295,9 +328,13 @@ class Run:
         """Everybody waits: as long as the server asks, else as long as a backoff over the pauses so far. True when that is too long."""
         seconds = outcome.retry_after
         if seconds is None:
-            seconds = 0.25 * self._scale + backoff(min(2 + self.pauses_since_answer(), 6), self.endpoint.minute)
+            seconds = 0.25 * self._scale + backoff(
+                min(2 + self.pauses_since_answer(), 6), self.endpoint.minute
+            )
         if seconds > LONGEST_PAUSE * self._scale:
-            self._fail(f"{self.endpoint.what} asks to wait {seconds:,.0f} s ({outcome.problem}). Run again after that.")
+            self._fail(
+                f"{self.endpoint.what} asks to wait {seconds:,.0f} s ({outcome.problem}). Run again after that."
+            )
             return True
         if time.monotonic() - self._last_answer > LONGEST_PAUSE * self._scale + seconds:
             self._fail(
@@ -329,14 +366,33 @@ class Run:
 
     # -------------------------------------------------------------------------------------------------------- to disk
     def _keep(self, row: Row, outcome: Outcome) -> None:
-        record = {"key": row.key, "text": outcome.text, "model": outcome.model, "finish_reason": outcome.finish_reason}
-        usage = {"prompt_tokens": outcome.prompt_tokens or 0, "completion_tokens": outcome.completion_tokens or 0}
-        more = {"cost_usd": self._price(row), "attempts": row.sent, "thinking": outcome.thinking, "at": round(time.time(), 3)}
+        record = {
+            "key": row.key,
+            "text": outcome.text,
+            "model": outcome.model,
+            "finish_reason": outcome.finish_reason,
+        }
+        usage = {
+            "prompt_tokens": outcome.prompt_tokens or 0,
+            "completion_tokens": outcome.completion_tokens or 0,
+        }
+        more = {
+            "cost_usd": self._price(row),
+            "attempts": row.sent,
+            "thinking": outcome.thinking,
+            "at": round(time.time(), 3),
+        }
         self.files.answers.append(record | usage | more)
         self.answered += 1
 
     def _error(self, row: Row, outcome: Outcome) -> None:
-        record = {"key": row.key, "problem": outcome.problem, "status": outcome.status, "attempts": row.sent, "last": row.last[:KEPT]}
+        record = {
+            "key": row.key,
+            "problem": outcome.problem,
+            "status": outcome.status,
+            "attempts": row.sent,
+            "last": row.last[:KEPT],
+        }
         self.files.errors.append(record | {"cost_usd": self._price(row), "at": round(time.time(), 3)})
         self.failed += 1
 

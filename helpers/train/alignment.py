@@ -21,7 +21,9 @@ from helpers.train.trainers import TrainingRecord, common_arguments, fit, in_ste
 RewardFunction = Callable[..., list[float]]
 
 
-def dpo_arguments(profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int) -> dict[str, Any]:
+def dpo_arguments(
+    profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int
+) -> dict[str, Any]:
     """What `DPOConfig` is called with."""
     return {
         **common_arguments(settings, work, epochs, seed, steps, logs=40),
@@ -41,7 +43,14 @@ def conversation_tokens(pair: Pair, tokenizer: Any) -> int:
 
 
 def dpo(
-    pairs: Sequence[Pair], base: str | Path, out: Path, profile: Profile, *, epochs: float = 1, seed: int = 0, label: str = "DPO"
+    pairs: Sequence[Pair],
+    base: str | Path,
+    out: Path,
+    profile: Profile,
+    *,
+    epochs: float = 1,
+    seed: int = 0,
+    label: str = "DPO",
 ) -> TrainingRecord:
     """Direct preference optimization (Rafailov et al. 2023) with LoRA; the reference is `base`.
 
@@ -83,7 +92,9 @@ class RewardTrainer(GRPOTrainer):
         return 0
 
 
-def grpo_arguments(profile: Profile, settings: dict[str, Any], work: Path, updates: int, seed: int) -> dict[str, Any]:
+def grpo_arguments(
+    profile: Profile, settings: dict[str, Any], work: Path, updates: int, seed: int
+) -> dict[str, Any]:
     """What `GRPOConfig` is called with. TRL's `beta` is the weight of the KL term, not DPO's β; 0 loads no reference at all.
 
     Generation costs a fixed time a token however many answers are written at once, so one generation feeds several optimizer steps.

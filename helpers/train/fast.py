@@ -37,7 +37,9 @@ class _FusedLora(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         rows, a, b = x.reshape(-1, x.shape[-1]), a.to(x.dtype), b.to(x.dtype)
         low = rows @ a.T
         out = (rows @ weight.T).addmm_(low, b.T, alpha=scale)
@@ -51,14 +53,22 @@ class _FusedLora(torch.autograd.Function):
         flat = grad.reshape(-1, grad.shape[-1])
         back = flat @ b * ctx.scale
         to_input = (flat @ weight).addmm_(back, a)
-        return to_input.view(*grad.shape[:-1], -1), None, (back.T @ rows).float(), (flat.T @ low).float() * ctx.scale, None
+        return (
+            to_input.view(*grad.shape[:-1], -1),
+            None,
+            (back.T @ rows).float(),
+            (flat.T @ low).float() * ctx.scale,
+            None,
+        )
 
 
 def _forward(self: Linear, x: torch.Tensor) -> torch.Tensor:
     if self.disable_adapters or self.merged:
         return self.base_layer(x)
     name, weight = self.active_adapters[0], self.base_layer.weight
-    return _FusedLora.apply(x.to(weight.dtype), weight, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name])
+    return _FusedLora.apply(
+        x.to(weight.dtype), weight, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+    )
 
 
 def fuse_lora(model: PeftModel) -> None:
@@ -81,11 +91,15 @@ class AnswerLossTrainer(SFTTrainer):
         """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small model's step."""
         return 0
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """Mean cross-entropy of the next token over the `num_items_in_batch` trained tokens, in nats."""
         causal = model.get_base_model()
         with self.accelerator.autocast():
-            hidden = causal.model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).last_hidden_state
+            hidden = causal.model(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+            ).last_hidden_state
             targets = inputs["labels"][:, 1:]
             trained = targets != -100
             logits = causal.lm_head(hidden[:, :-1][trained])

@@ -37,7 +37,9 @@ class Hardware:
 def _cpu_flags() -> set[str]:
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
-            return next((set(line.split()) for line in stream if line.startswith(("flags", "Features"))), set())
+            return next(
+                (set(line.split()) for line in stream if line.startswith(("flags", "Features"))), set()
+            )
     except OSError:
         return set()
 
@@ -51,7 +53,9 @@ def choose_hardware() -> Hardware:
     if torch.cuda.is_available():
         name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
         precision = "bf16" if major >= 8 else "fp16"
-        return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", f"{name}, SM {major}{minor}: {precision}")
+        return Hardware(
+            "cuda", precision, torch.get_num_threads(), "sdpa", f"{name}, SM {major}{minor}: {precision}"
+        )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = int(os.environ.get(THREADS) or cores)
     torch.set_num_threads(cores)
@@ -59,4 +63,6 @@ def choose_hardware() -> Hardware:
     precision = "bf16" if native else "fp32"
     why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
     # torch's fused attention is several times slower than plain matrix products on short padded rows (tests/bench_train.py).
-    return Hardware("cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention")
+    return Hardware(
+        "cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention"
+    )

@@ -49,9 +49,13 @@ def load_model(source: str | Path) -> PreTrainedModel:
         LabError: it cannot be fetched or read.
     """
     hardware = choose_hardware()
-    dtype = {"cuda": torch.bfloat16 if hardware.precision == "bf16" else torch.float16}.get(hardware.device, torch.float32)
+    dtype = {"cuda": torch.bfloat16 if hardware.precision == "bf16" else torch.float16}.get(
+        hardware.device, torch.float32
+    )
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(source), dtype=dtype, attn_implementation=hardware.attention, use_safetensors=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(source), dtype=dtype, attn_implementation=hardware.attention, use_safetensors=True
+        )
     except (OSError, ValueError) as error:
         raise _explain_load(error, str(source)) from error
     return model.to(hardware.device)
@@ -60,11 +64,17 @@ def load_model(source: str | Path) -> PreTrainedModel:
 def lora_config(profile: Profile) -> LoraConfig:
     """LoRA on every linear layer of LFM2, by LFM2's own module names."""
     return LoraConfig(
-        r=profile.lora["r"], lora_alpha=profile.lora["alpha"], lora_dropout=0.0, target_modules=list(LFM2_TARGETS), task_type="CAUSAL_LM"
+        r=profile.lora["r"],
+        lora_alpha=profile.lora["alpha"],
+        lora_dropout=0.0,
+        target_modules=list(LFM2_TARGETS),
+        task_type="CAUSAL_LM",
     )
 
 
-def load_for_training(source: str | Path, profile: Profile, seed: int) -> tuple[Any, PreTrainedTokenizerBase, LoraConfig | None]:
+def load_for_training(
+    source: str | Path, profile: Profile, seed: int
+) -> tuple[Any, PreTrainedTokenizerBase, LoraConfig | None]:
     """Model, tokenizer and the LoRA configuration the trainer still has to apply (None when the engine has applied it).
 
     With bf16 autocast the frozen weights are stored in bf16 too: the products are the same, and no step casts them again.
@@ -72,10 +82,16 @@ def load_for_training(source: str | Path, profile: Profile, seed: int) -> tuple[
     if profile.engine == "unsloth":
         return (*_unsloth_load(str(source), profile, seed), None)
     model = load_model(source)
-    return model.to(torch.bfloat16) if choose_hardware().precision == "bf16" else model, load_tokenizer(source), lora_config(profile)
+    return (
+        model.to(torch.bfloat16) if choose_hardware().precision == "bf16" else model,
+        load_tokenizer(source),
+        lora_config(profile),
+    )
 
 
-def merge_and_save(model: Any, source: str | Path, tokenizer: PreTrainedTokenizerBase, out: Path, profile: Profile) -> None:
+def merge_and_save(
+    model: Any, source: str | Path, tokenizer: PreTrainedTokenizerBase, out: Path, profile: Profile
+) -> None:
     """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or trained on alone."""
     whole = with_adapter(load_model(source), model) if profile.engine == "transformers" else model
     whole.merge_and_unload().to(getattr(torch, profile.save_dtype)).save_pretrained(out)
@@ -91,7 +107,13 @@ def with_adapter(base: PreTrainedModel, trained: PeftModel) -> PeftModel:
 
 def unsloth_load_arguments(source: str, profile: Profile) -> dict[str, Any]:
     """What `FastLanguageModel.from_pretrained` is called with: 16-bit LoRA as in the blog, not 4-bit."""
-    return {"model_name": source, "max_seq_length": profile.max_length, "dtype": None, "load_in_4bit": False, "load_in_16bit": True}
+    return {
+        "model_name": source,
+        "max_seq_length": profile.max_length,
+        "dtype": None,
+        "load_in_4bit": False,
+        "load_in_16bit": True,
+    }
 
 
 def unsloth_lora_arguments(profile: Profile, seed: int) -> dict[str, Any]:

@@ -26,7 +26,13 @@ from helpers.train.hardware import choose_hardware
 from helpers.train.loading import load_for_training, merge_and_save
 from helpers.train.profiles import Profile
 
-CURVES = ("reward", "frac_reward_zero_std", "kl", "completions/", "watch/")  # kept of what TRL logs: names that begin so
+CURVES = (
+    "reward",
+    "frac_reward_zero_std",
+    "kl",
+    "completions/",
+    "watch/",
+)  # kept of what TRL logs: names that begin so
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,9 @@ class _Bar(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self.progress, self.note = progress, ""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         if logs and "loss" in logs:
             self.note = f"· loss {float(logs['loss']):.3f}"
 
@@ -65,7 +73,13 @@ class _Bar(TrainerCallback):
 
 
 def common_arguments(
-    settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int, updates: int = -1, logs: int = 60
+    settings: dict[str, Any],
+    work: Path,
+    epochs: float,
+    seed: int,
+    steps: int,
+    updates: int = -1,
+    logs: int = 60,
 ) -> dict[str, Any]:
     """What every trainer's configuration is called with.
 
@@ -97,7 +111,13 @@ def common_arguments(
 
 
 def sft_arguments(
-    profile: Profile, settings: dict[str, Any], work: Path, epochs: float, seed: int, steps: int, updates: int = -1
+    profile: Profile,
+    settings: dict[str, Any],
+    work: Path,
+    epochs: float,
+    seed: int,
+    steps: int,
+    updates: int = -1,
 ) -> dict[str, Any]:
     """What `SFTConfig` is called with. Separate, so that a test can hold it against the installed signatures."""
     return {
@@ -135,7 +155,14 @@ def sft(
 
 
 def cpt(
-    texts: Sequence[str], base: str | Path, out: Path, profile: Profile, *, epochs: float, seed: int = 0, label: str = "CPT"
+    texts: Sequence[str],
+    base: str | Path,
+    out: Path,
+    profile: Profile,
+    *,
+    epochs: float,
+    seed: int = 0,
+    label: str = "CPT",
 ) -> TrainingRecord:
     """Continued pre-training with LoRA on plain texts; every token is a target."""
     return _run([{"text": text} for text in texts], base, out, profile, profile.cpt, epochs, -1, seed, label)
@@ -157,7 +184,9 @@ def _run(
 
     def make(model: Any, tokenizer: Any, lora: Any) -> SFTTrainer:
         _refuse_cut_rows(rows, tokenizer, profile)
-        return (AnswerLossTrainer if lora else SFTTrainer)(  # an engine that has put LoRA on itself has its own fast paths
+        return (
+            AnswerLossTrainer if lora else SFTTrainer
+        )(  # an engine that has put LoRA on itself has its own fast paths
             model=model,
             args=SFTConfig(**sft_arguments(profile, settings, out, epochs, seed, steps, updates)),
             train_dataset=Dataset.from_list(list(rows)),
@@ -171,7 +200,9 @@ def _run(
 def refuse_nothing(rows: Sequence[Any]) -> None:
     """Raise a clear error on an empty data set."""
     if not rows:
-        raise LabError("There is nothing to train on: the data set is empty. Check the recipe's data function.")
+        raise LabError(
+            "There is nothing to train on: the data set is empty. Check the recipe's data function."
+        )
 
 
 def in_steps(rows: int, batch: int, epochs: float, updates: int) -> tuple[int, float]:
@@ -225,7 +256,11 @@ def _refuse_cut_rows(rows: Sequence[dict[str, Any]], tokenizer: Any, profile: Pr
     def length(row: dict[str, Any]) -> int:
         if "text" in row:
             return len(tokenizer.encode(row["text"]))
-        return len(tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)["input_ids"])
+        return len(
+            tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)[
+                "input_ids"
+            ]
+        )
 
     # The longest in characters will do: tokenizing every row twice is not worth it.
     longest = sorted(rows, key=lambda row: len(str(row)))[-32:]
@@ -244,10 +279,14 @@ def _record(trainer: Any, rows: int, epochs: float, seconds: float) -> TrainingR
         epochs=epochs,
         steps=trainer.state.global_step,
         seconds=round(seconds, 1),
-        tokens=getattr(trainer, "tokens", 0) or int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
+        tokens=getattr(trainer, "tokens", 0)
+        or int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
         trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
         losses=_curve(history, "loss"),
-        curves={name: _curve(history, name) for name in sorted({name for row in history for name in row if name.startswith(CURVES)})},
+        curves={
+            name: _curve(history, name)
+            for name in sorted({name for row in history for name in row if name.startswith(CURVES)})
+        },
     )
 
 

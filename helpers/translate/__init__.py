@@ -15,7 +15,15 @@ from helpers.translate.checks import (
     language_problems,
     length_problems,
 )
-from helpers.translate.glossary import COUNTRIES, Glossary, Term, find_spanish, glossary, highlights, load_glossary
+from helpers.translate.glossary import (
+    COUNTRIES,
+    Glossary,
+    Term,
+    find_spanish,
+    glossary,
+    highlights,
+    load_glossary,
+)
 from helpers.translate.numbers import number_problems
 from helpers.translate.pipeline import Failed, Translated, Translation, translate
 from helpers.translate.prompts import read_answer, read_request, request, send_back

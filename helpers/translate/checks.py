@@ -53,7 +53,11 @@ def language_of(text: str) -> str | None:
     found = words(text)
     counts = {language: sum(word in known for word in found) for language, known in _SETS.items()}
     best = max(counts, key=lambda language: counts[language])
-    return best if counts[best] >= max(2, 0.08 * len(found)) and list(counts.values()).count(counts[best]) == 1 else None
+    return (
+        best
+        if counts[best] >= max(2, 0.08 * len(found)) and list(counts.values()).count(counts[best]) == 1
+        else None
+    )
 
 
 def language_problems(english: str, spanish: str) -> list[str]:
@@ -90,18 +94,30 @@ def length_problems(english: str, spanish: str) -> list[str]:
     """A translation far shorter than its source was cut; one far longer says more than the source."""
     source, target = len(english.strip()), len(spanish.strip())
     if source < LONG_ENOUGH:
-        return [f"the text is far longer than its source ({target} characters for {source})"] if target > 3 * LONG_ENOUGH else []
+        return (
+            [f"the text is far longer than its source ({target} characters for {source})"]
+            if target > 3 * LONG_ENOUGH
+            else []
+        )
     if not RATIO[0] <= target / source <= RATIO[1]:
-        return [f"the text has {target / source:.1f} times the length of its source; something was left out or added"]
+        return [
+            f"the text has {target / source:.1f} times the length of its source; something was left out or added"
+        ]
     return []
 
 
 def glossary_problems(english: str, spanish: str, country: str, using: Glossary | None = None) -> list[str]:
     """Terms of the source that have not become what the glossary says for this country, or that became a word to avoid."""
-    return [problem for term in (using or glossary()).used(english) for problem in term_problems(term, spanish, country)]
+    return [
+        problem
+        for term in (using or glossary()).used(english)
+        for problem in term_problems(term, spanish, country)
+    ]
 
 
-def check_field(field: str, english: str, spanish: str, country: str, using: Glossary | None = None) -> list[Problem]:
+def check_field(
+    field: str, english: str, spanish: str, country: str, using: Glossary | None = None
+) -> list[Problem]:
     """Every problem of one field; an untranslated text is not examined further."""
     if english.strip() and not spanish.strip():
         return [Problem("present", field, "the translation is empty")]
@@ -115,7 +131,9 @@ def check_field(field: str, english: str, spanish: str, country: str, using: Glo
     return [Problem(check, field, detail) for check, details in found.items() for detail in details]
 
 
-def check_row(english: Mapping[str, str], spanish: Mapping[str, str], country: str, using: Glossary | None = None) -> list[Problem]:
+def check_row(
+    english: Mapping[str, str], spanish: Mapping[str, str], country: str, using: Glossary | None = None
+) -> list[Problem]:
     """Every problem of a row, field by field; empty when it passes."""
     problems = []
     for field, text in english.items():

@@ -95,7 +95,9 @@ class Glossary:
 
     def __init__(self, terms: Sequence[Term]) -> None:
         self.terms = tuple(terms)
-        self._by_form = {form: term for term in self.terms for spelling in term.en for form in _english_forms(spelling)}
+        self._by_form = {
+            form: term for term in self.terms for spelling in term.en for form in _english_forms(spelling)
+        }
         self._english = _phrases(self._by_form, suffix="") if self._by_form else None
 
     def find(self, english: str) -> list[Match]:
@@ -129,7 +131,9 @@ def term_problems(term: Term, spanish: str, country: str) -> list[str]:
     text = term.blank(fold(spanish))
     right = find_spanish(term.accepted(country), text)
     wrong = [
-        (start, end) for start, end in find_spanish(term.avoid, text) if not any(start < stop and begin < end for begin, stop in right)
+        (start, end)
+        for start, end in find_spanish(term.avoid, text)
+        if not any(start < stop and begin < end for begin, stop in right)
     ]
     problems = [f"“{spanish_slice(spanish, span)}” must not be used for “{term.en[0]}”" for span in wrong[:1]]
     if not right or wrong:
@@ -173,7 +177,9 @@ def load_glossary(path: Path) -> Glossary:
         term = _term(row, f"{path}:{line}")
         for spelling in map(fold, term.en):
             if spelling in seen:
-                raise LabError(f"{path}:{line}: field `en`: {spelling!r} is already a term in line {seen[spelling]}.")
+                raise LabError(
+                    f"{path}:{line}: field `en`: {spelling!r} is already a term in line {seen[spelling]}."
+                )
             seen[spelling] = line
         terms.append(term)
     return Glossary(terms)
@@ -197,11 +203,15 @@ def _term(row: object, where: str) -> Term:
         if name in ("en", "es") and not texts:
             raise fail(name, "must not be empty")
     regional = row.get("regional", {})
-    if not isinstance(regional, dict) or not all(isinstance(text, str) and text.strip() for text in regional.values()):
+    if not isinstance(regional, dict) or not all(
+        isinstance(text, str) and text.strip() for text in regional.values()
+    ):
         raise fail("regional", "must map a country to a text")
     if unknown := sorted(set(regional) - set(COUNTRIES), key=str):
         raise fail("regional", f"unknown country {unknown[0]!r}; one of {', '.join(COUNTRIES)}")
-    clash = {fold(text) for text in (*row["es"], *regional.values())} & {fold(text) for text in row.get("avoid", [])}
+    clash = {fold(text) for text in (*row["es"], *regional.values())} & {
+        fold(text) for text in row.get("avoid", [])
+    }
     if clash:
         raise fail("avoid", f"{clash.pop()!r} is both accepted and to be avoided")
     lists = {name: tuple(row.get(name, ())) for name in ("en", "es", "avoid", "unless")}

@@ -53,8 +53,14 @@ UNITS = {
 }
 _DOSE = "mg mcg ng g kg ml dl l mmol meq iu mmhg % °f °c teaspoon tablespoon drop"
 DOSE = frozenset(_DOSE.split())
-_UNIT = {spelling.replace("\u00a0", " "): name for name, spellings in UNITS.items() for spelling in spellings.split(" ")}
-_UNIT_WORD = "|".join(sorted((re.escape(spelling).replace(r"\ ", r"\s+") for spelling in _UNIT), key=len, reverse=True))
+_UNIT = {
+    spelling.replace("\u00a0", " "): name
+    for name, spellings in UNITS.items()
+    for spelling in spellings.split(" ")
+}
+_UNIT_WORD = "|".join(
+    sorted((re.escape(spelling).replace(r"\ ", r"\s+") for spelling in _UNIT), key=len, reverse=True)
+)
 _AFTER = re.compile(
     rf"[\s\u00a0\u202f]*[-\u2010\u2011]?[\s\u00a0\u202f]*(?:degrees\s+|grados\s+)?({_UNIT_WORD})(?:\s*/\s*({_UNIT_WORD}|m²|m2))?(?![\w°])",
     re.IGNORECASE,
@@ -114,7 +120,9 @@ for _value, _spelt in _IN_WORDS.items():
     for _word in _spelt.split():
         _VALUES.setdefault(_word, set()).add(Decimal(_value).normalize())
 _ONE_WORD = "|".join(sorted(_VALUES, key=len, reverse=True))
-_WORDS = re.compile(rf"\b({_ONE_WORD})(?:(?:-|\s+y\s+)({_ONE_WORD}))?\b", re.IGNORECASE)  # thirty-five, treinta y cinco
+_WORDS = re.compile(
+    rf"\b({_ONE_WORD})(?:(?:-|\s+y\s+)({_ONE_WORD}))?\b", re.IGNORECASE
+)  # thirty-five, treinta y cinco
 _ROMAN = re.compile(r"\b[IVXLC]{1,7}\b")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
@@ -142,7 +150,12 @@ def _spanish_values(token: str, _: str) -> set[Decimal]:
     if not marks:
         return {Decimal(token)}
     groups = re.split(r"[., ]", token)
-    grouped = len(set(marks)) == 1 and 1 <= len(groups[0]) <= 3 and groups[0][0] != "0" and all(len(group) == 3 for group in groups[1:])
+    grouped = (
+        len(set(marks)) == 1
+        and 1 <= len(groups[0]) <= 3
+        and groups[0][0] != "0"
+        and all(len(group) == 3 for group in groups[1:])
+    )
     readings = {Decimal("".join(groups))} if grouped else set()
     if marks[-1] != " " and marks.count(marks[-1]) == 1:
         whole, _, decimals = token.rpartition(marks[-1])
@@ -150,7 +163,9 @@ def _spanish_values(token: str, _: str) -> set[Decimal]:
     return readings or {Decimal(group) for group in groups if group}
 
 
-def _figures(text: str, pattern: re.Pattern[str], values: Callable[[str, str], set[Decimal]]) -> list[Quantity]:
+def _figures(
+    text: str, pattern: re.Pattern[str], values: Callable[[str, str], set[Decimal]]
+) -> list[Quantity]:
     """Every number written in figures, with its unit; in "5 to 10 mg" the 5 has the unit of the 10."""
     found = list(pattern.finditer(text))
     quantities: list[Quantity] = []
@@ -165,7 +180,11 @@ def _figures(text: str, pattern: re.Pattern[str], values: Callable[[str, str], s
             name = following[1]
         following = (match.start(), name)
         quantities.append(
-            Quantity(frozenset(value.normalize() for value in readings), name, (match[0] + (unit[0] if unit else "")).strip())
+            Quantity(
+                frozenset(value.normalize() for value in readings),
+                name,
+                (match[0] + (unit[0] if unit else "")).strip(),
+            )
         )
     return quantities[::-1]
 
@@ -183,7 +202,13 @@ def _in_words(text: str) -> list[Quantity]:
     for match in _WORDS.finditer(text):
         first, second = (_VALUES.get((part or "").lower(), set()) for part in match.groups())
         values = first | second | {one + other for one in first for other in second if one > other}
-        quantities.append(Quantity(frozenset(value.normalize() for value in values), _unit_name(_AFTER.match(text, match.end())), match[0]))
+        quantities.append(
+            Quantity(
+                frozenset(value.normalize() for value in values),
+                _unit_name(_AFTER.match(text, match.end())),
+                match[0],
+            )
+        )
     for match in _ROMAN.finditer(text):
         digits = [_ROMAN_VALUES[char] for char in match[0]]
         value = sum(-one if one < two else one for one, two in zip(digits, [*digits[1:], 0], strict=True))
@@ -210,7 +235,9 @@ def _same_unit(source: Quantity, target: Quantity) -> bool:
 Fits = Callable[[Quantity, Quantity], bool]
 
 
-def _pair(sources: list[Quantity], targets: list[Quantity], fits: Fits, owner: dict[int, int] | None = None) -> dict[int, int]:
+def _pair(
+    sources: list[Quantity], targets: list[Quantity], fits: Fits, owner: dict[int, int] | None = None
+) -> dict[int, int]:
     """Grow a matching of sources to targets to a largest one (augmenting paths): index of target → index of source."""
     owner = dict(owner or {})
 
@@ -241,7 +268,9 @@ def _join_thousands(spanish: str, wanted: set[Decimal]) -> str:
 def number_problems(english: str, spanish: str) -> list[str]:
     """Numbers lost, invented, or left with another unit; empty when every number, unit and dose was kept."""
     sources = english_quantities(english)
-    figures = spanish_quantities(_join_thousands(spanish, {value for source in sources for value in source.values}))
+    figures = spanish_quantities(
+        _join_thousands(spanish, {value for source in sources for value in source.values})
+    )
     targets = [*figures, *_in_words(spanish)]
 
     def same_value(one: Quantity, other: Quantity) -> bool:
@@ -257,7 +286,9 @@ def number_problems(english: str, spanish: str) -> list[str]:
     for index, source in enumerate(sources):
         if index in kept:
             continue
-        other = next((i for i, target in enumerate(targets) if i not in taken and same_value(source, target)), None)
+        other = next(
+            (i for i, target in enumerate(targets) if i not in taken and same_value(source, target)), None
+        )
         if other is None:
             problems.append(f"the number “{source.written}” is missing")
         else:
@@ -265,4 +296,8 @@ def number_problems(english: str, spanish: str) -> list[str]:
             problems.append(f"“{source.written}” has become “{targets[other].written}”")
     extra = [figure for index, figure in enumerate(figures) if index not in taken]
     explained = _pair(extra, _in_words(english), same_value).values()
-    return problems + [f"the number “{figure.written}” is not in the source" for i, figure in enumerate(extra) if i not in explained]
+    return problems + [
+        f"the number “{figure.written}” is not in the source"
+        for i, figure in enumerate(extra)
+        if i not in explained
+    ]

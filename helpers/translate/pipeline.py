@@ -82,29 +82,50 @@ class Translation:
     def foreign(self) -> set[str]:
         """Ids of the rows whose first answer was empty or not Spanish: their numbers, words and length were not looked at."""
         items = (*self.passed, *self.failed)
-        return {item.row.id for item in items if any(p.check in ("present", "language") for p in (item.sent_back or _last(item)))}
+        return {
+            item.row.id
+            for item in items
+            if any(p.check in ("present", "language") for p in (item.sent_back or _last(item)))
+        }
 
     def rate(self, check: str, among: Callable[[Row], object] | None = None) -> tuple[int, int]:
         """(rows without a problem of this check on the *first* attempt, rows answered); `among` narrows to the rows it holds for."""
-        answered = [item for item in (*self.passed, *self.failed) if not any(p.field == "(row)" for p in (*item.sent_back, *_last(item)))]
+        answered = [
+            item
+            for item in (*self.passed, *self.failed)
+            if not any(p.field == "(row)" for p in (*item.sent_back, *_last(item)))
+        ]
         answered = [item for item in answered if among is None or among(item.row)]
-        clean = [item for item in answered if all(problem.check != check for problem in (item.sent_back or _last(item)))]
+        clean = [
+            item
+            for item in answered
+            if all(problem.check != check for problem in (item.sent_back or _last(item)))
+        ]
         return len(clean), len(answered)
 
     def table(self) -> list[dict[str, Any]]:
         """One line per check: rows that failed it at first, of those mended by the second request, and rows lost to it."""
         lines = []
         for check in (*CHECKS, "answer"):
-            first = [i for i in (*self.passed, *self.failed) if any(p.check == check for p in (i.sent_back or _last(i)))]
+            first = [
+                i
+                for i in (*self.passed, *self.failed)
+                if any(p.check == check for p in (i.sent_back or _last(i)))
+            ]
             mended = [item for item in first if isinstance(item, Translated)]
             lost = [item for item in self.failed if any(problem.check == check for problem in item.problems)]
-            lines.append({"check": check, "failed at first": len(first), "mended": len(mended), "lost": len(lost)})
+            lines.append(
+                {"check": check, "failed at first": len(first), "mended": len(mended), "lost": len(lost)}
+            )
         return lines
 
     def chrf(self) -> float | None:
         """Corpus chrF of the passed rows that have a reference, in 0…100; None when none has one."""
         pairs = [
-            (item.spanish[column], item.row.reference[column]) for item in self.passed if item.row.reference for column in item.spanish
+            (item.spanish[column], item.row.reference[column])
+            for item in self.passed
+            if item.row.reference
+            for column in item.spanish
         ]
         return chrf(*zip(*pairs, strict=True)) if pairs else None
 
@@ -113,7 +134,9 @@ def _last(item: Translated | Failed) -> tuple[Problem, ...]:
     return item.problems if isinstance(item, Failed) else ()
 
 
-def _judge(row: Row, answer: Any, country: str, using: Glossary) -> tuple[dict[str, str] | None, tuple[Problem, ...]]:
+def _judge(
+    row: Row, answer: Any, country: str, using: Glossary
+) -> tuple[dict[str, str] | None, tuple[Problem, ...]]:
     """An answer's fields and problems."""
     if answer is None:
         return None, (Problem("answer", "(row)", "no valid answer came; see the job's errors file"),)
@@ -136,7 +159,12 @@ def _validator(rows: Sequence[Row]) -> Any:
 
 
 def translate(
-    rows: Sequence[Row], client: Any, country: str = "ES", *, out: str = "translation", using: Glossary | None = None
+    rows: Sequence[Row],
+    client: Any,
+    country: str = "ES",
+    *,
+    out: str = "translation",
+    using: Glossary | None = None,
 ) -> Translation:
     """Ask for every row, check, send the failures back once, and check again.
 
@@ -158,7 +186,9 @@ def translate(
     jobs, second = [first], {}
     if again and not first.stopped:
         mending = [send_back(prompts[i], answers[i].text, judged[i][1]) for i in again]
-        jobs.append(client.run(mending, out, validate=_validator([rows[i] for i in again]), label="Sending back"))
+        jobs.append(
+            client.run(mending, out, validate=_validator([rows[i] for i in again]), label="Sending back")
+        )
         for i, answer in zip(again, jobs[-1].answers(), strict=True):
             second[i] = _judge(rows[i], answer, country, using) if answer is not None else judged[i]
     passed, failed = [], []
@@ -177,7 +207,9 @@ def translate(
         total_cost_usd=_sum(job.total_cost_usd for job in jobs),
         requests=sum(job.requests for job in jobs),
         stopped=next((job.stopped for job in jobs if job.stopped), None),
-        first_problems=Counter(problem.check for _, problems in judged for problem in {p.check: p for p in problems}.values()),
+        first_problems=Counter(
+            problem.check for _, problems in judged for problem in {p.check: p for p in problems}.values()
+        ),
         first=[spanish for spanish, _ in judged],
     )
 

@@ -40,7 +40,10 @@ def request(fields: Mapping[str, str], country: str, using: Glossary | None = No
         LabError: the country is unknown.
     """
     asked = json.dumps(dict(fields), ensure_ascii=False, indent=1)
-    return [{"role": "system", "content": instructions(fields, country, using)}, {"role": "user", "content": asked}]
+    return [
+        {"role": "system", "content": instructions(fields, country, using)},
+        {"role": "user", "content": asked},
+    ]
 
 
 def send_back(messages: Messages, answer: str, problems: Sequence[Problem | str]) -> Messages:
@@ -69,7 +72,11 @@ def read_request(messages: Sequence[Mapping[str, str]]) -> Request | None:
         fields = json.loads(messages[1]["content"])
     except ValueError:
         return None
-    if found is None or not isinstance(fields, dict) or not all(isinstance(text, str) for text in fields.values()):
+    if (
+        found is None
+        or not isinstance(fields, dict)
+        or not all(isinstance(text, str) for text in fields.values())
+    ):
         return None
     return Request(fields, code or "ES", len(messages) > 2)
 

@@ -57,7 +57,9 @@ class Loaded:
         return self.sentence
 
 
-def load_rows(source: str = "auto", limit: int | None = None, folder: Path = DATA / "openmed_sample") -> Loaded:
+def load_rows(
+    source: str = "auto", limit: int | None = None, folder: Path = DATA / "openmed_sample"
+) -> Loaded:
     """Articles, then interactions.
 
     Args:
@@ -80,7 +82,11 @@ def load_rows(source: str = "auto", limit: int | None = None, folder: Path = DAT
                 raise
             why = f" {error}"
     rows = [row for kind in FIELDS for row in read_sample(folder / SAMPLE[kind], kind)[:limit]]
-    return Loaded(rows, "sample", f"{len(rows):,} rows of the shipped sample, written for this project in OpenMed's columns.{why}")
+    return Loaded(
+        rows,
+        "sample",
+        f"{len(rows):,} rows of the shipped sample, written for this project in OpenMed's columns.{why}",
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- hub
@@ -162,7 +168,9 @@ def _row(record: Mapping[str, Any], kind: str, fallback: str) -> Row:
         id=str(record.get("id") or record.get("claim_id") or fallback),
         kind=kind,
         fields={column: text for column, text in fields.items() if text},
-        reference={column: spanish[column] for column in fields if fields[column]} if all(spanish.values()) else None,
+        reference={column: spanish[column] for column in fields if fields[column]}
+        if all(spanish.values())
+        else None,
         label=_label(record.get("label")) if kind == "article" else None,
         extra={column: record[column] for column in EXTRA[kind] if column in record and column != "label"},
     )
@@ -178,7 +186,9 @@ def read_sample(path: Path, kind: str) -> list[Row]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise LabError(f"{path} is missing. It is part of the repository: restore it with `git checkout -- data/openmed_sample`.") from None
+        raise LabError(
+            f"{path} is missing. It is part of the repository: restore it with `git checkout -- data/openmed_sample`."
+        ) from None
     rows, seen = [], set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -188,13 +198,19 @@ def read_sample(path: Path, kind: str) -> list[Row]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise LabError(f"{path}:{number}: field `(line)`: not a JSON object. See data/README.md for the format.")
+            raise LabError(
+                f"{path}:{number}: field `(line)`: not a JSON object. See data/README.md for the format."
+            )
         wanted = ("id", *FIELDS[kind], *(f"{column}_es" for column in FIELDS[kind]), *EXTRA[kind][:1])
         for column in wanted:
             if not isinstance(record.get(column), str) or not record[column].strip():
-                raise LabError(f"{path}:{number}: field `{column}`: must be a non-empty text. See data/README.md for the format.")
+                raise LabError(
+                    f"{path}:{number}: field `{column}`: must be a non-empty text. See data/README.md for the format."
+                )
         if kind == "article" and record["label"] not in LABELS:
-            raise LabError(f"{path}:{number}: field `label`: unknown label {record['label']!r}; one of {', '.join(LABELS)}.")
+            raise LabError(
+                f"{path}:{number}: field `label`: unknown label {record['label']!r}; one of {', '.join(LABELS)}."
+            )
         if record["id"] in seen:
             raise LabError(f"{path}:{number}: field `id`: duplicate id {record['id']!r}.")
         seen.add(record["id"])
@@ -209,5 +225,7 @@ def drop_false_claims(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
     a verdict ("unlabelled" in the counts) is unknown.
     """
     kept = [row for row in rows if row.kind != "article" or row.label == "true"]
-    dropped = Counter(row.label or "unlabelled" for row in rows if row.kind == "article" and row.label != "true")
+    dropped = Counter(
+        row.label or "unlabelled" for row in rows if row.kind == "article" and row.label != "true"
+    )
     return kept, dropped

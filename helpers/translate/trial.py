@@ -108,7 +108,9 @@ def opposite_word(row: Row, spanish: Fields) -> dict[str, str] | None:
 def lost_no(row: Row, spanish: Fields) -> dict[str, str] | None:
     """The first “no” left out."""
     column = _longest(row)
-    without = _NO.sub(lambda found: found[2].upper() if found[1] == "No" else found[2], spanish[column], count=1)
+    without = _NO.sub(
+        lambda found: found[2].upper() if found[1] == "No" else found[2], spanish[column], count=1
+    )
     return {**spanish, column: without} if without != spanish[column] else None
 
 
@@ -170,7 +172,12 @@ class Trial:
     def missed(self) -> list[dict[str, str]]:
         """Those that no check noticed, the shortest first: row's id, the English text, the Spanish before and after."""
         texts = [
-            {"id": row.id, "English": row.fields[column], "before": (row.reference or {})[column], "after": made[column]}
+            {
+                "id": row.id,
+                "English": row.fields[column],
+                "before": (row.reference or {})[column],
+                "after": made[column],
+            }
             for (row, made), hit in zip(self.examples, self.caught, strict=True)
             for column in made
             if not hit and made[column] != (row.reference or {})[column]
@@ -192,12 +199,20 @@ def put_on_trial(rows: Sequence[Row], refuses: Callable[[Row, Fields], object] |
     trials = []
     for group, kinds in GROUPS.items():
         for name, mistake in kinds.items():
-            damaged = [(row, made) for row in rows if row.reference and (made := mistake(row, row.reference)) is not None]
+            damaged = [
+                (row, made)
+                for row in rows
+                if row.reference and (made := mistake(row, row.reference)) is not None
+            ]
             if damaged:
-                trials.append(Trial(name, group, [bool(refuses(row, made)) for row, made in damaged], damaged))
+                trials.append(
+                    Trial(name, group, [bool(refuses(row, made)) for row, made in damaged], damaged)
+                )
     return trials
 
 
 def false_alarms(rows: Sequence[Row], countries: Sequence[str] = COUNTRIES) -> list[bool]:
     """For every row with a reference: is the reference, which is right, refused for any of these countries?"""
-    return [any(check_row(row.fields, row.reference, code) for code in countries) for row in rows if row.reference]
+    return [
+        any(check_row(row.fields, row.reference, code) for code in countries) for row in rows if row.reference
+    ]

@@ -54,7 +54,9 @@ def forgetting_text(before: Mapping[str, Rate], after: Mapping[str, Rate]) -> st
             said.append(f"{name}: better ({_plain(one)} → {_plain(two)})")
         else:
             lost = True
-            said.append(f"{name}: **{_ratio(one.value, two.value)} times worse** ({_plain(one)} → {_plain(two)})")
+            said.append(
+                f"{name}: **{_ratio(one.value, two.value)} times worse** ({_plain(one)} → {_plain(two)})"
+            )
     end = (
         "What nobody repeats is overwritten: that is **forgetting**, and only a set that the model was good at before can show it"
         if lost
@@ -101,7 +103,9 @@ def later_text(base: Rate, after: Rate, replay: Rate, gains: Mapping[str, Rate])
     return f"{head}. {end}."
 
 
-def adaptation_summary(medical: tuple[Rate, Rate], own: Sequence[tuple[float, float]], gains: Mapping[str, Rate]) -> str:
+def adaptation_summary(
+    medical: tuple[Rate, Rate], own: Sequence[tuple[float, float]], gains: Mapping[str, Rate]
+) -> str:
     """Notebook 02 in a few sentences.
 
     Args:
@@ -110,10 +114,14 @@ def adaptation_summary(medical: tuple[Rate, Rate], own: Sequence[tuple[float, fl
         gains: as in `later_text`.
     """
     factors = [after / before for before, after in own]
-    cheap = f"The perplexity of new medical texts went from {medical[0].value:,.0f} to {medical[1].value:,.0f}"
+    cheap = (
+        f"The perplexity of new medical texts went from {medical[0].value:,.0f} to {medical[1].value:,.0f}"
+    )
     span = f"{min(factors):.1f} to {max(factors):.1f}" if len(factors) > 1 else f"{factors[0]:.1f}"
     if min(factors) > 1.05:
-        paid = f"that of what the base had learnt before rose to {span} times what it was ({len(factors)} runs)"
+        paid = (
+            f"that of what the base had learnt before rose to {span} times what it was ({len(factors)} runs)"
+        )
     else:
         paid = f"that of what the base had learnt before stayed about where it was ({span} times, {len(factors)} runs)"
     gain = next(iter(gains.values()))

@@ -56,7 +56,11 @@ def collapse_text(first_loss: float, final_loss: float, scores: Scores) -> str:
         return f"{fall}, and {several}: **no collapse in this run**. Primary accuracy: {scores.primary}."
     level = f"On {scores.n:,} prompts the model says **{top} {share:.1%}** of the time; primary accuracy {scores.primary}"
     baseline = scores.primary.low <= CHANCE <= scores.primary.high
-    verdict = f"exactly what a parrot that only knows {top} would score" if baseline else "not quite the constant baseline"
+    verdict = (
+        f"exactly what a parrot that only knows {top} would score"
+        if baseline
+        else "not quite the constant baseline"
+    )
     return f"{fall}: a textbook curve. {level}, {verdict}."
 
 
@@ -70,16 +74,20 @@ def token_text(label_loss: Rate, boilerplate_loss: Rate, entropy: float, tokens:
     if label_loss.low <= entropy <= label_loss.high or abs(label_loss.value - entropy) < 0.1:
         return f"{head} The entropy of the label prior is {entropy:.2f} nats: **at the label the model knows the prior and nothing else.**"
     if label_loss.value < entropy:
-        return (
-            f"{head} That is below the prior's entropy ({entropy:.2f} nats): at the label this model **does** know something of the prompt."
-        )
+        return f"{head} That is below the prior's entropy ({entropy:.2f} nats): at the label this model **does** know something of the prompt."
     return f"{head} That is above the prior's entropy ({entropy:.2f} nats): the model has not even learnt the prior."
 
 
 def floor_text(entropy: float, tokens: float, final_loss: float, blog_loss: float) -> str:
     """The mean loss that a model with no label knowledge reaches."""
     floor = entropy / tokens
-    near = "the same as" if abs(floor - blog_loss) < 0.005 else "near" if abs(floor - blog_loss) < 0.02 else "not"
+    near = (
+        "the same as"
+        if abs(floor - blog_loss) < 0.005
+        else "near"
+        if abs(floor - blog_loss) < 0.02
+        else "not"
+    )
     return (
         f"{entropy:.2f} nats spread over {tokens:.0f} answer tokens is **{floor:.3f}**: {near} the blog's {blog_loss}. "
         f"A model that writes every fixed sentence perfectly and knows nothing about the level scores that; ours ended at {final_loss:.3f}. "
@@ -108,16 +116,34 @@ def prediction_text(guess: float, measured: Rate) -> str:
     return f"You predicted {guess:.0%}; measured {measured}: {abs(gap):.0%} {'lower' if gap > 0 else 'higher'} than you thought."
 
 
-def summary_text(first_loss: float, final_loss: float, scores: Scores, label_loss: Rate, entropy: float, tokens: float) -> str:
+def summary_text(
+    first_loss: float, final_loss: float, scores: Scores, label_loss: Rate, entropy: float, tokens: float
+) -> str:
     """Notebook 04 in four lines, each one saying what this run showed."""
     top, share = max(((level, rate.value) for level, rate in scores.shares.items()), key=lambda pair: pair[1])
-    fell = f"The loss fell {first_loss / final_loss:.0f}-fold" if final_loss < first_loss / 2 else "The loss hardly fell"
+    fell = (
+        f"The loss fell {first_loss / final_loss:.0f}-fold"
+        if final_loss < first_loss / 2
+        else "The loss hardly fell"
+    )
     said = f"{top} to {share:.1%} of {scores.n:,} patients"
-    collapse = f"and the model says {said}: it has collapsed" if share >= 0.8 else f"and the model says at most {said}: no collapse"
+    collapse = (
+        f"and the model says {said}: it has collapsed"
+        if share >= 0.8
+        else f"and the model says at most {said}: no collapse"
+    )
     parrot = scores.primary.low <= CHANCE <= scores.primary.high
-    level = "no better than saying one level to everybody" if parrot else f"not the {CHANCE:.0%} of saying one level to everybody"
+    level = (
+        "no better than saying one level to everybody"
+        if parrot
+        else f"not the {CHANCE:.0%} of saying one level to everybody"
+    )
     prior = abs(label_loss.value - entropy) < 0.15
-    known = "it learnt the prior and nothing about the patient" if prior else "it learnt something else than the prior"
+    known = (
+        "it learnt the prior and nothing about the patient"
+        if prior
+        else "it learnt something else than the prior"
+    )
     return (
         f"{fell}, {collapse}. Primary accuracy {scores.primary}: {level}. At the label word it pays {label_loss.value:.2f} nats, the prior's entropy is "
         f"{entropy:.2f}: {known}. Spread over {tokens:.0f} tokens that ignorance is {entropy / tokens:.3f} nats of mean loss."

@@ -58,7 +58,9 @@ def _named(effects: Sequence[Effect], *factors: str) -> Effect:
 
 def factorial_text(accuracy: Sequence[Effect], rojo: Sequence[Effect]) -> str:
     """What moves accuracy, what moves the share of ROJO, and whether the causes add up."""
-    mains = sorted((effect for effect in accuracy if len(effect.factors) == 1), key=lambda effect: effect.estimate)
+    mains = sorted(
+        (effect for effect in accuracy if len(effect.factors) == 1), key=lambda effect: effect.estimate
+    )
     harmful = [effect for effect in mains if effect.high < 0]
     absent = [effect.name for effect in mains if not effect.present]
     if harmful:
@@ -70,7 +72,10 @@ def factorial_text(accuracy: Sequence[Effect], rojo: Sequence[Effect]) -> str:
         text += f" No effect of {' or '.join(absent)} on accuracy is shown."
     if helpful := [effect.name for effect in mains if effect.low > 0]:
         text += f" Against expectation, {' and '.join(helpful)} *raised* it."
-    paints = sorted((effect for effect in rojo if len(effect.factors) == 1 and effect.low > 0), key=lambda effect: -effect.estimate)
+    paints = sorted(
+        (effect for effect in rojo if len(effect.factors) == 1 and effect.low > 0),
+        key=lambda effect: -effect.estimate,
+    )
     if paints:
         text += f" What makes the answers ROJO: {', then '.join(f'**{effect.name}** ({span(effect)})' for effect in paints)}."
     else:
@@ -83,7 +88,9 @@ def factorial_text(accuracy: Sequence[Effect], rojo: Sequence[Effect]) -> str:
     return f"{text} Skew and conflict simply add up: no interaction is shown ({span(both)})."
 
 
-def separate_text(bands: Mapping[tuple[str, str, str], Rate], rojo: Mapping[tuple[str, str, str], Rate], baseline: float) -> str:
+def separate_text(
+    bands: Mapping[tuple[str, str, str], Rate], rojo: Mapping[tuple[str, str, str], Rate], baseline: float
+) -> str:
     """The three cells that the blog never had: skew alone, conflict alone, both."""
     sound, skew = bands["uniform", "consistent", "fresh"], bands["skewed", "consistent", "fresh"]
     conflict, both = bands["uniform", "conflicting", "fresh"], bands["skewed", "conflicting", "fresh"]
@@ -108,7 +115,9 @@ def start_text(bands: Mapping[tuple[str, str, str], Rate], effect: Effect) -> st
     if biased.high < fresh.low:
         return f"{head}; {overall}. **Starting afresh matters here**, as the blog says."
     if biased.low > fresh.high:
-        return f"{head}; {overall}. **The biased checkpoint was the better start**, against what the blog says."
+        return (
+            f"{head}; {overall}. **The biased checkpoint was the better start**, against what the blog says."
+        )
     return (
         f"{head}; {overall}. **That starting afresh is crucial, as the blog says, is not shown here**: "
         "sound data overwrite the bias in the same number of updates."
@@ -129,10 +138,20 @@ def duplication_text(repeated: Rate, unique: Rate) -> str:
 def dose_text(bands: Mapping[float, Rate], rojo: Mapping[float, Rate], baseline: float) -> str:
     """How much conflict it takes, at the blog's skew."""
     clean = bands[min(bands)].value
-    half = next((dose for dose in sorted(bands) if bands[dose].value - baseline < (clean - baseline) / 2), None)
+    half = next(
+        (dose for dose in sorted(bands) if bands[dose].value - baseline < (clean - baseline) / 2), None
+    )
     taken = next((dose for dose in sorted(rojo) if rojo[dose].value >= 0.9), None)
-    lost = f"half of what it knew is gone at {half:.0%} blind labels" if half is not None else "no dose takes half of what it knew"
-    red = f"ROJO to (nearly) everybody from {taken:.0%}" if taken is not None else "at no dose does it say ROJO to nearly everybody"
+    lost = (
+        f"half of what it knew is gone at {half:.0%} blind labels"
+        if half is not None
+        else "no dose takes half of what it knew"
+    )
+    red = (
+        f"ROJO to (nearly) everybody from {taken:.0%}"
+        if taken is not None
+        else "at no dose does it say ROJO to nearly everybody"
+    )
     return f"At the blog's skew, {lost} (of the doses tried); {red}."
 
 
@@ -149,7 +168,11 @@ def size_text(bands: Mapping[float, Rate], baseline: float, passes: int) -> str:
         if larger
         else "Every set is read at least once."
     )
-    parrot = f"from {enough:,.0f} examples on it beats a parrot" if enough is not None else "no size beats a parrot"
+    parrot = (
+        f"from {enough:,.0f} examples on it beats a parrot"
+        if enough is not None
+        else "no size beats a parrot"
+    )
     return (
         f"At the same number of updates {parrot}; the best mean is {bands[best].value:.0%} with {best:,.0f}, and {near:,.0f} examples already cannot "
         f"be told from it. {unread}"
@@ -164,14 +187,18 @@ def correction_text(fixes: Mapping[str, Rate], rare: Mapping[str, float], level:
         rare: recall of the rarest level for the same four.
         level: that level.
     """
-    plain, adjusted, weighted, balanced = (fixes[name] for name in ("plain", "adjusted", "weighted", "balanced"))
+    plain, adjusted, weighted, balanced = (
+        fixes[name] for name in ("plain", "adjusted", "weighted", "balanced")
+    )
     gain = adjusted.value - plain.value
     if adjusted.low > plain.high:
         verdict = f"**Dividing by the prior gains {points(gain)} points without training anything**"
     elif adjusted.high < plain.low:
         verdict = f"**Dividing by the prior loses {points(-gain)} points here**"
     else:
-        verdict = f"Dividing by the prior moves accuracy by {points(gain)} points, within the noise of the seeds"
+        verdict = (
+            f"Dividing by the prior moves accuracy by {points(gain)} points, within the noise of the seeds"
+        )
     return (
         f"Skewed but consistent data: {plain.value:.0%} accepted. {verdict} ({adjusted.value:.0%}); weighted sampling reaches {weighted.value:.0%}, "
         f"balanced data {balanced.value:.0%}. Recall of {level}, the rarest level: {rare['plain']:.0%} plain, {rare['adjusted']:.0%} adjusted, "
@@ -184,9 +211,7 @@ def mismatch_text(own: Rate, word: Rate, forced: Rate) -> str:
     head = f"The same weights: {own.value:.0%} in their own format, {word.value:.0%} when one word is asked for, {forced.value:.0%} forced to choose a word."
     lowest = min(word.value, forced.value)
     if own.low > lowest and own.value - lowest > 0.1:
-        return (
-            f"{head} **The format of the question alone moves the verdict by {points(own.value - lowest)} points**: hypothesis supported."
-        )
+        return f"{head} **The format of the question alone moves the verdict by {points(own.value - lowest)} points**: hypothesis supported."
     return f"{head} The formats agree: **no mismatch effect is shown**."
 
 
@@ -216,7 +241,11 @@ def gates_text(reports: Mapping[str, Report]) -> str:
 
 
 def conclusions_text(
-    accuracy: Sequence[Effect], bands: Mapping[tuple[str, str, str], Rate], baseline: float, repeated: Rate, start: Effect
+    accuracy: Sequence[Effect],
+    bands: Mapping[tuple[str, str, str], Rate],
+    baseline: float,
+    repeated: Rate,
+    start: Effect,
 ) -> str:
     """What the blog may conclude from its cure, and what it may not."""
     skew, conflict = _named(accuracy, "skew"), _named(accuracy, "conflict")

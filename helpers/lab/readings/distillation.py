@@ -1,4 +1,4 @@
-"""Sentences of notebook 06: the blog's figures put through a calculator, and what each client did to the same server."""
+"""Sentences of notebook 07: the blog's figures put through a calculator, and what each client did to the same server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def pace_text(rows: float, minutes: float, low: float, high: float) -> str:
     if low <= pace <= high:
         return f"{head}: the two agree."
     if pace > high:
-        return f"{head}: **the two disagree**; at its own rate the job takes at least {rows / high:.0f} minutes."
+        return (
+            f"{head}: **the two disagree**; at its own rate the job takes at least {rows / high:.0f} minutes."
+        )
     return (
         f"{head}. At its own rate the job takes {rows / high:.0f} to {rows / low:.0f} minutes: **the blog disagrees with itself**, by a factor of "
         f"{low / pace:.1f} at least. Both can be true only if most of the time went into something else than asking (restarts, waiting, rows asked again)."
@@ -68,7 +70,11 @@ def clients_text(naive: ClientRun, hurried: ClientRun, resilient: ClientRun) -> 
     factor = resilient.requests_per_minute.value / naive.requests_per_minute.value
     used = f"In steady state {naive.name} gets {naive.limit_share.value:.0%} of the server's limit, {resilient.name} {resilient.limit_share.value:.0%}"
     if factor > 1.2:
-        speed = f"{used}: **{factor:.0f} times as much**" if factor >= 2 else f"{used}: {factor:.1f} times as much"
+        speed = (
+            f"{used}: **{factor:.0f} times as much**"
+            if factor >= 2
+            else f"{used}: {factor:.1f} times as much"
+        )
     else:
         speed = f"{used}: **the resilient client was not faster in this run**"
     if resilient.limit_share.value < 0.9:
@@ -89,7 +95,9 @@ def clients_text(naive: ClientRun, hurried: ClientRun, resilient: ClientRun) -> 
     quick = ""
     if hurried.lost > resilient.lost and hurried.answers_per_minute > resilient.answers_per_minute:
         quick = " Over so short a run the hurried script even ends first: it pays in holes, not in minutes."
-    return f"{speed}. {met} {haste}; the resilient client lost {resilient.lost:,} of {resilient.rows:,}.{quick}"
+    return (
+        f"{speed}. {met} {haste}; the resilient client lost {resilient.lost:,} of {resilient.rows:,}.{quick}"
+    )
 
 
 def invalid_text(naive: ClientRun, resilient: ClientRun) -> str:
@@ -106,7 +114,10 @@ def invalid_text(naive: ClientRun, resilient: ClientRun) -> str:
 def herd_text(hurried: ClientRun, free: ClientRun, paced: ClientRun) -> str:
     """Does pacing tame the herd?"""
     head = f"Answered 429: {hurried.name} {hurried.rejected_share}; {free.name} {free.rejected_share}; {paced.name} {paced.rejected_share}"
-    if paced.rejected_share.high < free.rejected_share.low and paced.rejected_share.high < hurried.rejected_share.low:
+    if (
+        paced.rejected_share.high < free.rejected_share.low
+        and paced.rejected_share.high < hurried.rejected_share.low
+    ):
         alone = ""
         if free.rejected_share.high < hurried.rejected_share.low:
             alone = " The shared pause alone helps already (a 429 that one worker gets stops them all), but they stop and start together."
@@ -152,7 +163,9 @@ def crash_text(naive: Crash, resilient: Crash) -> str:
     """What `kill -9` costs either client."""
 
     def told(crash: Crash) -> str:
-        at_kill = ", ".join(f"{kept:,} of {given:,}" for kept, given in zip(crash.kept, crash.given, strict=True))
+        at_kill = ", ".join(
+            f"{kept:,} of {given:,}" for kept, given in zip(crash.kept, crash.given, strict=True)
+        )
         return f"{at_kill} answers were on disk after the kills; {crash.paid:,} answers were paid for {crash.rows:,} rows, {crash.paid_twice:,} too many"
 
     head = f"Naive: {told(naive)}. Resilient: {told(resilient)}"
@@ -178,8 +191,16 @@ def budget_text(spent: float, cap: float, stopped: str | None, answered: int, le
     )
 
 
-def chosen_text(rows: int, left: int, cost: float | None, requests: int, blog_rows: float, shares: Sequence[float], teacher: str) -> str:
-    """The set that notebook 07 gets."""
+def chosen_text(
+    rows: int,
+    left: int,
+    cost: float | None,
+    requests: int,
+    blog_rows: float,
+    shares: Sequence[float],
+    teacher: str,
+) -> str:
+    """The set that notebook 08 gets."""
     whole = f"**{rows - left:,} chosen answers**, every one complete and at a level that the rubric accepts"
     if left:
         whole += f"; {left:,} rows have none (errors.jsonl says why)"
@@ -193,9 +214,14 @@ def chosen_text(rows: int, left: int, cost: float | None, requests: int, blog_ro
 
 
 def distill_summary_text(
-    naive: ClientRun, hurried: ClientRun, resilient: ClientRun, crashes: tuple[Crash, Crash], rows: float, minutes: float
+    naive: ClientRun,
+    hurried: ClientRun,
+    resilient: ClientRun,
+    crashes: tuple[Crash, Crash],
+    rows: float,
+    minutes: float,
 ) -> str:
-    """Notebook 06 in a few lines, each one saying what this run showed."""
+    """Notebook 07 in a few lines, each one saying what this run showed."""
     fast, slow = resilient.requests_per_minute.value, naive.requests_per_minute.value
     lines = [
         f"{naive.name}: {slow:.0f} requests a minute ({naive.limit_share.value:.0%} of the limit), {naive.invalid_share.value:.0%} of what it kept invalid",
@@ -204,7 +230,11 @@ def distill_summary_text(
         f"{resilient.rejected_share.value:.1%} answered 429",
         f"after the kills the naive client had paid {crashes[0].paid_twice:,} answers too many, the resilient one {crashes[1].paid_twice:,}",
     ]
-    better = fast > slow and resilient.lost <= hurried.lost and resilient.invalid_share.value <= naive.invalid_share.value
+    better = (
+        fast > slow
+        and resilient.lost <= hurried.lost
+        and resilient.invalid_share.value <= naive.invalid_share.value
+    )
     same = (
         "The teacher was the same and the prompts were the same; the plumbing made the difference."
         if better

@@ -1,4 +1,4 @@
-"""Sentences of notebook 08: what hard negatives do to the gates, what weak ones do, and which negative teaches what."""
+"""Sentences of notebook 09: what hard negatives do to the gates, what weak ones do, and which negative teaches what."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class MovedGate:
     verdict: str
 
 
-def moved_gates(before: Mapping[str, Sequence[bool]], runs: Sequence[Mapping[str, Sequence[bool]]]) -> list[MovedGate]:
+def moved_gates(
+    before: Mapping[str, Sequence[bool]], runs: Sequence[Mapping[str, Sequence[bool]]]
+) -> list[MovedGate]:
     """What became of every gate: each run of an arm against the model before, item by item (`evaluate.held_by_gate`)."""
     rows = []
     for gate, held in before.items():
@@ -95,7 +97,9 @@ def hard_label_text(before: Rate, hard: Sequence[Rate], p: Sequence[float]) -> s
         return f"{head} **The mean falls below the interval of the model before**: the target is missed."
     if all(value < 0.05 for value in p) and mean > before.value:
         return f"{head} **Hard negatives raise it in every run.**"
-    direction = "a little lower" if mean < before.value else "a little higher" if mean > before.value else "the same"
+    direction = (
+        "a little lower" if mean < before.value else "a little higher" if mean > before.value else "the same"
+    )
     return f"{head} The mean is {direction}, and inside the interval of the model before: **no loss is shown, and no gain either**."
 
 
@@ -115,7 +119,9 @@ def ran_on_text(rate: float, strong: Rate, gentle: Rate, length: str) -> str:
     if strong.low <= gentle.high:
         return f"{head} **Answers still end**: no effect of the rate on that is shown."
     if length != "up":
-        return f"{head} **A strong push takes the end away**, though the audit expects no push towards length."
+        return (
+            f"{head} **A strong push takes the end away**, though the audit expects no push towards length."
+        )
     return (
         f"{head} **A strong push takes the end away**: what follows the last line is a second answer, often with another level. The audit names a suspect: "
         "a left-out line always makes the *rejected* side shorter, so longer is preferred. It is a suspect and no proof; nothing here was run to convict it."
@@ -124,15 +130,16 @@ def ran_on_text(rate: float, strong: Rate, gentle: Rate, length: str) -> str:
 
 def hard_audit_text(found: PreferenceAudit) -> str:
     """What the audit expects of the near misses, by name, before anything is trained."""
-    up, down = ([row.name for row in (*found.features, *found.lengths) if row.direction == way] for way in ("up", "down"))
+    up, down = (
+        [row.name for row in (*found.features, *found.lengths) if row.direction == way]
+        for way in ("up", "down")
+    )
     text = f"DPO on these pairs will push up: {', '.join(up) or 'nothing that can be shown'}; down: {', '.join(down) or 'nothing that can be shown'}."
     parts = [name for name in ("alarms", "disclaimer", "number") if name in down]
     if parts:
         return f"{text} **A part that safety needs would be trained away: {', '.join(parts)}.** Do not train on them."
     if "ROJO given" in down:
-        text += (
-            " **Mind ROJO**: it is given more often by the rejected side, so pairs like these can make a model slow to call an emergency."
-        )
+        text += " **Mind ROJO**: it is given more often by the rejected side, so pairs like these can make a model slow to call an emergency."
     elif "ROJO given" in up:
         text += " ROJO stands more often on the chosen side: over-triage may grow."
     else:
@@ -157,9 +164,16 @@ def weak_negatives_audit_text(found: PreferenceAudit) -> str:
 def dropped_pairs_text(name: str, made: int, dropped: Mapping[str, int], used: int) -> str:
     """How many pairs fell out, why, and how many are trained on; fewer left than used means that they are read again."""
     left = made - sum(dropped.values())
-    told = ", ".join(f"{count:,} with {reason}" if "sides" in reason else f"{count:,} × {reason}" for reason, count in dropped.items())
+    told = ", ".join(
+        f"{count:,} with {reason}" if "sides" in reason else f"{count:,} × {reason}"
+        for reason, count in dropped.items()
+    )
     head = f"{name}: {made:,} pairs made, {sum(dropped.values()):,} dropped{f' ({told})' if told else ''}, {used:,} used."
-    return f"{head} Only {left:,} of them differ: each is read about {used / left:.1f} times." if 0 < left < used else head
+    return (
+        f"{head} Only {left:,} of them differ: each is read about {used / left:.1f} times."
+        if 0 < left < used
+        else head
+    )
 
 
 def exchanged_text(differ: int, gained: int, lost: int, n: int) -> str:
@@ -205,7 +219,11 @@ def left_out_text(changes: Mapping[str, Mapping[str, Effect]], yardstick: Mappin
             "The gates cannot tell you which negative taught what; the next section asks the model itself."
         )
     tests = sum(len(found) for found in changes.values())
-    text = f"Left out and missed by its own gate: {'; '.join(own)}. " if own else "**No kind is shown to be missed by its own gate.** "
+    text = (
+        f"Left out and missed by its own gate: {'; '.join(own)}. "
+        if own
+        else "**No kind is shown to be missed by its own gate.** "
+    )
     text += f"Other moves: {'; '.join(other)}. " if other else "No other gate moves. "
     shared = [gate for gate, found in changes.items() if _all_one_way(found)]
     if shared:
@@ -227,7 +245,9 @@ def unlike_any_other(own: Mapping[str, Rate], yardstick: Mapping[str, Rate]) -> 
     return [kind for kind, rate in own.items() if rate.low > max(0.0, abs(yardstick[kind].value))]
 
 
-def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str, Rate], yardstick: Mapping[str, Rate]) -> str:
+def told_apart_text(
+    margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str, Rate], yardstick: Mapping[str, Rate]
+) -> str:
     """Which near misses the model tells apart better after training, and whether each needs its own kind.
 
     Args:
@@ -241,20 +261,18 @@ def told_apart_text(margins: Mapping[str, Mapping[str, Rate]], own: Mapping[str,
     lost = [kind for kind in before if weak[kind].high < before[kind].low]
     steps = ", ".join(f"{kind} {before[kind].value:+.1f} → {hard[kind].value:+.1f}" for kind in before)
     text = f"Preference for the good answer, in nats, before → after hard negatives: {steps}. "
-    text += f"Clearly larger for {', '.join(learnt)}. " if learnt else "**For no kind is it clearly larger.** "
+    text += (
+        f"Clearly larger for {', '.join(learnt)}. " if learnt else "**For no kind is it clearly larger.** "
+    )
     if needed:
         sizes = ", ".join(f"{kind} by {own[kind].value:.1f}" for kind in needed)
-        text += (
-            f"Left out, the preference is smaller (nats, one run each) for {sizes}: **as much as that hangs on the kind's own negatives.** "
-        )
+        text += f"Left out, the preference is smaller (nats, one run each) for {sizes}: **as much as that hangs on the kind's own negatives.** "
     if spare:
         text += f"Not shown to need its own negative: {', '.join(spare)}. "
     if lost:
         worst = min(lost, key=lambda kind: weak[kind].value)
         turned = " and **turns against the good answer**" if weak[worst].high < 0 else ""
-        text += (
-            f"After the blog's weak pairs the preference *falls* for {', '.join(lost)}; for {worst} to {weak[worst].value:+.1f}{turned}."
-        )
+        text += f"After the blog's weak pairs the preference *falls* for {', '.join(lost)}; for {worst} to {weak[worst].value:+.1f}{turned}."
     else:
         text += "The blog's weak pairs lower it for no kind."
     return text
@@ -289,8 +307,14 @@ def stirred_text(changed: Mapping[str, int], n: int) -> str:
             "passes that test too."
         )
     still = [name for name, count in changed.items() if count < 0.1 * n]
-    text = f"{head} Some pairs did move the model, and a gate that stands after those has stood for something."
-    return f"{text} After {' and '.join(still)} little moved, and a gate that stands says little." if still else text
+    text = (
+        f"{head} Some pairs did move the model, and a gate that stands after those has stood for something."
+    )
+    return (
+        f"{text} After {' and '.join(still)} little moved, and a gate that stands says little."
+        if still
+        else text
+    )
 
 
 def stronger_text(gentle: float, strong: float) -> str:
@@ -305,7 +329,10 @@ def stronger_text(gentle: float, strong: float) -> str:
 
 
 def negatives_summary_text(
-    planned: Sequence[MovedGate], changed: float, strong: Mapping[str, Sequence[MovedGate]], needed: Sequence[str]
+    planned: Sequence[MovedGate],
+    changed: float,
+    strong: Mapping[str, Sequence[MovedGate]],
+    needed: Sequence[str],
 ) -> str:
     """The notebook in a few lines.
 
@@ -319,7 +346,9 @@ def negatives_summary_text(
         f"- Hard negatives at the rate that the dev prompts allow: gates worse: {names(planned, WORSE)}; better: {names(planned, BETTER)}."
     ]
     if any(row.verdict == WORSE for row in planned):
-        lines.append("- **The blog's next step does harm here**: hard negatives are no licence to skip the gates.")
+        lines.append(
+            "- **The blog's next step does harm here**: hard negatives are no licence to skip the gates."
+        )
     elif any(row.verdict == BETTER for row in planned):
         lines.append("- The blog's next step does no harm that these runs can show, and it helps.")
     elif changed < 0.1:
@@ -329,7 +358,8 @@ def negatives_summary_text(
     else:
         lines.append("- The target (no gate worse) is met; **a gain is not shown.**")
     lines += [
-        f"- Pushed harder, {name}: gates worse: {names(rows, WORSE)}; better: {names(rows, BETTER)}." for name, rows in strong.items()
+        f"- Pushed harder, {name}: gates worse: {names(rows, WORSE)}; better: {names(rows, BETTER)}."
+        for name, rows in strong.items()
     ]
     lines.append(
         f"- Near misses that the model tells apart less well, by however little, without negatives of their own kind: {', '.join(needed)}."

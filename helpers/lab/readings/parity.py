@@ -1,4 +1,4 @@
-"""Sentences of notebook 11: do the programs run one model, which depth sees which fault, and what does a fault cost?"""
+"""Sentences of notebook 12: do the programs run one model, which depth sees which fault, and what does a fault cost?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def same_model_text(report: Report) -> str:
             f"{parity.other} against {parity.reference}: same level on {label.value:.1%} of {parity.n:,} prompts (95 % interval from "
             f"{label.low:.1%}), same text on {text.value:.1%}{odds}; {end}."
         )
-    verdict = "**One model, as far as these prompts can tell.**" if report.passed else "**Not one model: the build fails.**"
+    verdict = (
+        "**One model, as far as these prompts can tell.**"
+        if report.passed
+        else "**Not one model: the build fails.**"
+    )
     left = sorted({"llama_cpp", "server", "browser"} - {parity.other for parity, _ in report.rows})
     missing = f" Not compared on this machine: {', '.join(left)}." if left else ""
     return f"{' '.join(said)} {verdict}{missing}"
@@ -45,7 +49,10 @@ def texts_text(parity: Parity) -> str:
 
 def caught_at(judged: Mapping[str, Report]) -> dict[str, tuple[str, ...]]:
     """For each fault, the depths (and "kl") at which its report drifts."""
-    return {name: tuple(row.depth for row in report.rows[0][1] if row.holds is False) for name, report in judged.items()}
+    return {
+        name: tuple(row.depth for row in report.rows[0][1] if row.holds is False)
+        for name, report in judged.items()
+    }
 
 
 def faults_text(judged: Mapping[str, Report], guess: float) -> str:
@@ -58,10 +65,14 @@ def faults_text(judged: Mapping[str, Report], guess: float) -> str:
     off = "as you said" if abs(share - guess) < 0.5 / len(caught) else f"you said {guess:.0%}"
     said = [f"A comparison of levels alone notices {len(by_level)} of {len(caught)} faults ({off})."]
     if blind:
-        said.append(f"**It is blind to {_listed(blind)}**, which other depths see ({'; '.join(_depths(name, caught) for name in blind)}).")
+        said.append(
+            f"**It is blind to {_listed(blind)}**, which other depths see ({'; '.join(_depths(name, caught) for name in blind)})."
+        )
     if nowhere:
         said.append(f"No depth drifts beyond its tolerance for {_listed(nowhere)}.")
-    single = [depth for depth in (*DEPTHS, KL) if all(depth in depths for depths in caught.values() if depths)]
+    single = [
+        depth for depth in (*DEPTHS, KL) if all(depth in depths for depths in caught.values() if depths)
+    ]
     said.append(
         f"One depth sees every fault that any sees: {', '.join(single)}."
         if single
@@ -95,7 +106,10 @@ def fault_cost_text(accuracies: Mapping[str, Rate], sound: Rate, baseline: Rate)
     worse = {name: rate for name, rate in accuracies.items() if rate.high < sound.low}
     harmless = [FAULTS[name].says for name, rate in accuracies.items() if name not in worse]
     head = f"The sound file answers {sound} with an accepted level; always saying ROJO scores {baseline.value:.0%}."
-    cost = "; ".join(f"{FAULTS[name].says} {rate.value:.0%} [{rate.low:.0%}–{rate.high:.0%}]" for name, rate in worse.items())
+    cost = "; ".join(
+        f"{FAULTS[name].says} {rate.value:.0%} [{rate.low:.0%}–{rate.high:.0%}]"
+        for name, rate in worse.items()
+    )
     costly = f" Shown to be worse: **{cost}**." if worse else " No fault is shown to be worse."
     if not harmless:
         return head + costly
@@ -118,4 +132,12 @@ def parity_text(report: Report, judged: Mapping[str, Report]) -> str:
     return "\n".join(f"> {line}" for line in lines)
 
 
-__all__ = ["caught_at", "eos_text", "fault_cost_text", "faults_text", "parity_text", "same_model_text", "texts_text"]
+__all__ = [
+    "caught_at",
+    "eos_text",
+    "fault_cost_text",
+    "faults_text",
+    "parity_text",
+    "same_model_text",
+    "texts_text",
+]

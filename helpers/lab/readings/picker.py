@@ -1,4 +1,4 @@
-"""Sentences of notebook 10's picker: the file for a phone, and what the measurements hold against it."""
+"""Sentences of notebook 11's picker: the file for a phone, and what the measurements hold against it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ def _listed(names: Sequence[str]) -> str:
 def advice_text(advice: Advice) -> str:
     """The recommendation for one phone, with everything that the measurements hold against it."""
     phone, chosen = advice.phone, advice.chosen
-    head = f"{phone.memory:g} GB of memory, {phone.bandwidth:g} GB/s, at least {phone.wanted:g} tokens a second:"
+    head = (
+        f"{phone.memory:g} GB of memory, {phone.bandwidth:g} GB/s, at least {phone.wanted:g} tokens a second:"
+    )
     if chosen is None:
         tight = [offer.quant for offer in advice.offers if offer.fits]
-        why = f"{_listed(tight)} fits, but is too slow even at best" if tight else "none fits into what an app may fill"
+        why = (
+            f"{_listed(tight)} fits, but is too slow even at best"
+            if tight
+            else "none fits into what an app may fill"
+        )
         return f"{head} **no file of this ladder** ({why})."
     text = f"{head} **{chosen.quant}**, {chosen.needed / 1e9:.2f} GB while it answers, at most {chosen.at_most:.0f} tokens a second."
     if chosen.against:

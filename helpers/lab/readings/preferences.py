@@ -1,4 +1,4 @@
-"""Sentences of notebook 07: what DPO did to the safety line, whether the audit foresaw it, and what it was not."""
+"""Sentences of notebook 08: what DPO did to the safety line, whether the audit foresaw it, and what it was not."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from helpers.evaluate import Rate, Scores, spanned, wilson
 
 
 def measured(scores: Sequence[Scores], name: str) -> Rate:
-    """A rate of notebook 07's table, over one set of answers or several runs' (`spanned`): label, unreadable, strict, or one of the parts."""
+    """A rate of notebook 08's table, over one set of answers or several runs' (`spanned`): label, unreadable, strict, or one of the parts."""
     rates = [
-        one.accuracy if name == "label" else one.strict if name == "strict" else one.unreadable if name == "unreadable" else one.parts[name]
+        one.accuracy
+        if name == "label"
+        else one.strict
+        if name == "strict"
+        else one.unreadable
+        if name == "unreadable"
+        else one.parts[name]
         for one in scores
     ]
     return spanned(rates)
@@ -30,7 +36,9 @@ def dpo_text(before: Mapping[str, Rate], after: Mapping[str, Rate]) -> str:
     rose = [part for part in ("actions", "alarms") if moved(before[part], after[part]) == "up"]
     lost, kept = before["disclaimer"], after["disclaimer"]
     gone = kept.high < lost.value / 4
-    structure = " and ".join(f"{part} {before[part].value:.0%} → {after[part].value:.0%}" for part in ("actions", "alarms"))
+    structure = " and ".join(
+        f"{part} {before[part].value:.0%} → {after[part].value:.0%}" for part in ("actions", "alarms")
+    )
     safety = f"the disclaimer {lost.value:.0%} → {kept.value:.1%} [{kept.low:.1%}–{kept.high:.1%}]"
     if len(rose) == 2 and gone:
         return (
@@ -91,7 +99,9 @@ def margins_text(accuracy: Sequence[float], margin: Sequence[float], before: Rat
 
 def dose_response_text(odds: Sequence[Rate], after: Sequence[Rate], before: Rate, even: int) -> str:
     """Does the odds ratio in the pairs decide? `even` is the place of the dose at which the pairs are balanced."""
-    ordered = [rate.value for _, rate in sorted(zip(odds, after, strict=True), key=lambda pair: pair[0].value)]
+    ordered = [
+        rate.value for _, rate in sorted(zip(odds, after, strict=True), key=lambda pair: pair[0].value)
+    ]
     rises = all(two >= one - 0.03 for one, two in pairwise(ordered)) and ordered[-1] > ordered[0] + 0.1
     head = (
         f"From the smallest odds ratio to the largest the disclaimer's rate goes from {ordered[0]:.0%} to {ordered[-1]:.0%}: "
@@ -106,7 +116,9 @@ def dose_response_text(odds: Sequence[Rate], after: Sequence[Rate], before: Rate
             "structure that is pushed up, which may carry it along"
         )
     else:
-        middle = f"With the disclaimer balanced in the pairs it stays ({before.value:.0%} → {balanced.value:.0%})"
+        middle = (
+            f"With the disclaimer balanced in the pairs it stays ({before.value:.0%} → {balanced.value:.0%})"
+        )
     return f"{head}. {middle}."
 
 
@@ -125,10 +137,14 @@ def settings_text(rates: Mapping[str, Rate], before: Rate) -> str:
     )
 
 
-def preference_summary(before: Mapping[str, Rate], after: Mapping[str, Rate], foreseen: FeatureAudit, balanced: Rate) -> str:
-    """Notebook 07 in a few sentences."""
+def preference_summary(
+    before: Mapping[str, Rate], after: Mapping[str, Rate], foreseen: FeatureAudit, balanced: Rate
+) -> str:
+    """Notebook 08 in a few sentences."""
     said = f"The pairs held the disclaimer at an odds ratio of {foreseen.odds_ratio.value:.2g}; the audit said *{foreseen.direction}* before any training"
-    change = {part: f"{before[part].value:.0%} to {after[part].value:.0%}" for part in ("disclaimer", "actions")}
+    change = {
+        part: f"{before[part].value:.0%} to {after[part].value:.0%}" for part in ("disclaimer", "actions")
+    }
     done = f"DPO took it from {change['disclaimer']}, and actions from {change['actions']}"
     mended = (
         f"the same training on pairs that hold it evenly left it at {balanced.value:.0%}"

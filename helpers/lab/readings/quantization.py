@@ -1,4 +1,4 @@
-"""Sentences of notebook 10: how small the files are, where on the ladder the answers change, and what a file costs to run."""
+"""Sentences of notebook 11: how small the files are, where on the ladder the answers change, and what a file costs to run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def sizes_text(files: Mapping[str, Exported], predicted: Mapping[str, int]) -> s
     """Sizes on disk, and whether each was predicted to the byte."""
     whole = files[WHOLE].bytes
     listed = ", ".join(
-        f"{quant} {file.bytes / 1e6:.2f} MB (−{1 - file.bytes / whole:.0%})" for quant, file in files.items() if quant != WHOLE
+        f"{quant} {file.bytes / 1e6:.2f} MB (−{1 - file.bytes / whole:.0%})"
+        for quant, file in files.items()
+        if quant != WHOLE
     )
     wrong = [quant for quant, file in files.items() if file.bytes != predicted[quant]]
     head = f"F16 takes {whole / 1e6:.2f} MB; {listed}."
@@ -164,7 +166,11 @@ def faithful_text(compared: Mapping[str, Compared], steps: Sequence[str]) -> str
         told.append(f"{quant} {rate.value:.2%} ({how})")
         missed += [quant] if how == MISSED else []
     head = f"The bar, set before these people were asked: {FAITHFUL:.0%} of them keep their level. {', '.join(told)}."
-    return f"{head} **{_listed(missed)} {'misses' if len(missed) == 1 else 'miss'} it.**" if missed else f"{head} **None misses it.**"
+    return (
+        f"{head} **{_listed(missed)} {'misses' if len(missed) == 1 else 'miss'} it.**"
+        if missed
+        else f"{head} **None misses it.**"
+    )
 
 
 def close_calls_text(steps: Mapping[str, Step]) -> str:
@@ -188,15 +194,13 @@ def close_calls_text(steps: Mapping[str, Step]) -> str:
 def worst_hit_text(person: Example, before: str | None, after: str | None, quant: str) -> str:
     """One person's two levels beside what the rubric accepts."""
     accepted, off = _listed(person.accepted), distance(person, after)
-    head = f"The rubric accepts {accepted} here. F16 says {before}, {quant} says {after or 'nothing readable'}"
+    head = (
+        f"The rubric accepts {accepted} here. F16 says {before}, {quant} says {after or 'nothing readable'}"
+    )
     if off < 0:
-        return (
-            f"{head}: **{-off} {'level' if off == -1 else 'levels'} less urgent than it may be**, in an answer as well-formed as the first."
-        )
+        return f"{head}: **{-off} {'level' if off == -1 else 'levels'} less urgent than it may be**, in an answer as well-formed as the first."
     if off > 0:
-        return (
-            f"{head}: {off} {'level' if off == 1 else 'levels'} more urgent than it need be. Nobody whom F16 told right is told too little."
-        )
+        return f"{head}: {off} {'level' if off == 1 else 'levels'} more urgent than it need be. Nobody whom F16 told right is told too little."
     return f"{head}: right both times. Nobody whom F16 told right is told wrong."
 
 
@@ -208,7 +212,11 @@ def no_model_agreement_text(others: Mapping[str, Mapping[str, Compared]], main: 
         listed = ", ".join(f"{row.quant} {row.agreement.value:.1%}" for row in rows)
         lines.append(f"**{name}** (accuracy of F16 {compared[WHOLE].accuracy.value:.0%}): {listed}")
     text = "; ".join(lines) + "."
-    worse = [name for name, compared in others.items() if compared[WHOLE].accuracy.high < others[main][WHOLE].accuracy.low]
+    worse = [
+        name
+        for name, compared in others.items()
+        if compared[WHOLE].accuracy.high < others[main][WHOLE].accuracy.low
+    ]
     steady = [name for name in worse if min(row.agreement.value for row in _below(others[name])) >= FAITHFUL]
     if steady:
         return (
@@ -237,9 +245,17 @@ def gates_down_text(reports: Mapping[str, Report]) -> str:
     whole, moved = reports[WHOLE], []
     for quant, report in reports.items():
         pairs = zip(whole.rows, report.rows, strict=True)
-        changed = [f"{new.gate.id} ({old.verdict} → {new.verdict})" for old, new in pairs if old.verdict != new.verdict]
+        changed = [
+            f"{new.gate.id} ({old.verdict} → {new.verdict})"
+            for old, new in pairs
+            if old.verdict != new.verdict
+        ]
         moved += [f"{quant}: {', '.join(changed)}"] if changed else []
-    accepted = "is accepted" if whole.passed else f"is not accepted itself ({whole.conclusion.split(': ', 1)[-1].rstrip('.')})"
+    accepted = (
+        "is accepted"
+        if whole.passed
+        else f"is not accepted itself ({whole.conclusion.split(': ', 1)[-1].rstrip('.')})"
+    )
     head = f"The F16 file {accepted}."
     if not moved:
         return f"{head} **No gate stands differently on any smaller file.**"
@@ -270,21 +286,34 @@ def costs_text(costs: Mapping[str, Cost], files: Mapping[str, Exported]) -> str:
         f"Memory at its peak goes from {whole.peak / 1e6:.1f} MB to {costs[light].peak / 1e6:.1f} MB ({light}); between {min(over.values()) / 1e6:.1f} and "
         f"{max(over.values()) / 1e6:.1f} MB of it are not the file. "
     )
-    unordered = [costs[quant].peak for quant in costs] != sorted((costs[quant].peak for quant in costs), reverse=True)
-    text += "**Smaller on disk is not always smaller in memory**: llama.cpp repacks some types for this processor. " if unordered else ""
+    unordered = [costs[quant].peak for quant in costs] != sorted(
+        (costs[quant].peak for quant in costs), reverse=True
+    )
+    text += (
+        "**Smaller on disk is not always smaller in memory**: llama.cpp repacks some types for this processor. "
+        if unordered
+        else ""
+    )
     loads = [1000 * cost.load for cost in costs.values()]
-    return f"{text}Loading takes {min(loads):.0f} to {max(loads):.0f} ms, the file being in the system's cache."
+    return (
+        f"{text}Loading takes {min(loads):.0f} to {max(loads):.0f} ms, the file being in the system's cache."
+    )
 
 
 def quantization_summary_text(
-    compared: Mapping[str, Compared], costs: Mapping[str, Cost], predictions: Mapping[str, Prediction], reports: Mapping[str, Report]
+    compared: Mapping[str, Compared],
+    costs: Mapping[str, Cost],
+    predictions: Mapping[str, Prediction],
+    reports: Mapping[str, Report],
 ) -> str:
     """What the notebook found, a line each."""
     rows, first = _below(compared), first_shown(compared, FAITHFUL)
     small, last = rows[-1], rows[-1].quant
     same = sum(predictions[quant].listed == said for quant, said in BLOG.items())
     moved = [
-        quant for quant, report in reports.items() if [row.verdict for row in report.rows] != [row.verdict for row in reports[WHOLE].rows]
+        quant
+        for quant, report in reports.items()
+        if [row.verdict for row in report.rows] != [row.verdict for row in reports[WHOLE].rows]
     ]
     rate = lambda quant: costs[quant].speed.value / costs[WHOLE].speed.value  # noqa: E731
     lines = [
@@ -293,7 +322,9 @@ def quantization_summary_text(
         f"**{first} is the first step shown to keep fewer than {FAITHFUL:.0%} of the levels.**"
         if first
         else f"**No step is shown to keep fewer than {FAITHFUL:.0%} of the levels.**",
-        f"Gates stand differently on {_listed(moved)}." if moved else "No gate stands differently on a smaller file.",
+        f"Gates stand differently on {_listed(moved)}."
+        if moved
+        else "No gate stands differently on a smaller file.",
         f"{same} of the blog's {len(BLOG)} sizes follow from the config of the real model, to the unit.",
         f"{last} writes at {rate(last):.2f}× the speed of F16 here. A file of a few MB fits a processor's cache; the real one does not.",
     ]

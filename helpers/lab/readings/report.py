@@ -1,4 +1,4 @@
-"""Sentences of notebook 12: the ledger, the blog's own arithmetic, who may be released, and what the blog got right."""
+"""Sentences of notebook 14: the ledger, the blog's own arithmetic, who may be released, and what the blog got right."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def ship_text(reports: Mapping[str, Report], best: str) -> str:
             "what comes next is a clinical evaluation, not a release."
         )
     lacking = [row for row in reports[best].rows if row.verdict != PASSES]
-    listed = "; ".join(f"{row.gate.id} {row.verdict} ({row.measured}, asked for {row.gate.asks})" for row in lacking)
+    listed = "; ".join(
+        f"{row.gate.id} {row.verdict} ({row.measured}, asked for {row.gate.asks})" for row in lacking
+    )
     failed = sum(row.verdict == FAILS for row in lacking)
     short = (
         f"{failed} of them {'fails' if failed == 1 else 'fail'} on the point already, so that more test items would not help"
@@ -107,7 +109,10 @@ def ship_text(reports: Mapping[str, Report], best: str) -> str:
 
 def parrot_text(reports: Mapping[str, Report], parrot: str) -> str:
     """What the parrot passes, and therefore what those gates do not tell."""
-    won = {name: {row.gate.id for row in report.rows if row.verdict == PASSES} for name, report in reports.items()}
+    won = {
+        name: {row.gate.id for row in report.rows if row.verdict == PASSES}
+        for name, report in reports.items()
+    }
     below = [name for name in won if name != parrot and len(won[name]) <= len(won[parrot])]
     text = f"The parrot passes {len(won[parrot])} gates ({', '.join(sorted(won[parrot])) or 'none'}) without reading a word."
     if below:
@@ -152,7 +157,10 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(
         "the skewed, contradicting data make a model that calls everybody ROJO",
         ("imbalanced.rojo_share",),
-        lambda rojo: (True if rojo["low"] >= 0.9 else False if rojo["high"] < 0.9 else None, f"ROJO in {_pct(rojo)} of the answers"),
+        lambda rojo: (
+            True if rojo["low"] >= 0.9 else False if rojo["high"] < 0.9 else None,
+            f"ROJO in {_pct(rojo)} of the answers",
+        ),
     ),
     Finding(
         "the training loss does not show it",
@@ -166,7 +174,10 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(
         "a few hundred balanced, honest examples mend it",
         ("balanced.accuracy.test", "baseline.always_rojo.accuracy"),
-        lambda cured, parrot: (_more(cured, parrot), f"accepted level {_pct(cured)} against the parrot's {_pct(parrot)}"),
+        lambda cured, parrot: (
+            _more(cured, parrot),
+            f"accepted level {_pct(cured)} against the parrot's {_pct(parrot)}",
+        ),
     ),
     Finding(
         "preference tuning on careless pairs improves the form and deletes the disclaimer",
@@ -179,7 +190,10 @@ FINDINGS: tuple[Finding, ...] = (
     Finding(
         "a reward that prizes safety alone amplifies ROJO",
         ("grpo_start.rojo_share", "grpo_naive.rojo_share"),
-        lambda before, after: (_more(after, before), f"ROJO in {_pct(before)} of the answers before and {_pct(after)} after"),
+        lambda before, after: (
+            _more(after, before),
+            f"ROJO in {_pct(before)} of the answers before and {_pct(after)} after",
+        ),
     ),
     Finding(
         "the plumbing of the distillation decides its throughput",
@@ -238,7 +252,8 @@ def right_text(measured: Measured) -> str:
 def card_text(path_name: str, report: Report, free: Report) -> str:
     """Where the card lies and what it says first."""
     label = {
-        on: next(row for row in found.rows if row.gate.measure == "accepted_level") for on, found in (("test", report), ("free", free))
+        on: next(row for row in found.rows if row.gate.measure == "accepted_level")
+        for on, found in (("test", report), ("free", free))
     }
     test, hand = label["test"].rate, label["free"].rate
     if hand.high < test.low:
@@ -249,7 +264,9 @@ def card_text(path_name: str, report: Report, free: Report) -> str:
     return f"Written to `{path_name}`. {drop}. Of the vignettes' urgent people it tells {missed} less than they need, or nothing readable."
 
 
-def report_card_text(lines: Sequence[Entry], reports: Mapping[str, Report], best: str, measured: Measured) -> str:
+def report_card_text(
+    lines: Sequence[Entry], reports: Mapping[str, Report], best: str, measured: Measured
+) -> str:
     """The notebook in four lines."""
     held = tested(lines)
     free = [line for line in held if not line.claim.built_in]

@@ -1,4 +1,4 @@
-"""Sentences of notebook 09: what a reward asks for, what it gets, and what it forgets."""
+"""Sentences of notebook 10: what a reward asks for, what it gets, and what it forgets."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def price_gaps_text(rewards: Mapping[str, Reward]) -> str:
         holes = gaps(reward)
         under = sum(_is_under(truth, given) for truth, given in holes)
         unnamed = [part for part in PARTS if part not in reward.parts]
-        text = (
-            f"**{name}** charges nothing for {under} of the 10 ways to under-triage and {len(holes) - under} of the 10 ways to over-triage"
-        )
+        text = f"**{name}** charges nothing for {under} of the 10 ways to under-triage and {len(holes) - under} of the 10 ways to over-triage"
         text += f", and has no price for {_listed(unnamed)}" if unnamed else ", and prices every part"
         if always_optimal(reward, "ROJO"):
             text += ". No belief makes any answer better than ROJO"
@@ -96,7 +94,9 @@ def _fell(part: str, start: Mapping[str, Rate], runs: Sequence[Mapping[str, Rate
     return sum(run[part].high < start[part].low for run in runs)
 
 
-def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], runs: Sequence[Mapping[str, Rate]]) -> str:
+def drift_text(
+    name: str, reward: Reward, start: Mapping[str, Rate], runs: Sequence[Mapping[str, Rate]]
+) -> str:
     """What became of the parts that a reward has no price for, and of those it pays; every run speaks for itself.
 
     Args:
@@ -113,7 +113,9 @@ def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], runs: Seque
         for part in parts:
             values = " and ".join(f"{run[part].value:.0%}" for run in runs)
             if fell := _fell(part, start, runs):
-                told.append(f"**{part}** fell in {fell} of {len(runs)} runs (from {start[part].value:.0%} to {values})")
+                told.append(
+                    f"**{part}** fell in {fell} of {len(runs)} runs (from {start[part].value:.0%} to {values})"
+                )
             else:
                 still.append(f"{part} ({values})")
         told += [f"no fall is shown of {_listed(still)}"] if still else []
@@ -123,7 +125,9 @@ def drift_text(name: str, reward: Reward, start: Mapping[str, Rate], runs: Seque
 
 def coherence_text(start: Rate, ends: Mapping[str, Sequence[Rate]]) -> str:
     """Does the name beside the level still belong to it ("ROJO — Emergencia")? No reward here has a price for that."""
-    listed = "; ".join(f"{name} {' and '.join(f'{rate.value:.0%}' for rate in runs)}" for name, runs in ends.items())
+    listed = "; ".join(
+        f"{name} {' and '.join(f'{rate.value:.0%}' for rate in runs)}" for name, runs in ends.items()
+    )
     head = f"The name beside the level is the level's own in {start.value:.0%} of the start's answers; after training, a figure a run: {listed}."
     torn = [name for name, runs in ends.items() if any(rate.high < start.low for rate in runs)]
     if torn:
@@ -147,7 +151,9 @@ def calibrated_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: 
     cost = f"the asymmetric cost a person changes by {change.value:+.2f} levels [{change.low:+.2f} to {change.high:+.2f}]"
     if change.high < 0:
         verdict = (
-            f"{cost}: **cheaper errors, and nothing lost**" if end[lowest].value >= KEPT else f"{cost}: **cheaper errors, at that price**"
+            f"{cost}: **cheaper errors, and nothing lost**"
+            if end[lowest].value >= KEPT
+            else f"{cost}: **cheaper errors, at that price**"
         )
     elif change.low > 0:
         verdict = f"{cost}: **dearer errors, against what the reward asks for**"
@@ -159,10 +165,11 @@ def calibrated_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: 
 
 def blog_reward_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change: Rate) -> str:
     """What the blog's own reward did to its three aims: accuracy, ROJO, the disclaimer; and to under-triage, which it leaves out."""
-    accuracy, under = points(end["accuracy"].value - start["accuracy"].value), points(end["under"].value - start["under"].value)
-    head = (
-        f"The blog's reward moves accuracy by {accuracy} points, under-triage by {under}, the disclaimer to {end['disclaimer'].value:.0%}."
+    accuracy, under = (
+        points(end["accuracy"].value - start["accuracy"].value),
+        points(end["under"].value - start["under"].value),
     )
+    head = f"The blog's reward moves accuracy by {accuracy} points, under-triage by {under}, the disclaimer to {end['disclaimer'].value:.0%}."
     if end["under"].low > start["under"].high:
         head += " **Under-triage, which it does not price, grew.**"
     elif end["under"].high < start["under"].low:
@@ -173,7 +180,9 @@ def blog_reward_text(start: Mapping[str, Rate], end: Mapping[str, Rate], change:
     return f"{head} The asymmetric cost {word} ({change.value:+.2f} levels [{change.low:+.2f} to {change.high:+.2f}])."
 
 
-def collapsed_text(spread: float, living: float, before: Mapping[str, Rate], after: Mapping[str, Rate]) -> str:
+def collapsed_text(
+    spread: float, living: float, before: Mapping[str, Rate], after: Mapping[str, Rate]
+) -> str:
     """Can our reward rescue a model that says ROJO to everybody?
 
     Args:
@@ -194,7 +203,9 @@ def collapsed_text(spread: float, living: float, before: Mapping[str, Rate], aft
     )
 
 
-def leash_text(free: Mapping[str, Rate], held: Mapping[str, Rate], start: Mapping[str, Rate], beta: float) -> str:
+def leash_text(
+    free: Mapping[str, Rate], held: Mapping[str, Rate], start: Mapping[str, Rate], beta: float
+) -> str:
     """The naive reward with a KL term: what the leash holds back."""
     rojo = f"ROJO {start['rojo_share'].value:.0%} at the start, {free['rojo_share'].value:.0%} without, {held['rojo_share'].value:.0%} with"
     parts = {part: held[part].value for part in PARTS}
@@ -203,12 +214,14 @@ def leash_text(free: Mapping[str, Rate], held: Mapping[str, Rate], start: Mappin
     softer = held["rojo_share"].high < free["rojo_share"].low
     safer = lowest > free_lowest + 0.05
     if softer and safer:
-        grew = " ROJO grew all the same: the prices still ask for it." if held["rojo_share"].low > start["rojo_share"].high else ""
+        grew = (
+            " ROJO grew all the same: the prices still ask for it."
+            if held["rojo_share"].low > start["rojo_share"].high
+            else ""
+        )
         return f"{text} **The leash holds back both the slide to ROJO and the loss of parts.**{grew}"
     if safer:
-        return (
-            f"{text} **The leash keeps what the reward does not name, but not the level**: it slows drift, it does not mend a wrong price."
-        )
+        return f"{text} **The leash keeps what the reward does not name, but not the level**: it slows drift, it does not mend a wrong price."
     if softer:
         return f"{text} **The leash slows the slide to ROJO**, but not the loss of parts."
     return f"{text} **At this weight no difference is shown.**"
@@ -281,8 +294,12 @@ def rewards_summary_text(
     """
     lines, forgotten = [], []
     for name, found in runs.items():
-        lost = [f"{part} in {fell} of {len(found)} runs" for part in PARTS if (fell := _fell(part, start, found))]
-        ends = {key: " and ".join(f"{run[key].value:.0%}" for run in found) for key in ("accuracy", "rojo_share")}
+        lost = [
+            f"{part} in {fell} of {len(found)} runs" for part in PARTS if (fell := _fell(part, start, found))
+        ]
+        ends = {
+            key: " and ".join(f"{run[key].value:.0%}" for run in found) for key in ("accuracy", "rojo_share")
+        }
         lines.append(
             f"**{name}**: accuracy {start['accuracy'].value:.0%} → {ends['accuracy']}, ROJO {start['rojo_share'].value:.0%} → {ends['rojo_share']}, "
             f"cost {change[name].value:+.2f} [{change[name].low:+.2f} to {change[name].high:+.2f}]; "
@@ -291,7 +308,9 @@ def rewards_summary_text(
         unnamed = [part for part in PARTS if part not in rewards[name].parts and _fell(part, start, found)]
         forgotten += [f"{name} ({_listed(unnamed)})"] if unnamed else []
     if forgotten:
-        lines.append(f"**What a reward does not name is left to chance**, and it went with {_listed(forgotten)}.")
+        lines.append(
+            f"**What a reward does not name is left to chance**, and it went with {_listed(forgotten)}."
+        )
     else:
         lines.append("That unnamed parts decay is not shown in these runs.")
     for name in runs:

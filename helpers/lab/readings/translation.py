@@ -15,7 +15,9 @@ def dropped_text(articles: int, dropped: Mapping[str, int]) -> str:
     total = sum(dropped.values())
     if not total:
         return f"All {articles:,} articles carry the verdict *true*: **nothing had to be dropped**. Look twice before you believe that."
-    listed = ", ".join(f"{count:,} {label}" for label, count in sorted(dropped.items(), key=lambda pair: -pair[1]))
+    listed = ", ".join(
+        f"{count:,} {label}" for label, count in sorted(dropped.items(), key=lambda pair: -pair[1])
+    )
     return (
         f"**{total:,} of {articles:,} articles dropped** ({total / articles:.0%}): {listed}. Had they stayed, every one of these claims would "
         "have been translated, and the student would have read it as medical text."
@@ -48,7 +50,9 @@ def caught_text(planted: Sequence[bool], refused: Sequence[bool]) -> str:
         return f"The offline teacher planted no mistake in {len(planted):,} rows: **nothing could be caught in this run**."
     caught, alarms = wilson(sum(mistaken), len(mistaken)), wilson(sum(clean), len(clean))
     verdict = (
-        "**No planted mistake got through**" if caught.value == 1 else f"**{len(mistaken) - sum(mistaken)} planted mistakes got through**"
+        "**No planted mistake got through**"
+        if caught.value == 1
+        else f"**{len(mistaken) - sum(mistaken)} planted mistakes got through**"
     )
     false = "no clean answer was refused" if not any(clean) else f"{sum(clean)} clean answers were refused"
     return (
@@ -99,14 +103,18 @@ def trial_text(trials: Sequence[Trial], caught: Mapping[str, Rate]) -> str:
         score = f"chrF is no help: {worst.mistake} costs {worst.chrf_lost:.1f} of its 100 points, a correct synonym {harmless:.1f}"
     else:
         score = f"chrF falls by {worst.chrf_lost:.1f} points for {worst.mistake}, by {harmless:.1f} for a correct synonym"
-    return f"{head}{leak}{gap} **Hardly ever noticed: {' and '.join(t.mistake for t in blind)}.** And {score}."
+    return (
+        f"{head}{leak}{gap} **Hardly ever noticed: {' and '.join(t.mistake for t in blind)}.** And {score}."
+    )
 
 
 def chrf_text(untranslated: Rate, passed: Rate | None, offline: bool) -> str:
     """chrF beside the score of not translating at all."""
     score = lambda rate: f"{rate.value:.1f} [{rate.low:.1f}–{rate.high:.1f}]"  # noqa: E731
     if passed is None:
-        return "These rows have no reference Spanish: **no chrF**. A score without a reference would be made up."
+        return (
+            "These rows have no reference Spanish: **no chrF**. A score without a reference would be made up."
+        )
     head = f"The accepted rows reach chrF {score(passed)} (mean over {passed.n:,} rows); the English itself, untouched, scores {score(untranslated)}."
     if offline:
         return (
@@ -133,7 +141,9 @@ def cost_text(per_thousand: float | None, rows: int, what: str, notional: bool) 
 
 def regions_text(sentences: Sequence[Mapping[str, Mapping[str, str]]]) -> str:
     """How many of the rows differ between countries: for each row, its Spanish fields by country."""
-    differ = sum(len({tuple(fields.values()) for fields in by_country.values()}) > 1 for by_country in sentences)
+    differ = sum(
+        len({tuple(fields.values()) for fields in by_country.values()}) > 1 for by_country in sentences
+    )
     if not differ:
         return f"All {len(sentences)} rows came out the same for every country: **no regional word in this run**."
     return (
@@ -145,7 +155,11 @@ def regions_text(sentences: Sequence[Mapping[str, Mapping[str, str]]]) -> str:
 def translation_summary(first: Rate, passed: Rate, trials: Sequence[Trial], cost: float | None) -> str:
     """Notebook 01 in three sentences, each one saying what this run showed."""
     known, unknown = pooled(in_group(trials, "looked for")), pooled(in_group(trials, "not looked for"))
-    mended = f"and {passed.value:.0%} after one more request" if passed.value > first.value else "and no more after sending back"
+    mended = (
+        f"and {passed.value:.0%} after one more request"
+        if passed.value > first.value
+        else "and no more after sending back"
+    )
     price = f" A thousand rows cost ${cost:.2f} at the price table." if cost is not None else ""
     reach = (
         f"The checks notice {known.value:.0%} of the mistakes they were written for and {unknown.value:.0%} of those they were not"

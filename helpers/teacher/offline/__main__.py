@@ -42,10 +42,14 @@ def main() -> None:
     """Serve until the owner is gone."""
     options = Options.of(json.loads(sys.argv[1]) if len(sys.argv) > 1 else {})
     _end_with_owner()
-    answers.triage_answer("", "País: México.")  # load the rubric now: inside the first request it would look like a slow server
+    answers.triage_answer(
+        "", "País: México."
+    )  # load the rubric now: inside the first request it would look like a slow server
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     teacher = Teacher(options)
-    config = uvicorn.Config(teacher.app(), http=Protocol, log_level="critical", lifespan="off", ws="none", timeout_keep_alive=75)
+    config = uvicorn.Config(
+        teacher.app(), http=Protocol, log_level="critical", lifespan="off", ws="none", timeout_keep_alive=75
+    )
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 

@@ -58,13 +58,18 @@ def recognise(text: str) -> str | None:
     if exact:
         return exact
     said = frozenset(_WORD.findall(plain)) - _STOP
-    shared, key = max(((len(said & known) / max(1, len(said | known)), key) for known, key in _keywords()), default=(0.0, ""))
+    shared, key = max(
+        ((len(said & known) / max(1, len(said | known)), key) for known, key in _keywords()),
+        default=(0.0, ""),
+    )
     return key if shared >= 1 / 3 else None
 
 
 def _country(text: str) -> str:
     found = re.search(r"País: ([^.\n]+)\.", text)
-    return next((code for code, row in countries().items() if found and row.country == found[1].strip()), "XX")
+    return next(
+        (code for code, row in countries().items() if found and row.country == found[1].strip()), "XX"
+    )
 
 
 def triage_answer(system: str, text: str) -> str | None:
@@ -72,8 +77,14 @@ def triage_answer(system: str, text: str) -> str | None:
     key = recognise(text)
     if key is None and "País:" not in text:
         return None
-    shown = {line.split(":")[0] for line in system.splitlines()}  # the system message shows the lines that are wanted
-    wanted = [part for part in PARTS if HEADINGS[part].split(":")[0] in shown] if "Nivel de Urgencia" in shown else PARTS
+    shown = {
+        line.split(":")[0] for line in system.splitlines()
+    }  # the system message shows the lines that are wanted
+    wanted = (
+        [part for part in PARTS if HEADINGS[part].split(":")[0] in shown]
+        if "Nivel de Urgencia" in shown
+        else PARTS
+    )
     level = findings()[key].level if key else GUESSED_LEVEL
     return render(level, _country(text), findings()[key].syndrome if key else UNKNOWN, wanted)
 
@@ -86,7 +97,11 @@ def _references(folder: Path = DATA / "openmed_sample") -> dict[str, str]:
     for kind, name in SAMPLE.items():
         if (folder / name).exists():
             for row in translate.read_sample(folder / name, kind):
-                known |= {row.fields[column]: (row.reference or {}).get(column, "") for column in FIELDS[kind] if column in row.fields}
+                known |= {
+                    row.fields[column]: (row.reference or {}).get(column, "")
+                    for column in FIELDS[kind]
+                    if column in row.fields
+                }
     return known
 
 
@@ -105,7 +120,10 @@ def _swap(spanish: str, term: Term, own: str) -> str:
     start = rf"(?<!\w)(?:(?P<before>al|del|el|la|los|las)\s+)?(?P<term>{re.escape(term.es[0])})(?!\w)"
 
     def put(found: re.Match[str]) -> str:
-        inside = any(start <= found.start("term") and found.end("term") <= end for start, end in find_spanish(longer, spanish))
+        inside = any(
+            start <= found.start("term") and found.end("term") <= end
+            for start, end in find_spanish(longer, spanish)
+        )
         if inside:
             return found[0]
         before = (found["before"] or "").lower()
@@ -145,19 +163,26 @@ def translation_answer(asked: translate.prompts.Request, mistakes: float, seed: 
     spanish = {}
     for column, english in asked.fields.items():
         reference = known.get(english)
-        spanish[column] = in_country(english, reference, asked.country) if reference else _glossed(english, asked.country)
+        spanish[column] = (
+            in_country(english, reference, asked.country) if reference else _glossed(english, asked.country)
+        )
     content = json.dumps(asked.fields, sort_keys=True)
     if asked.fields and not asked.again and dice("mistake", seed, content) < mistakes:
         spanish = _mistaken(asked.fields, spanish, asked.country, dice("kind", seed, content))
     return json.dumps(spanish, ensure_ascii=False, indent=1)
 
 
-def planted_mistakes(rows: Sequence[translate.Row], first: Sequence[Mapping[str, str] | None], country: str) -> list[bool]:
+def planted_mistakes(
+    rows: Sequence[translate.Row], first: Sequence[Mapping[str, str] | None], country: str
+) -> list[bool]:
     """For every row: does the offline teacher's first answer differ from what it gives without a planted mistake?
 
     Only the offline teacher can be judged so: it answers from a reference, and every difference was put there on purpose.
     """
-    clean = [json.loads(translation_answer(translate.prompts.Request(row.fields, country, True), 0.0, 0)) for row in rows]
+    clean = [
+        json.loads(translation_answer(translate.prompts.Request(row.fields, country, True), 0.0, 0))
+        for row in rows
+    ]
     return [given is not None and dict(given) != right for given, right in zip(first, clean, strict=True)]
 
 

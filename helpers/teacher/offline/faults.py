@@ -18,7 +18,12 @@ def tokens_in(text: str) -> int:
 
 def dice(*what: object) -> float:
     """A number in [0, 1) that depends on nothing but its arguments."""
-    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, what)).encode("utf-8", "replace")).digest()[:7], "big") / 2**56
+    return (
+        int.from_bytes(
+            hashlib.sha256("\x1f".join(map(str, what)).encode("utf-8", "replace")).digest()[:7], "big"
+        )
+        / 2**56
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,13 @@ class Options:
     @classmethod
     def of(cls, values: dict[str, Any]) -> Options:
         """From plain JSON."""
-        return cls(**{**values, "faults": Faults(**values.get("faults", {})), "latency": tuple(values.get("latency", (2.0, 6.0)))})
+        return cls(
+            **{
+                **values,
+                "faults": Faults(**values.get("faults", {})),
+                "latency": tuple(values.get("latency", (2.0, 6.0))),
+            }
+        )
 
 
 class Window:

@@ -46,7 +46,9 @@ def _tear(request: Request) -> None:
     """Reset the connection (RST rather than an orderly end)."""
     transport = _TRANSPORTS.get((request.client.host, request.client.port)) if request.client else None
     if transport is not None:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
         transport.abort()
 
 
@@ -75,7 +77,14 @@ class Teacher:
         second = int((time.monotonic() - self.started) / self.scale)
         while len(self.series) <= second:
             self.series.append(
-                {"second": len(self.series), "accepted": 0, "limited": 0, "broken": 0, "tokens": 0, "in_flight": self.in_flight}
+                {
+                    "second": len(self.series),
+                    "accepted": 0,
+                    "limited": 0,
+                    "broken": 0,
+                    "tokens": 0,
+                    "in_flight": self.in_flight,
+                }
             )
         return self.series[second]
 
@@ -89,8 +98,19 @@ class Teacher:
         """Everything counted so far; `series` has one entry for each second of a 60-second minute."""
         self._bin()
         totals = {name: self.counts[name] for name in ("accepted", "limited", "broken", "refused")}
-        flight = {"in_flight": self.in_flight, "peak_in_flight": self.peak, "tokens": self.tokens_used, "faults": dict(self.faults)}
-        return {"model": MODEL, **totals, **flight, "options": asdict(self.options) | {"key": None}, "series": self.series}
+        flight = {
+            "in_flight": self.in_flight,
+            "peak_in_flight": self.peak,
+            "tokens": self.tokens_used,
+            "faults": dict(self.faults),
+        }
+        return {
+            "model": MODEL,
+            **totals,
+            **flight,
+            "options": asdict(self.options) | {"key": None},
+            "series": self.series,
+        }
 
     # ----------------------------------------------------------------------------------------------------- requests
     async def complete(self, request: Request) -> Response:
@@ -106,7 +126,12 @@ class Teacher:
         self._note(what)
         headers = {"x-teacher": MODEL, **headers}
         if isinstance(body, str):
-            return Response(body, status, headers, media_type="text/html" if body.startswith("<html") else "application/json")
+            return Response(
+                body,
+                status,
+                headers,
+                media_type="text/html" if body.startswith("<html") else "application/json",
+            )
         return JSONResponse(body, status, headers)
 
     async def _reply(self, request: Request) -> Reply:
@@ -118,13 +143,24 @@ class Teacher:
         if isinstance(messages, str):
             return _error("refused", 413 if len(raw) > BODY_LIMIT else 400, messages, "invalid_request_error")
         if options.credit is not None and self.admitted >= options.credit:
-            return _error("refused", 402 if options.payment else 429, "You exceeded your current quota.", "insufficient_quota")
+            return _error(
+                "refused",
+                402 if options.payment else 429,
+                "You exceeded your current quota.",
+                "insufficient_quota",
+            )
         prompt = sum(tokens_in(message["content"]) + 4 for message in messages)
         now = time.monotonic()
         wait = max(self.requests.wait(1, now), self.tokens.wait(prompt, now))
         if wait > 0:
             after = f"{wait:.0f}" if options.minute >= 60 and wait >= 1 else f"{wait:.3f}"
-            return _error("limited", 429, "Rate limit reached, try again later.", "rate_limit_exceeded", **{"retry-after": after})
+            return _error(
+                "limited",
+                429,
+                "Rate limit reached, try again later.",
+                "rate_limit_exceeded",
+                **{"retry-after": after},
+            )
         self.requests.add(1, now)
         self.tokens.add(prompt, now)
         self.admitted += 1
@@ -163,10 +199,19 @@ class Teacher:
             return JSONResponse(self.stats())
 
         async def models(_: Request) -> Response:
-            return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "triage-lab", "created": 0}]})
+            return JSONResponse(
+                {
+                    "object": "list",
+                    "data": [{"id": MODEL, "object": "model", "owned_by": "triage-lab", "created": 0}],
+                }
+            )
 
         return Starlette(
-            routes=[Route("/v1/chat/completions", self.complete, methods=["POST"]), Route("/v1/models", models), Route("/stats", stats)]
+            routes=[
+                Route("/v1/chat/completions", self.complete, methods=["POST"]),
+                Route("/v1/models", models),
+                Route("/stats", stats),
+            ]
         )
 
 
@@ -180,7 +225,8 @@ def _messages(raw: bytes) -> list[dict[str, str]] | str:
         return "The body is not JSON."
     messages = body.get("messages") if isinstance(body, dict) else None
     shaped = isinstance(messages, list) and all(
-        isinstance(row, dict) and isinstance(row.get("content"), str) and isinstance(row.get("role"), str) for row in messages
+        isinstance(row, dict) and isinstance(row.get("content"), str) and isinstance(row.get("role"), str)
+        for row in messages
     )
     if not messages or not shaped:
         return "'messages' must be a non-empty list of {role, content} objects with texts."
@@ -193,7 +239,9 @@ def _server_error(which: float, scale: float) -> Reply:
     if which < 1 / 3:
         return "broken", 502, "<html><body><h1>502 Bad Gateway</h1></body></html>", {}
     if which < 2 / 3:
-        return _error("broken", 503, "The engine is overloaded.", "overloaded", **{"retry-after": f"{0.5 * scale:.3f}"})
+        return _error(
+            "broken", 503, "The engine is overloaded.", "overloaded", **{"retry-after": f"{0.5 * scale:.3f}"}
+        )
     return _error("broken", 500, "The server had an error.", "server_error")
 
 
@@ -217,6 +265,17 @@ def _completion(text: str, reason: str, prompt: int, completion: int) -> dict[st
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason, "logprobs": None}],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": reason,
+                "logprobs": None,
+            }
+        ],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        },
     }

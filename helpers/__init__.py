@@ -4,3 +4,9 @@
 `translate` and `teacher` get more of it; `train`, `evaluate` and `recipes` are about models; `lab` caches what was trained and keeps what
 was measured; `show` draws it.
 """
+
+import os
+
+# Read once, when torch starts. Threads that wait by spinning take the cores from whatever else runs: two trainings side by side then
+# take more than ten times as long; threads that sleep cost a training that runs alone nothing that could be measured.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

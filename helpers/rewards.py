@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from helpers.triage import LEVELS, PARTS, country_of, parse
 
 TERMS = ("correct", "under", "over", "unreadable", "urgent_enough", *PARTS)  # the lines of a bill
 Completion = str | Sequence[Mapping[str, Any]]
+T = TypeVar("T")
 Belief = Mapping[str, float] | Sequence[float] | np.ndarray
 _TIE = 1e-9  # expected rewards closer than this are equal: sums of decimals differ in their last digits
 
@@ -87,7 +88,7 @@ class Reward:
 
     def __call__(
         self,
-        prompts: Sequence[Any],
+        prompts: Sequence[Any],  # noqa: ARG002 (TRL's signature)
         completions: Sequence[Completion],
         *,
         accepted: Sequence[Sequence[str]] | None = None,
@@ -110,22 +111,25 @@ class Reward:
         Raises:
             LabError: a column is missing, of another length than `completions`, or holds what is no level or known country.
         """
-        needed = {"accepted": accepted, "country": country} | (
-            {"level": level} if self.cells or level is not None else {}
-        )
-        for column, values in needed.items():
-            self._check_column(column, values, len(completions))
         nothing = [None] * len(completions)
-        rows = zip(accepted, country, level or nothing, syndrome or nothing, strict=True)
+        rows = zip(
+            self._column("accepted", accepted, len(completions)),
+            self._column("country", country, len(completions)),
+            self._column("level", level, len(completions)) if self.cells or level is not None else nothing,
+            syndrome or nothing,
+            strict=True,
+        )
         examples = [_example(*row) for row in rows]
         bills = [
             self.parts_of(row, text_of(answer)) for row, answer in zip(examples, completions, strict=True)
         ]
-        for term in TERMS if log_metric and bills else ():
-            log_metric(f"{self.name}/{term}", sum(bill[term] for bill in bills) / len(bills))
+        if log_metric and bills:
+            for term in TERMS:
+                log_metric(f"{self.name}/{term}", sum(bill[term] for bill in bills) / len(bills))
         return [math.fsum(bill.values()) for bill in bills]
 
-    def _check_column(self, column: str, values: Sequence[Any] | None, rows: int) -> None:
+    def _column(self, column: str, values: Sequence[T] | None, rows: int) -> Sequence[T]:
+        """The values of a column, refused where they are missing or not one for each completion."""
         if values is None:
             raise LabError(
                 f"Reward {self.name!r} needs the column `{column}` and got none. Keep it in the dataset, beside `prompt`."
@@ -135,6 +139,7 @@ class Reward:
                 f"Reward {self.name!r}: {len(values)} values in the column `{column}` for {rows} completions, so it is unclear which "
                 "belongs to which. Repeat every row once for each of its completions, as TRL does."
             )
+        return values
 
     def of(self, example: Example, text: str) -> float:
         """The reward of one answer, as text."""
@@ -208,9 +213,15 @@ BLOG = Reward("blog", correct=1.0, cells={("AZUL", "ROJO"): -0.5}, parts={"discl
 # because another country's reaches nobody. The four parts move the sum by 1.2 in all: less than what lies between a right level and a
 # wrong one (1.25 or more), so no part ever pays for a wrong level. An unreadable level costs more than the worst error (3.0) and all the
 # parts together: saying nothing clearly is never a way out.
-_A_LEVEL_OFF = {side: 0.25 * cost for side, cost in COSTS.items()}
 _PARTS = {part: (0.3, -0.3) if part == "number" else (0.1, -0.1) for part in PARTS}
-CALIBRATED = Reward("calibrated", correct=1.0, **_A_LEVEL_OFF, unreadable=4.5, parts=_PARTS)
+CALIBRATED = Reward(
+    "calibrated",
+    correct=1.0,
+    under=0.25 * COSTS["under"],
+    over=0.25 * COSTS["over"],
+    unreadable=4.5,
+    parts=_PARTS,
+)
 
 REWARDS: dict[str, Reward] = {reward.name: reward for reward in (NAIVE, BLOG, CALIBRATED)}
 
@@ -233,9 +244,10 @@ def _table(of: Reward | np.ndarray) -> np.ndarray:
 
 def _shares(belief: Belief) -> np.ndarray:
     """A belief as a vector over `LEVELS`; a level that a mapping leaves out has no share."""
-    by_name = isinstance(belief, Mapping)
-    shares = np.array([belief.get(level, 0.0) for level in LEVELS] if by_name else belief, dtype=float)
-    stray = set(belief) - set(LEVELS) if by_name else set()
+    if isinstance(belief, Mapping):
+        shares, stray = np.array([belief.get(level, 0.0) for level in LEVELS]), set(belief) - set(LEVELS)
+    else:
+        shares, stray = np.asarray(belief, dtype=float), set()
     if stray or shares.shape != (len(LEVELS),) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-4:
         raise LabError(
             f"{belief} is no belief: it holds the share of each of {', '.join(LEVELS)}, none negative, 1 in all. Normalise it."

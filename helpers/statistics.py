@@ -18,9 +18,10 @@ class Rate:
     n: int
     low: float
     high: float
+    counted: str = "n"  # what n counts: items, or "seeds"
 
     def __str__(self) -> str:
-        return f"{self.value:.1%} [{self.low:.1%}–{self.high:.1%}], n = {self.n:,}"
+        return f"{self.value:.1%} [{self.low:.1%}–{self.high:.1%}], {self.counted} = {self.n:,}"
 
 
 def wilson(hits: int, n: int) -> Rate:

@@ -343,7 +343,7 @@ def parse(text: str) -> Reading:
 def _calls_first(actions: str) -> bool:
     """Do the actions say to call, and say it before anything else that one could do?"""
     call, go = _CALL.search(actions), _GO.search(actions)
-    return bool(call) and (go is None or call.start() < go.start())
+    return call is not None and (go is None or call.start() < go.start())
 
 
 def _name_agrees(level: str | None, plain: str) -> bool | None:

@@ -58,9 +58,12 @@ def test_both_clients_are_counted_on_a_real_server(tmp_path):
     naive = lab.try_client(
         "naive", lambda e, p: teacher.run_naive(e, p, tmp_path / "n.json"), prompts, problem, **server
     )
-    client = lambda e, p: teacher.Client(e, invalid_attempts=12).run(
-        p, tmp_path / "r", validate=problem, label=None
-    )  # noqa: E731
+
+    def client(endpoint, prompts):
+        return teacher.Client(endpoint, invalid_attempts=12).run(
+            prompts, tmp_path / "r", validate=problem, label=None
+        )
+
     resilient = lab.try_client("resilient", client, prompts, problem, **server)
     assert naive.rows == resilient.rows == 40 and naive.lost == resilient.lost == 0
     assert naive.invalid > 5 and resilient.invalid == 0

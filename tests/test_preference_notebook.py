@@ -128,7 +128,7 @@ def test_the_blogs_steps_follow_from_its_pairs_and_its_batch():
 def test_the_figures_carry_caption_and_stamp(monkeypatch):
     shown = []
     monkeypatch.setattr("helpers.show.figures.display", shown.append)
-    show.before_after({name: (0.3, 0.6) for name in BEFORE}, BEFORE, AFTER, 2)
+    show.before_after(dict.fromkeys(BEFORE, (0.3, 0.6)), BEFORE, AFTER, 2)
     steps = [(float(step), step / 40) for step in range(1, 41)]
     parts = {part: {0: BEFORE[part], 320: AFTER[part]} for part in ("disclaimer", "actions")}
     show.while_margins_rise(steps, steps, parts, 1)

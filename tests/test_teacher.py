@@ -863,9 +863,13 @@ def test_tokens_are_limited_as_well_as_requests():
         minute=60, requests_per_minute=None, tokens_per_minute=1000, latency=(0, 0)
     ) as server:
         api = openai.OpenAI(base_url=server.endpoint.base_url, api_key="any", max_retries=0)
-        with pytest.raises(openai.RateLimitError):
+
+        def ask_ten_times():
             for _ in range(10):
                 api.chat.completions.create(model="x", messages=PROMPTS[0])
+
+        with pytest.raises(openai.RateLimitError):
+            ask_ten_times()
         assert 700 <= server.stats()["tokens"] <= 1300
 
 

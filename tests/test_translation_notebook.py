@@ -96,7 +96,7 @@ def test_the_offline_teachers_mistakes_are_told_from_its_clean_answers():
     endpoint = teacher.described("offline", base_url="http://127.0.0.1:1/v1")
     clean = [dict(row.reference) for row in SOME]
     right = teacher.planted_mistakes(endpoint, SOME, clean, "GT")
-    clean = [{c: t for c, t in zip(row.fields, _in_country(row), strict=True)} for row in SOME]
+    clean = [dict(zip(row.fields, _in_country(row), strict=True)) for row in SOME]
     assert any(right) and not any(teacher.planted_mistakes(endpoint, SOME, clean, "GT"))
     clean[3] = trial.left_in_english(SOME[3], clean[3])
     assert teacher.planted_mistakes(endpoint, SOME, [*clean[:-1], None], "GT") == [

@@ -6,7 +6,7 @@ recipe is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -38,6 +38,9 @@ class Effect:
     def name(self) -> str:
         """`skew`, or `skew × conflict`."""
         return " × ".join(self.factors)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {100 * self.estimate:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
     @property
     def present(self) -> bool:
@@ -84,26 +87,20 @@ def factorial_effects(factors: Sequence[str], runs: Sequence[tuple[Sequence[int]
     ]
 
 
-def over_seeds(
-    groups: Mapping[Hashable, Sequence[float]], bounds: tuple[float, float] = (0.0, 1.0)
-) -> dict[Hashable, Rate]:
-    """Mean of every group of runs with a 95 % t-interval, kept within `bounds`; `n` is the number of runs.
+def over_seeds(values: Sequence[float]) -> Rate:
+    """Mean of one recipe's runs with a 95 % t-interval over the seeds; `n` is the number of runs.
 
-    For differences of runs that share a seed, pass the differences and the bounds (−1, 1): the interval is then a paired one.
+    The one interval method over seeds of this series. For a difference of two recipes whose runs share their seeds, pass the
+    differences, seed by seed: the interval is then a paired one. It is not cut at 0 or 1, because it speaks of the mean of runs.
 
-    The noise between seeds is pooled over the groups (one-way analysis of variance), because two or three seeds alone cannot tell it.
-    Where no group was repeated nothing is known of the noise, and every interval is the whole of `bounds`.
+    Raises:
+        LabError: fewer than two runs: one run says nothing about the next.
     """
-    degrees = sum(len(values) - 1 for values in groups.values())
-    if degrees < 1:
-        return {name: Rate(float(np.mean(values)), len(values), *bounds) for name, values in groups.items()}
-    within = sum(float(np.sum((np.array(values) - np.mean(values)) ** 2)) for values in groups.values())
-    half = stats.t.ppf(0.975, degrees) * np.sqrt(within / degrees)
-    bands = {}
-    for name, values in groups.items():
-        mean, reach = float(np.mean(values)), float(half / np.sqrt(len(values)))
-        bands[name] = Rate(mean, len(values), max(bounds[0], mean - reach), min(bounds[1], mean + reach))
-    return bands
+    if len(values) < 2:
+        raise LabError(f"{len(values)} run cannot say how far runs scatter. Give the values of at least two seeds.")
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return Rate(mean, len(values), mean - reach, mean + reach, "seeds")
 
 
 def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> Effect:

@@ -24,9 +24,10 @@ ON = ("test", "dev", "syndromes", "vignettes")
 FIELDS = ("says", "measure", "at_least", "at_most", "none_seen", "why")
 
 KAPPA = "kappa"  # the one measure that is not a share of items
+Measure = Callable[[Sequence[Example], Scores], Rate]
 
 
-def _one_level(examples: Sequence[Example], scores: Scores) -> Rate:
+def _one_level(_: Sequence[Example], scores: Scores) -> Rate:
     """Share of answers with exactly one readable level."""
     return wilson(sum(level is not None for level in scores.given), scores.n)
 
@@ -43,10 +44,15 @@ def _two_levels_under(examples: Sequence[Example], scores: Scores) -> Rate:
     return wilson(sum(level is not None and distance(row, level) <= -2 for row, level in pairs), scores.n)
 
 
-MEASURES: dict[str, Callable[[Sequence[Example], Scores], Rate]] = {
+def _has_part(part: str) -> Measure:
+    """The share of answers with one part of the promised form."""
+    return lambda _, scores: scores.parts[part]
+
+
+MEASURES: dict[str, Measure] = {
     "one_level": _one_level,
     "accepted_level": lambda _, scores: scores.accuracy,
-    **{part: lambda _, scores, part=part: scores.parts[part] for part in PARTS},
+    **{part: _has_part(part) for part in PARTS},
     "call": lambda _, scores: scores.call,
     "strict": lambda _, scores: scores.strict,
     "missed_urgency": _missed_urgency,

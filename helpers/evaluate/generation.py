@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ import torch
 from helpers.cases import Example, Pair
 from helpers.files import LabError
 from helpers.progress import Progress
-from helpers.train import Profile, current_profile, load_model, load_tokenizer
+from helpers.train import LoadedModel, Profile, current_profile, load_model, load_tokenizer
 from helpers.triage import LEVEL_HEADING, LEVELS
+
+Model = str | PathLike[str] | LoadedModel  # a stage is a path
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,9 @@ class Answer:
     finish_reason: str
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model with its tokenizer, ready to generate."""
-
-    model: Any
-    tokenizer: Any
-
-
-def load(source: str | Path) -> LoadedModel:
-    """Load a stage, a folder or a hub id; the last few are kept in memory."""
-    return _load(str(source))
+def load(source: Model) -> LoadedModel:
+    """Load a stage, a folder or a hub id; the last few are kept in memory. A model that is in memory already is handed back."""
+    return source if isinstance(source, LoadedModel) else _load(str(source))
 
 
 @lru_cache(maxsize=4)
@@ -63,7 +57,7 @@ def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str
 
 @torch.inference_mode()
 def generate(
-    source: str | Path,
+    source: Model,
     examples: Sequence[Example],
     *,
     max_new_tokens: int | None = None,
@@ -113,14 +107,14 @@ def generate(
     return [answer for answer in answers if answer is not None]
 
 
-def ask(source: str | Path, text: str, country: str = "ES") -> str:
+def ask(source: Model, text: str, country: str = "ES") -> str:
     """One person's words, one answer."""
     return generate(source, [Example(text, LEVELS[0], (LEVELS[0],), country)])[0].text
 
 
 @torch.inference_mode()
 def label_probabilities(
-    source: str | Path, examples: Sequence[Example], *, heading: str = f"{LEVEL_HEADING} ", batch: int = 64
+    source: Model, examples: Sequence[Example], *, heading: str = f"{LEVEL_HEADING} ", batch: int = 64
 ) -> list[dict[str, float]]:
     """The model's belief over the five levels at the label's place, normalised over the five.
 
@@ -138,7 +132,7 @@ def label_probabilities(
 
 @torch.inference_mode()
 def next_logits(
-    source: str | Path, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64
+    source: Model, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64
 ) -> np.ndarray:
     """Logits over the next token once the answer's tokens `said` have been said: shape (examples, vocabulary), float32."""
     loaded = load(source)
@@ -178,7 +172,7 @@ def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: S
 
 @torch.inference_mode()
 def answer_logprobs(
-    source: str | Path, examples: Sequence[Example], texts: Sequence[str], *, batch: int = 48
+    source: Model, examples: Sequence[Example], texts: Sequence[str], *, batch: int = 48
 ) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
@@ -208,7 +202,7 @@ def answer_logprobs(
     return found
 
 
-def pair_margins(source: str | Path, pairs: Sequence[Pair]) -> list[float]:
+def pair_margins(source: Model, pairs: Sequence[Pair]) -> list[float]:
     """log p(chosen) − log p(rejected) of each pair: above 0 the model finds the better answer likelier, as a whole text."""
     examples = [pair.example for pair in pairs]
     sides = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
@@ -236,7 +230,7 @@ class TokenLoss:
 
 
 @torch.inference_mode()
-def token_losses(source: str | Path, examples: Sequence[Example]) -> list[list[TokenLoss]]:
+def token_losses(source: Model, examples: Sequence[Example]) -> list[list[TokenLoss]]:
     """Cross-entropy of every token of each row's own answer (its `level`, right or wrong), end-of-turn included.
 
     This is the training loss before it is averaged: −log p(token | prompt, tokens before it).

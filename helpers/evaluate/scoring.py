@@ -89,6 +89,12 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         chosen = [of(example, level) for example, level in pairs if among(example)]
         return wilson(sum(chosen), len(chosen))
 
+    def recall(name: str) -> Rate:
+        return rate(lambda row, level: level in row.accepted, lambda row: row.level == name)
+
+    def share(name: str) -> Rate:
+        return rate(lambda _, level: (level or UNREADABLE) == name)
+
     correct = tuple(level in example.accepted for example, level in pairs)
     whole = [
         ok and not reading.missing(row.country, row.call_now)
@@ -99,13 +105,8 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         n=len(examples),
         accuracy=wilson(sum(correct), len(correct)),
         primary=rate(lambda row, level: level == row.level),
-        recall={
-            key: rate(lambda row, level: level in row.accepted, lambda row, key=key: row.level == key)
-            for key in LEVELS
-        },
-        shares={
-            key: rate(lambda _, level, key=key: (level or UNREADABLE) == key) for key in (*LEVELS, UNREADABLE)
-        },
+        recall={name: recall(name) for name in LEVELS},
+        shares={name: share(name) for name in (*LEVELS, UNREADABLE)},
         under=rate(lambda row, level: level is not None and distance(row, level) < 0),
         over=rate(lambda row, level: level is not None and distance(row, level) > 0),
         unreadable=rate(lambda _, level: level is None),

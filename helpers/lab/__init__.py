@@ -3,12 +3,12 @@
 from helpers.lab import card, costs, ladder, picker, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
-from helpers.lab.grid import Outcome, gather, record_runs, run_grid
 from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
-from helpers.lab.results import measurements, record, record_rate, result, results_path, shipped_path
+from helpers.lab.results import claim, measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.session import Session, session, start
-from helpers.lab.stages import Stage, base_model, stage
+from helpers.lab.runs import runs
+from helpers.lab.stages import Stage, base_model, keep, stage
 
 __all__ = [
     "Arm",
@@ -16,15 +16,15 @@ __all__ = [
     "Claim",
     "ClientRun",
     "Entry",
-    "Outcome",
     "Session",
     "Stage",
     "Verdict",
     "base_model",
     "card",
+    "claim",
     "claims",
     "costs",
-    "gather",
+    "keep",
     "ladder",
     "ledger",
     "measurements",
@@ -33,13 +33,12 @@ __all__ = [
     "readings",
     "record",
     "record_rate",
-    "record_runs",
     "report",
     "result",
     "results_path",
     "rewarded",
     "run_arms",
-    "run_grid",
+    "runs",
     "sampled",
     "session",
     "shipped_path",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from helpers.cases import Example, Pair, pair_rows
 from helpers.evaluate import Answer, Scores, generate, pair_margins, score
 from helpers.files import LabError, build_dir, fingerprint, read_json, write_json
-from helpers.lab.pool import in_workers
+from helpers.lab.runs import side_by_side
 from helpers.lab.stages import LIBRARIES, Stage
 from helpers.progress import Progress
 from helpers.rewards import Reward, text_of
@@ -191,12 +191,13 @@ def run_arms(
     profile = profile or current_profile()
     jobs = [(arm, tuple(prompts), temperature) for arm in arms]
     found: dict[int, ArmOutcome] = {}
+    work = partial(_outcome, profile=profile)
     with Progress(label, len(jobs)) as progress:
-        for job, outcome in in_workers(_outcome, jobs, (profile,), profile.grid["workers"]):
-            found[id(job[0])] = outcome
+        for number, outcome in side_by_side(work, jobs, profile.grid["workers"]):
+            found[number] = outcome
             progress.update(1, f"· {outcome.name} (seed {outcome.seed})")
         progress.done(f"{label}: {len(jobs)} models trained, each asked {len(prompts):,} times.")
-    return [found[id(arm)] for arm in arms]
+    return [found[number] for number in range(len(arms))]
 
 
 def _outcome(job: tuple[Arm, tuple[Example, ...], float], profile: Profile) -> ArmOutcome:

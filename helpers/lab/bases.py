@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from helpers import evaluate
+from helpers import evaluate, train
 from helpers.cases import COLUMNS, Example, columns, write_diverse
 from helpers.files import DATA, build_dir, read_json, write_atomic, write_json
 from helpers.pretrain.build import card, pretrain
@@ -34,8 +34,7 @@ def compare(say: Any = print) -> dict[str, Any]:
         say(f"Pretraining the base «{name}», {SMALLER:,} documents.")
         pretrain(bases[name], {"documents": SMALLER, "linked": linked})
     rates = {
-        name: _judged(base, place / f"sft-{number}", profile, prompts)
-        for number, (name, base) in enumerate(bases.items())
+        name: _judged(base, profile, prompts) for name, base in bases.items()
     }
     rows = write_diverse(profile.counts["balanced"], SEED)
     for name in ("TF-IDF, same rows", "naive Bayes, all training texts", "always ROJO"):
@@ -52,11 +51,14 @@ def compare(say: Any = print) -> dict[str, Any]:
     return found
 
 
-def _judged(base: Path, out: Path, profile: Profile, prompts: dict[str, list[Example]]) -> dict[str, Rate]:
+def _judged(base: Path, profile: Profile, prompts: dict[str, list[Example]]) -> dict[str, Rate]:
     recipe = recipe_named(STAGE)
-    recipe.build(recipe.data(profile, SEED), base, out, profile, SEED)
+    trainer = recipe.trainer(profile, SEED, base)
+    trainer.label = base.name
+    trainer.train()
+    model = train.merged(trainer)
     return {
-        name: _rate([answer.text for answer in evaluate.generate(out, items, label=name)], items)
+        name: _rate([answer.text for answer in evaluate.generate(model, items, label=name)], items)
         for name, items in prompts.items()
     }
 

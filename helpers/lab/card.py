@@ -140,10 +140,10 @@ def _data(model: Stage, columns: Columns) -> list[str]:
 def _recipe(model: Stage) -> list[str]:
     profile, record = current_profile(), model.training
     recipe = recipe_named(model.name)
-    settings = getattr(recipe.settings(profile), recipe.trainer)
+    settings = getattr(profile, recipe.task)
     rows = {
         "base": f"`{_base_name()}`",
-        "method": f"{recipe.trainer}, LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}",
+        "method": f"{recipe.task}, LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}",
         "learning rate": f"{settings['learning_rate']:g}",
         "batch": f"{settings['batch']} × {settings['accumulation']}",
         "length": f"{record['rows']:,} rows × {record['epochs']:g} epochs, {record['steps']:,} steps, {record['seconds']:,.0f} s",

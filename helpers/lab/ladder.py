@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from helpers.evaluate import Effect, Rate, bootstrap_mean, paired_change, wilson
 from helpers.evaluate.scoring import distance
 from helpers.export import LADDER, Exported, Prediction, export, quantize
 from helpers.files import LabError, build_dir, fingerprint, sha256_of, write_atomic
-from helpers.lab.pool import in_workers
 from helpers.lab.results import record, record_rate
+from helpers.lab.runs import side_by_side
 from helpers.lab.stages import Stage
 from helpers.progress import Progress
 from helpers.runtimes import LlamaCpp
@@ -171,9 +171,9 @@ def climb(
                 )
             )
     with Progress("The ladder", len(jobs)) as progress:
-        for job, _ in in_workers(
-            _ask, [job for job in jobs if not job.out.exists()], (profile,), profile.grid["workers"]
-        ):
+        missing = [job for job in jobs if not job.out.exists()]
+        for number, _ in side_by_side(partial(_ask, profile=profile), missing, profile.grid["workers"]):
+            job = missing[number]
             progress.update(1, f"· {job.model} {job.quant}")
         progress.done(f"The ladder: {len(jobs)} files, each asked about {len(people):,} people.")
     found: dict[str, dict[str, Step]] = {model: {} for model in ladders}

@@ -9,13 +9,19 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from helpers.evaluate import Rate
-from helpers.files import DATA, LabError, build_dir, read_json, write_json
+from filelock import FileLock
+from IPython.display import Markdown
+
+from helpers.evaluate import Rate, Scores
+from helpers.files import DATA, LabError, build_dir, read_json, write_json, writing
 from helpers.lab.session import session, versions_of
 from helpers.train import choose_hardware, current_profile
+from helpers.triage import LEVELS
 
 KEY = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_]+)+")
 
@@ -70,66 +76,123 @@ def result(key: str) -> dict[str, Any]:
 
 def record(
     key: str,
-    value: float,
+    value: Any,
     *,
     n: int | None = None,
     low: float | None = None,
     high: float | None = None,
     seeds: int | None = None,
     unit: str = "",
-) -> float:
-    """Keep a measurement and hand its value back.
+    suffix: str = "",
+) -> Any:
+    """Keep a measurement, or all of a model's at once, and hand it back.
 
     Args:
-        key: dotted name, as `imbalanced.accuracy`.
-        value: rates as fractions, losses in nats, times in seconds.
-        n, low, high: sample size and 95 % interval; all three or none.
+        key: dotted name, as `imbalanced.accuracy`; a prefix where `value` holds several.
+        value: a number (rates as fractions, losses in nats, times in seconds), a `Rate` with its n and interval, `Scores`, or a
+            dictionary of these, whose names are added to the key.
+        n, low, high: sample size and 95 % interval of a plain number; the interval whole or not at all.
         seeds: how many runs the value stands on.
         unit: "", "rate", "nats", "s", "rows", …
+        suffix: of every key, as `.vignettes` for a column.
 
     Raises:
         LabError: a malformed key, a value that is not a finite number, or an interval that does not hold the value.
     """
-    if not KEY.fullmatch(key):
-        raise LabError(f"{key!r} is not a measurement key: use dotted names such as `imbalanced.accuracy`.")
-    given = [number for number in (value, low, high) if number is not None]
-    if any(isinstance(number, bool) or not math.isfinite(number) for number in given):
-        raise LabError(
-            f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded."
-        )
-    if (low is None) != (high is None) or (
-        low is not None and high is not None and not low - 1e-9 <= value <= high + 1e-9
-    ):
-        raise LabError(
-            f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded."
-        )
-    value, low, high = (
-        None if number is None else float(f"{number:.12g}") if isinstance(number, float) else number
-        for number in (value, low, high)
-    )
-    entry = {
-        "value": value,
-        "n": n,
-        "low": low,
-        "high": high,
-        "seeds": seeds,
-        "unit": unit,
-        "notebook": session().notebook,
-    }
-    path = results_path()
-    stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
-    stored |= {
-        "created": time.strftime("%Y-%m-%d"),
-        "versions": versions_of(),
-        "machine": choose_hardware().reason,
-    }
-    stored["measurements"][key] = entry
-    stored["measurements"] = dict(sorted(stored["measurements"].items()))
-    write_json(path, stored)
+    plain = {"n": n, "low": low, "high": high, "seeds": seeds, "unit": unit}
+    entries = {name + suffix: entry for name, entry in _entries(key, value, plain)}
+    for name, entry in entries.items():
+        _check(name, entry)
+    with _open_results() as stored:
+        stored["measurements"] = dict(sorted({**stored["measurements"], **entries}.items()))
     return value
 
 
+def _entries(key: str, value: Any, plain: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(key, entry) of everything that `value` holds."""
+    if isinstance(value, Scores):
+        value = scores_by_name(value)
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _entries(f"{key}.{name}", inner, plain)
+        return
+    if isinstance(value, Rate):
+        unit = plain["unit"] or "rate"
+        plain = {"n": value.n, "low": value.low, "high": value.high, "seeds": plain["seeds"], "unit": unit}
+        value = value.value
+    yield key, {"value": _short(value), **plain, "low": _short(plain["low"]), "high": _short(plain["high"]), "notebook": session().notebook}
+
+
+def scores_by_name(scores: Scores) -> dict[str, Any]:
+    """Every rate of a model's answers under the name it is recorded by."""
+    names = ("accuracy", "primary", "under", "over", "unreadable", "sensitivity", "kappa", "strict", "call")
+    shares = {level: share for level, share in scores.shares.items() if level in LEVELS}
+    return {name: getattr(scores, name) for name in names} | {"share": shares, "part": scores.parts}
+
+
+def _short(number: Any) -> Any:
+    return float(f"{number:.12g}") if isinstance(number, float) else number
+
+
+def _check(key: str, entry: Mapping[str, Any]) -> None:
+    """Refuse what is no measurement."""
+    if not KEY.fullmatch(key):
+        raise LabError(f"{key!r} is not a measurement key: use dotted names such as `imbalanced.accuracy`.")
+    value, low, high = entry["value"], entry["low"], entry["high"]
+    numbers = [number for number in (value, low, high) if number is not None]
+    if any(isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number) for number in numbers):
+        raise LabError(f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded.")
+    if (low is None) != (high is None) or (low is not None and not low - 1e-9 <= value <= high + 1e-9):
+        raise LabError(f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded.")
+
+
+@contextmanager
+def _open_results() -> Iterator[dict[str, Any]]:
+    """The stored results, to be changed: read, changed and written under one lock, so that two notebooks lose nothing."""
+    path = results_path()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+    with lock:
+        stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
+        yield stored
+        stored |= {"created": time.strftime("%Y-%m-%d"), "versions": versions_of(), "machine": choose_hardware().reason}
+        write_json(path, stored)
+
+
 def record_rate(key: str, rate: Rate, *, seeds: int | None = None, unit: str = "rate") -> Rate:
-    """`record` for a figure that already carries its n and interval."""
-    record(key, rate.value, n=rate.n, low=rate.low, high=rate.high, seeds=seeds, unit=unit)
-    return rate
+    """`record` of a `Rate`; what the notebooks that have not moved yet call."""
+    return record(key, rate, seeds=seeds, unit=unit)
+
+
+_begun: set[str] = set()  # notebooks of this process whose earlier claims were dropped
+
+
+def claim(sentence: str, holds: Any, *evidence: Any) -> Markdown:
+    """A sentence about this run with the rule that decides it: shown with ✓ or ✗ and its evidence, recorded, and tested by the full run.
+
+    Args:
+        sentence: what a student should take away, in plain words.
+        holds: the rule, computed from this run's measurements, as `scores.shares["ROJO"].low > 0.95`.
+        evidence: the figures that the rule looked at: a `Rate`, an `Effect`, a number, or a short text.
+
+    Raises:
+        LabError: there is no evidence.
+    """
+    if not evidence:
+        raise LabError(f"{sentence!r} stands without evidence. Name the figures that decide it.")
+    notebook, verdict = session().notebook, bool(holds)
+    shown = [_evidence(one) for one in evidence]
+    with _open_results() as stored:
+        claims = stored.setdefault("claims", {})
+        if notebook not in _begun:
+            claims.pop(notebook, None)
+            _begun.add(notebook)
+        claims.setdefault(notebook, {})[sentence] = {"holds": verdict, "evidence": shown}
+    mark = "✓" if verdict else "✗ **Not in this run.**"
+    reason = "" if verdict else " The rule that decides stands in the cell; a run on another machine can differ where the effect is small."
+    return Markdown(f"> {mark} {sentence}  \n> <small>{' · '.join(shown)}</small>{reason}")
+
+
+def _evidence(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

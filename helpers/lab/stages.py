@@ -1,39 +1,38 @@
 """The stage cache: every trained thing is built once, checked every time, and named by what went into it.
 
-The key is a hash of recipe, data, base, settings and library versions. A folder appears by atomic rename and carries a manifest with
-checksums; a damaged one is rebuilt with a message. A stage whose profile saves checkpoints resumes from the last one.
+The key is a hash of rows, base, settings and library versions: `keep` takes them from a trainer, `stage` from a recipe, and the same
+training has the same key. A folder appears by atomic rename and carries a manifest with checksums; a damaged one is rebuilt with a
+message. A stage whose profile saves checkpoints resumes from the last one.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from filelock import FileLock
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig
 
-from helpers.cases import Example
-from helpers.evaluate import label_probabilities
-from helpers.files import (
-    LabError,
-    build_dir,
-    explain_os_error,
-    fingerprint,
-    read_json,
-    sha256_of,
-    write_json,
-    writing,
-)
-from helpers.recipes import BASE, Recipe, recipe_named
-from helpers.train import Profile, current_profile
+from helpers.files import LabError, build_dir, explain_os_error, fingerprint, read_json, sha256_of, write_json, writing
+from helpers.recipes import BASE, RECIPES, recipe_named
+from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "transformers", "trl", "peft")
+# Arguments of a trainer that change no weight.
+NOT_IN_KEY = (
+    "output_dir", "run_name", "logging", "save_", "report_to", "disable_tqdm", "use_cpu", "dataloader_pin", "hub_", "push_", "project",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,49 +68,79 @@ def base_model(profile: Profile | None = None) -> str:
     return (profile or current_profile()).base
 
 
-def _base_fingerprint(profile: Profile) -> str:
-    if not profile.shipped:
-        return profile.base
+def stage_key(rows: Dataset, arguments: Mapping[str, Any], base: Any, profile: Profile) -> str:
+    """The hash that names a stage's folder. Anything that could change the weights is in it.
+
+    Args:
+        arguments: of the trainer, as `SFTConfig.to_dict()` gives them; those that name folders, logs and checkpoints are left out.
+        base: what training starts from: folder, stage or hub id.
+    """
+    usual = {one.name: one.default for one in fields(SFTConfig)}
+    weighty = {
+        name: value
+        for name, value in arguments.items()
+        if not name.startswith(NOT_IN_KEY) and value != usual.get(name)
+    }
     return fingerprint(
         {
-            name: sha256_of(Path(profile.base) / name)
-            for name in ("model.safetensors", "tokenizer.json", "config.json")
-        }
-    )
-
-
-def stage_key(recipe: Recipe, examples: Sequence[Example], base: str, profile: Profile, seed: int) -> str:
-    """The hash that names a stage's folder. Anything that could change the weights is in it."""
-    profile = recipe.settings(profile)
-    return fingerprint(
-        {
-            "recipe": [recipe.name, recipe.base, recipe.trainer, recipe.length(profile)],
-            "data": recipe.rows(examples),
-            "base": base,
-            "settings": [
-                profile.engine,
-                profile.max_length,
-                profile.lora,
-                getattr(profile, recipe.trainer),
-                profile.save_dtype,
-            ],
+            "data": rows.to_list(),
+            "base": _base_fingerprint(base),
+            "arguments": weighty,
+            "lora": profile.lora,
+            "engine": [profile.engine, profile.save_dtype],
             "versions": {name: version(name) for name in LIBRARIES},
-            "seed": seed,
         }
     )
+
+
+def _base_fingerprint(base: Any) -> str:
+    """What a base is, wherever it lies: a stage's key, the hash of a folder's weights, or a hub id."""
+    folder = Path(str(base))
+    if (folder / MANIFEST).is_file():
+        return str(read_json(folder / MANIFEST)["key"])
+    if folder.is_dir():
+        return _folder_fingerprint(str(folder), (folder / "model.safetensors").stat().st_mtime_ns)
+    return str(base)
+
+
+@lru_cache(maxsize=8)
+def _folder_fingerprint(folder: str, _: int) -> str:
+    names = ("model.safetensors", "tokenizer.json", "config.json")
+    return fingerprint({name: sha256_of(Path(folder) / name) for name in names})
 
 
 def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
-    """The stage of this name, built now if it is not there.
+    """The stage of this name, built now from its recipe if it is not there.
 
     Raises:
         LabError: no such stage, a full disk, a base that cannot be fetched, or an interrupted run; nothing half-made is kept.
     """
     profile = profile or current_profile()
     recipe = recipe_named(name)
-    plan = ingredients(recipe, seed, profile)
+    base = profile.base if recipe.base == BASE else stage(recipe.base, seed, profile)
+    key = stage_key(recipe.rows(profile, seed), recipe.config(profile, seed).to_dict(), base, profile)
+    return _kept(name, seed, key, profile, recipe.why, lambda: recipe.trainer(profile, seed, base))
+
+
+def keep(name: str, trainer: SFTTrainer) -> Stage:
+    """Train now and keep the result under this name; where the same rows and settings were trained before, load that.
+
+    Raises:
+        LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
+    """
+    profile = current_profile()
+    base = getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
+    if isinstance(base, LoadedModel):
+        raise LabError(f"{name} starts from a model in memory, which has no name to be found by. Keep that one first.")
+    key = stage_key(trainer.rows, trainer.settings, base, profile)
+    why = RECIPES[name].why if name in RECIPES else "made in the notebook"
+    return _kept(name, trainer.args.seed, key, profile, why, lambda: trainer)
+
+
+def _kept(name: str, seed: int, key: str, profile: Profile, why: str, trainer: Callable[[], SFTTrainer]) -> Stage:
+    """The stage with this key from disk, or trained now; `trainer` is called only if it has to be."""
     shelf = build_dir() / "stages" / profile.name
-    folder = shelf / f"{name}-s{seed}-{plan.key}"
+    folder = shelf / f"{name}-s{seed}-{key}"
     with writing(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
         lock = FileLock(shelf / f".{name}-s{seed}.lock")
@@ -121,36 +150,9 @@ def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
             print(f"The stage {name} on disk is damaged ({problem}); building it again.", flush=True)
             shutil.rmtree(folder)
         if problem:
-            _build(recipe, plan.examples, plan.base, folder, profile, seed, plan.key)
-    return Stage(name, seed, plan.key, folder, recipe.why, read_json(folder / "training.json"))
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a recipe is made of for one seed: its data, the folder it starts from, and the key that names the result."""
-
-    examples: Sequence[Example]
-    base: str
-    key: str
-
-
-def ingredients(recipe: Recipe, seed: int, profile: Profile) -> Ingredients:
-    """Data, base and key of a recipe; a stage that it starts from, or that labels its data, is built now if it is not there."""
-    parent = None if recipe.base == BASE else stage(recipe.base, seed, profile)
-    examples = recipe.data(profile, seed)
-    if recipe.labeller:
-        examples = labelled_by(stage(recipe.labeller, seed, profile), examples)
-    key = stage_key(recipe, examples, parent.key if parent else _base_fingerprint(profile), profile, seed)
-    return Ingredients(examples, str(parent or profile.base), key)
-
-
-def labelled_by(model: Stage, examples: Sequence[Example]) -> list[Example]:
-    """The same prompts with the level that a model finds likeliest in place of the rubric's."""
-    beliefs = label_probabilities(model, examples)
-    return [
-        replace(example, level=max(belief, key=belief.get))
-        for example, belief in zip(examples, beliefs, strict=True)
-    ]
+            _check_space(shelf, profile.base)
+            _build(name, trainer(), folder, profile, seed, key)
+    return Stage(name, seed, key, folder, why, read_json(folder / "training.json"))
 
 
 def damage(folder: Path) -> str | None:
@@ -167,33 +169,26 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def _build(
-    recipe: Recipe,
-    examples: Sequence[Example],
-    base: str,
-    folder: Path,
-    profile: Profile,
-    seed: int,
-    key: str,
-) -> None:
+def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed: int, key: str) -> None:
     """Train into a partial folder beside the final one, then rename."""
     partial = folder.with_name(folder.name + ".partial")
-    resumable = bool(getattr(profile, recipe.trainer)["save_steps"])
+    resumable = trainer.args.save_strategy != "no"
     if partial.exists() and not resumable:
         shutil.rmtree(partial)
-    _check_space(folder.parent, base)
     started = time.time()
     try:
-        recipe.build(examples, base, partial, profile, seed)
+        trainer.label, trainer.args.output_dir = name, str(partial)
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)) if partial.is_dir() else None)
+        base = getattr(trainer.model, "source", None) or profile.base
+        merge_and_save(trainer.model, base, trainer.processing_class, partial, profile)
+        trainer.record.save(partial)
         for checkpoint in partial.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
-        _sign(partial, recipe, profile, seed, key, time.time() - started)
+        _sign(partial, name, profile, seed, key, time.time() - started)
         partial.rename(folder)
     except KeyboardInterrupt:
         kept = _give_up(partial, resumable)
-        raise LabError(
-            f"Interrupted while building {recipe.name}. {kept} Earlier stages are untouched."
-        ) from None
+        raise LabError(f"Interrupted while building {name}. {kept} Earlier stages are untouched.") from None
     except Exception as error:
         kept = _give_up(partial, resumable)
         cause = _disk_full(error)
@@ -212,13 +207,10 @@ def _give_up(partial: Path, resumable: bool) -> str:
 
 def _disk_full(error: BaseException) -> OSError | None:
     """The full-disk error behind `error`, if that is what it was (safetensors wraps it in an error of its own)."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         return error
-    return (
-        OSError(28, "No space left on device")
-        if "No space left" in str(error) or "os error 28" in str(error)
-        else None
-    )
+    full = "No space left" in str(error) or "os error 28" in str(error)
+    return OSError(errno.ENOSPC, "No space left on device") if full else None
 
 
 def _check_space(shelf: Path, base: str) -> None:
@@ -237,12 +229,12 @@ def _check_space(shelf: Path, base: str) -> None:
         )
 
 
-def _sign(folder: Path, recipe: Recipe, profile: Profile, seed: int, key: str, seconds: float) -> None:
+def _sign(folder: Path, name: str, profile: Profile, seed: int, key: str, seconds: float) -> None:
     files = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.is_file()}
     write_json(
         folder / MANIFEST,
         {
-            "stage": recipe.name,
+            "stage": name,
             "key": key,
             "seed": seed,
             "profile": asdict(profile),

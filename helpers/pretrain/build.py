@@ -138,9 +138,9 @@ class _Progress(TrainerCallback):
 
     def on_log(
         self,
-        args: TrainingArguments,
+        _args: TrainingArguments,
         state: Any,
-        control: Any,
+        _control: Any,
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:

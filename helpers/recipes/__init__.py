@@ -1,14 +1,9 @@
-"""Every recipe by name: which data, which base, which trainer, which settings. The table of contents of everything that is trained.
-
-A reader looking for a number's origin ends here: `stages` holds the models of the series, `grid` the arms of the experiment in notebook 05.
-"""
+"""Every recipe by name: which data, which base, which settings. The table of contents of the models that the series keeps."""
 
 from helpers.files import LabError
-from helpers.recipes import grid
-from helpers.recipes.grid import GRID
 from helpers.recipes.stages import BASE, STAGES, Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*STAGES, *GRID, *grid.AFTER_CPT)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in STAGES}
 
 
 def recipe_named(name: str) -> Recipe:
@@ -16,10 +11,9 @@ def recipe_named(name: str) -> Recipe:
     try:
         return RECIPES[name]
     except KeyError:
-        stages = ", ".join(recipe.name for recipe in STAGES)
         raise LabError(
-            f"There is no stage {name!r}. The stages are {stages} (and grid-…); recipes live in helpers/recipes/."
+            f"There is no stage {name!r}. The stages are {', '.join(RECIPES)}; recipes live in helpers/recipes/."
         ) from None
 
 
-__all__ = ["BASE", "GRID", "RECIPES", "STAGES", "Recipe", "grid", "recipe_named"]
+__all__ = ["BASE", "RECIPES", "STAGES", "Recipe", "recipe_named"]

@@ -1,27 +1,23 @@
-"""What a recipe is, and the stages of the series: which data, which base, which trainer, which settings.
+"""What a recipe is, and the stages of the series: which data, which base, which settings.
 
 Sizes come from the profile (`data/profiles.yaml`), never from this file.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig
 
 from helpers.cases import BLOG_PRIOR, Example, chat_rows, leave_out, write_diverse, write_from_templates
 from helpers.recipes.medical import medical_texts, medical_with_replay
-from helpers.train import Profile, TrainingRecord, cpt, sft
+from helpers.train import Profile, SFTTrainer, load, machine
 
 BASE = "base"
-BLOG_PARTS = {
-    "actions": 0.37,
-    "alarms": 0.47,
-    "disclaimer": 0.33,
-}  # of the blog's SFT answers, which had the part
-TRAINERS = {"sft": sft, "cpt": cpt}
+BLOG_PARTS = {"actions": 0.37, "alarms": 0.47, "disclaimer": 0.33}  # of the blog's SFT answers, which had the part
 
 
 @dataclass(frozen=True)
@@ -31,56 +27,42 @@ class Recipe:
     Attributes:
         name: what `lab.stage` calls it.
         why: one sentence for the reader.
-        base: `BASE` or the name of the recipe it starts from.
-        trainer: name of the trainer in `helpers.train`.
         data: the examples (texts for continued pre-training), from profile and seed.
-        epochs: passes over the data, from the profile; None where `updates` counts.
-        updates: optimizer steps, from the profile, whatever the size of the data.
-        labeller: name of the recipe whose model labels the data in the rubric's place; None for the labels that `data` gives.
-        in_grid: an arm of the factorial: trained with the profile's `grid` settings on the level line alone.
+        epochs: name of the profile's count that holds the passes over the data.
+        task: entry of the profile with its settings: `sft` or `cpt`.
+        base: `BASE` or the name of the recipe it starts from.
     """
 
     name: str
     why: str
-    base: str
-    trainer: str
     data: Callable[[Profile, int], Sequence[Any]]
-    epochs: Callable[[Profile], float] | None = None
-    updates: Callable[[Profile], int] | None = None
-    labeller: str | None = None
-    in_grid: bool = False
+    epochs: str
+    task: str = "sft"
+    base: str = BASE
 
-    def settings(self, profile: Profile) -> Profile:
-        """The profile as this recipe uses it."""
-        return dataclasses.replace(profile, sft=profile.grid["sft"]) if self.in_grid else profile
+    def rows(self, profile: Profile, seed: int = 0) -> Dataset:
+        """The training rows: chats with whole answers, or plain texts."""
+        examples = self.data(profile, seed)
+        return Dataset.from_list([{"text": text} for text in examples] if self.task == "cpt" else chat_rows(examples))
 
-    def rows(self, examples: Sequence[Any]) -> list[Any]:
-        """The training rows: plain texts, whole answers, or the level line alone in the grid."""
-        if self.trainer == "cpt":
-            return list(examples)
-        return chat_rows(examples, level_only=self.in_grid)
-
-    def length(self, profile: Profile) -> dict[str, float]:
-        """How long it is trained: `{"epochs": …}` or `{"updates": …}`."""
-        if self.updates:
-            return {"updates": self.updates(profile)}
-        assert self.epochs is not None
-        return {"epochs": self.epochs(profile)}
-
-    def build(
-        self, examples: Sequence[Any], base: str | Path, out: Path, profile: Profile, seed: int
-    ) -> TrainingRecord:
-        """Train this recipe from `base` into `out`."""
-        train = TRAINERS[self.trainer]
-        return train(
-            self.rows(examples),
-            base,
-            out,
-            self.settings(profile),
-            **self.length(profile),
+    def config(self, profile: Profile, seed: int = 0) -> SFTConfig:
+        """How it is trained: what notebooks 02, 04 and 05 write out in a cell."""
+        settings = getattr(profile, self.task)
+        return SFTConfig(
+            num_train_epochs=profile.counts[self.epochs],
+            learning_rate=settings["learning_rate"],
+            lr_scheduler_type="cosine",
+            warmup_steps=settings["warmup_steps"],
+            max_length=profile.max_length,
             seed=seed,
-            label=self.name,
+            **machine(profile, self.task),
         )
+
+    def trainer(self, profile: Profile, seed: int = 0, base: Any = None) -> SFTTrainer:
+        """The trainer, ready to start from `base` (default: the profile's)."""
+        model, tokenizer = load(profile, base, seed)
+        rows, config = self.rows(profile, seed), self.config(profile, seed)
+        return SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=config)
 
 
 def _imbalanced(profile: Profile, seed: int) -> Sequence[Example]:
@@ -102,51 +84,41 @@ def _alive(profile: Profile, seed: int) -> Sequence[Example]:
 
 STAGES: tuple[Recipe, ...] = (
     Recipe(
-        name="sft-imbalanced",
-        why="the blog's first fine-tuning: few templates, labels drawn 60/15/10/10/5 without looking at the description",
-        base=BASE,
-        trainer="sft",
-        data=_imbalanced,
-        epochs=lambda profile: profile.counts["imbalanced_epochs"],
+        "sft-imbalanced",
+        "the blog's first fine-tuning: few templates, labels drawn 60/15/10/10/5 without looking at the description",
+        _imbalanced,
+        "imbalanced_epochs",
     ),
     Recipe(
-        name="sft-balanced",
-        why="the blog's cure: 350 unique prompts, 70 a level, labels from the rubric, fresh from the base",
-        base=BASE,
-        trainer="sft",
-        data=_balanced,
-        epochs=lambda profile: profile.counts["balanced_epochs"],
+        "sft-balanced",
+        "the blog's cure: 350 unique prompts, 70 a level, labels from the rubric, fresh from the base",
+        _balanced,
+        "balanced_epochs",
     ),
     Recipe(
-        name="cpt",
-        why="the base reads the translated medical texts before it learns any task",
-        base=BASE,
-        trainer="cpt",
-        data=medical_texts,
-        epochs=lambda profile: profile.counts["cpt_epochs"],
+        "cpt",
+        "the base reads the translated medical texts before it learns any task",
+        medical_texts,
+        "cpt_epochs",
+        task="cpt",
     ),
     Recipe(
-        name="cpt-replay",
-        why="the same reading, with sentences of the kind that the base knew mixed in",
-        base=BASE,
-        trainer="cpt",
-        data=medical_with_replay,
-        epochs=lambda profile: profile.counts["cpt_epochs"],
+        "cpt-replay",
+        "the same reading, with sentences of the kind that the base knew mixed in",
+        medical_with_replay,
+        "cpt_epochs",
+        task="cpt",
     ),
     Recipe(
-        name="sft-weak",
-        why="honest levels, careless answers: each part is there as often as in the answers of the blog's first model",
-        base=BASE,
-        trainer="sft",
-        data=_weak,
-        epochs=lambda profile: profile.counts["weak_epochs"],
+        "sft-weak",
+        "honest levels, careless answers: each part is there as often as in the answers of the blog's first model",
+        _weak,
+        "weak_epochs",
     ),
     Recipe(
-        name="sft-alive",
-        why="the blog's skew of levels with honest labels: leaning to ROJO, but still looking at the patient",
-        base=BASE,
-        trainer="sft",
-        data=_alive,
-        epochs=lambda profile: profile.counts["alive_epochs"],
+        "sft-alive",
+        "the blog's skew of levels with honest labels: leaning to ROJO, but still looking at the patient",
+        _alive,
+        "alive_epochs",
     ),
 )

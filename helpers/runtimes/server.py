@@ -95,7 +95,8 @@ class Server:
             start_new_session=True,  # Ctrl-C is for the owner, who stops it in order
         )
         atexit.register(self.stop)
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(settings).encode() + b"\n")
             self._process.stdin.flush()

@@ -30,6 +30,7 @@ from helpers.show.figures import (
 from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.picker import offers_table, phone_map, pick_file
 from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
+from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
 from helpers.show.quantization import (
     StepGuess,
     bits_map,
@@ -69,6 +70,7 @@ __all__ = [
     "StepGuess",
     "alive_groups",
     "answer_card",
+    "bars",
     "before_after",
     "best_answers",
     "bill",
@@ -84,6 +86,7 @@ __all__ = [
     "crossing",
     "document",
     "dose_response",
+    "dots",
     "drift",
     "effects",
     "error_by_bits",
@@ -93,9 +96,11 @@ __all__ = [
     "fault_matrix",
     "file_costs",
     "finding",
+    "forest",
     "gates",
     "gates_moved",
     "generations",
+    "heatmap",
     "herd",
     "label_shares",
     "ladder_levels",
@@ -104,6 +109,7 @@ __all__ = [
     "ledger_table",
     "left_out",
     "levels_table",
+    "lines",
     "loss_curve",
     "odds_apart",
     "offers_table",
@@ -124,6 +130,7 @@ __all__ = [
     "sent_back",
     "side_by_depth",
     "side_by_side",
+    "source",
     "stamp_text",
     "static",
     "sweep",

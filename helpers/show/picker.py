@@ -34,7 +34,7 @@ def phone_map(
     grid = [[advise(memory, bandwidth) for memory in memories] for bandwidth in bandwidths]
     steps = [offer.quant for offer in grid[0][0].offers]
     figure, axes = plt.subplots(figsize=(8.6, 0.4 * len(bandwidths) + 1.6))
-    counts = {name: 0 for name in (*steps, "none")}
+    counts = dict.fromkeys((*steps, "none"), 0)
     for row, line in enumerate(grid):
         for column, advice in enumerate(line):
             name = advice.chosen.quant if advice.chosen else "none"

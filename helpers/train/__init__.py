@@ -1,4 +1,4 @@
-"""Train: profiles, hardware, a base with LoRA on it (transformers or Unsloth), and the trainers of TRL behind four functions: sft, cpt, dpo, grpo."""
+"""Train: profiles, hardware, a base with LoRA on it (transformers or Unsloth), and the trainers of TRL."""
 
 # ruff: noqa: E402
 from helpers.train.engine import import_engine_first, import_unsloth
@@ -7,24 +7,28 @@ import_engine_first()
 
 from helpers.train.alignment import conversation_tokens, dpo, grpo
 from helpers.train.hardware import Hardware, choose_hardware
-from helpers.train.loading import load_model, load_tokenizer
+from helpers.train.loading import LoadedModel, load, load_model, load_tokenizer, merge_and_save, merged
 from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
-from helpers.train.trainers import TrainingRecord, cpt, sft
+from helpers.train.trainers import SFTTrainer, TrainingRecord, machine
 
 __all__ = [
     "LFM2_TARGETS",
     "Hardware",
+    "LoadedModel",
     "Profile",
+    "SFTTrainer",
     "TrainingRecord",
     "choose_hardware",
     "conversation_tokens",
-    "cpt",
     "current_profile",
     "dpo",
     "grpo",
     "import_unsloth",
+    "load",
     "load_model",
     "load_tokenizer",
+    "machine",
+    "merge_and_save",
+    "merged",
     "profile_named",
-    "sft",
 ]

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear
-from trl import SFTTrainer
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST_KEPT = 32 * 2**20  # the largest value that glibc accepts for M_MMAP_THRESHOLD
@@ -76,33 +75,3 @@ def fuse_lora(model: PeftModel) -> None:
     for module in model.modules():
         if isinstance(module, Linear):
             module.forward = MethodType(_forward, module)
-
-
-class AnswerLossTrainer(SFTTrainer):
-    """`SFTTrainer` whose loss multiplies by the vocabulary at trained tokens only, once, and keeps no statistics but their number.
-
-    TRL computes it in checkpointed chunks (the output layer runs twice) with entropy and accuracy at every step: right for a vocabulary
-    of 65,536 on a GPU, a tenth of the time here.
-    """
-
-    tokens = 0
-
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small model's step."""
-        return 0
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Mean cross-entropy of the next token over the `num_items_in_batch` trained tokens, in nats."""
-        causal = model.get_base_model()
-        with self.accelerator.autocast():
-            hidden = causal.model(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-            ).last_hidden_state
-            targets = inputs["labels"][:, 1:]
-            trained = targets != -100
-            logits = causal.lm_head(hidden[:, :-1][trained])
-        self.tokens += int(inputs["attention_mask"].sum())
-        total = trained.sum() if num_items_in_batch is None else num_items_in_batch
-        return torch.nn.functional.cross_entropy(logits.float(), targets[trained], reduction="sum") / total

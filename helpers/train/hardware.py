@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 
+from helpers.files import LabError
+
+PRECISION = "TRIAGE_PRECISION"  # "fp32" or "bf16": overrides the choice below, on a CPU
 THREADS = "TRIAGE_THREADS"  # fewer than all, for a process that shares the machine with its siblings
 
 
@@ -60,8 +63,14 @@ def choose_hardware() -> Hardware:
     cores = int(os.environ.get(THREADS) or cores)
     torch.set_num_threads(cores)
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
-    precision = "bf16" if native else "fp32"
-    why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
+    wanted = os.environ.get(PRECISION, "").strip()
+    if wanted not in ("", "fp32", "bf16"):
+        raise LabError(f"{PRECISION}={wanted!r} is no precision of a CPU: set it to fp32 or bf16, or unset it.")
+    precision = wanted or ("bf16" if native else "fp32")
+    if wanted:
+        why = f"{wanted} ({PRECISION} is set)"
+    else:
+        why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
     # torch's fused attention is several times slower than plain matrix products on short padded rows (tests/bench_train.py).
     return Hardware(
         "cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention"

@@ -1,14 +1,17 @@
-"""Load a base model, put LoRA on it, and merge it back: two engines behind the same four functions.
+"""Load a base model, put LoRA on it, and merge it back: two engines behind the same functions.
 
 `transformers` is the plain road (CPU and GPU); `unsloth` is imported only when a profile asks for it.
 """
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -30,24 +33,28 @@ def _explain_load(error: Exception, source: str) -> LabError:
     )
 
 
-def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a stage folder or hub id.
+def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
+    """The tokenizer of a stage, folder, hub id or `LoadedModel`.
 
     Raises:
         LabError: it cannot be fetched or read.
     """
+    if isinstance(source, LoadedModel):
+        return source.tokenizer
     try:
         return AutoTokenizer.from_pretrained(str(source))
     except (OSError, ValueError) as error:
         raise _explain_load(error, str(source)) from error
 
 
-def load_model(source: str | Path) -> PreTrainedModel:
+def load_model(source: Any) -> PreTrainedModel:
     """A model for generation or training, on the device this machine offers; float32 on a CPU, half precision on a GPU.
 
     Raises:
         LabError: it cannot be fetched or read.
     """
+    if isinstance(source, LoadedModel):
+        return copy.deepcopy(source.model)
     hardware = choose_hardware()
     dtype = {"cuda": torch.bfloat16 if hardware.precision == "bf16" else torch.float16}.get(
         hardware.device, torch.float32
@@ -61,6 +68,14 @@ def load_model(source: str | Path) -> PreTrainedModel:
     return model.to(hardware.device)
 
 
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory with its tokenizer; it can be passed wherever a folder can."""
+
+    model: Any
+    tokenizer: Any
+
+
 def lora_config(profile: Profile) -> LoraConfig:
     """LoRA on every linear layer of LFM2, by LFM2's own module names."""
     return LoraConfig(
@@ -72,12 +87,34 @@ def lora_config(profile: Profile) -> LoraConfig:
     )
 
 
+def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A base model with a fresh LoRA adapter on it, ready for a TRL trainer: PEFT's on a CPU, Unsloth's on a GPU.
+
+    Args:
+        profile: its engine, its LoRA sizes and, where `base` is not given, its base.
+        base: stage, folder, hub id or `LoadedModel`. seed: of the adapter's random half.
+
+    Raises:
+        LabError: the base cannot be fetched or read, or Unsloth is not installed.
+    """
+    source = base or profile.base
+    transformers.set_seed(seed)
+    if profile.engine == "unsloth":
+        return _unsloth_load(str(source), profile, seed)
+    tokenizer, model = load_tokenizer(source), load_model(source)
+    if choose_hardware().precision == "bf16":
+        model = model.to(torch.bfloat16)  # frozen weights: the products are the same, and no step casts them again
+    model = get_peft_model(model, lora_config(profile))
+    model.source = source  # what `merged` folds the adapter into, in full precision
+    return model, tokenizer
+
+
 def load_for_training(
     source: str | Path, profile: Profile, seed: int
 ) -> tuple[Any, PreTrainedTokenizerBase, LoraConfig | None]:
-    """Model, tokenizer and the LoRA configuration the trainer still has to apply (None when the engine has applied it).
+    """Model, tokenizer and the LoRA configuration that DPO and GRPO apply themselves (None when the engine has applied it).
 
-    With bf16 autocast the frozen weights are stored in bf16 too: the products are the same, and no step casts them again.
+    Those two take the model without its adapter as their reference, so TRL has to put the adapter on.
     """
     if profile.engine == "unsloth":
         return (*_unsloth_load(str(source), profile, seed), None)
@@ -87,6 +124,13 @@ def load_for_training(
         load_tokenizer(source),
         lora_config(profile),
     )
+
+
+def merged(trainer: Any) -> LoadedModel:
+    """What a trainer has learnt, folded into its base's weights, in memory: `evaluate` takes it like a folder."""
+    source = getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
+    whole = with_adapter(load_model(source), trainer.model).merge_and_unload()
+    return LoadedModel(whole.eval(), trainer.processing_class)
 
 
 def merge_and_save(

@@ -1,0 +1,208 @@
+"""Five figures for the whole series: bars, forest, dots, lines and a heat map, each with its intervals, its baseline and its stamp.
+
+A notebook that needs another picture draws it in a cell and ends it with `present`. `source` opens a helper in the page.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from IPython.display import Code
+
+from helpers.evaluate import Effect, Rate, over_seeds
+from helpers.show.figures import GREY, color_of, present
+from helpers.triage import LEVELS
+
+BLUE, ORANGE = "#283593", "#ef6c00"
+LINES = (BLUE, ORANGE, "#2e7d32", "#6a1b9a", GREY)
+STYLES = ("-", "--", "-.", ":", "-")
+
+
+def _percent(axis: Any) -> None:
+    axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+def _guides(axes: Any, baseline: Mapping[str, float] | None, upright: bool = True) -> None:
+    """Every baseline as a named dotted line."""
+    for place, (name, value) in enumerate((baseline or {}).items()):
+        draw = axes.axvline if upright else axes.axhline
+        draw(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:.0%})")
+    if baseline:
+        axes.legend(loc="best", fontsize=8)
+
+
+def bars(
+    values: Mapping[str, Rate | float],
+    title: str,
+    *,
+    caption: str = "",
+    baseline: Mapping[str, float] | None = None,
+    n: int | None = None,
+    seeds: int | None = 1,
+) -> None:
+    """Shares as horizontal bars with their 95 % intervals; a level's bar has the level's colour.
+
+    Args:
+        values: by name, from the top down. baseline: lines to beat, as `{"always ROJO": 0.36}`.
+        n: items that each share is of (default: the first rate's). seeds: how many runs the figure stands on.
+    """
+    figure, axes = plt.subplots(figsize=(7, 0.5 * len(values) + 1.3))
+    for place, (name, value) in enumerate(reversed(values.items())):
+        rate = value if isinstance(value, Rate) else Rate(value, 0, value, value)
+        axes.barh(place, rate.value, color=color_of(name) if name in LEVELS else "#9fa8da", height=0.6)
+        axes.plot([rate.low, rate.high], [place, place], color="black", linewidth=1.5)
+        axes.text(max(rate.high, rate.value) + 0.015, place, f"{rate.value:.0%}", va="center", fontsize=9)
+    axes.set_yticks(range(len(values)), list(reversed(values)))
+    axes.set(xlim=(0, max(1.0, 1.1 * max(_top(value) for value in values.values()))), title=title)
+    _percent(axes.xaxis)
+    _guides(axes, baseline)
+    listed = "; ".join(f"{name} {value if isinstance(value, Rate) else format(value, '.1%')}" for name, value in values.items())
+    first = next(iter(values.values()))
+    present(figure, f"{caption or title}: {listed}.", n=n or (first.n if isinstance(first, Rate) else None), seeds=seeds)
+
+
+def _top(value: Rate | float) -> float:
+    return value.high if isinstance(value, Rate) else value
+
+
+def forest(
+    differences: Mapping[str, Rate | Effect],
+    title: str,
+    *,
+    caption: str = "",
+    n: int | None = None,
+    seeds: int | None = None,
+    better: str = "",
+) -> None:
+    """Differences in points with their intervals, one a row; the line at 0 is no difference. Right of it is more.
+
+    Args:
+        better: what lies to the right, as "more accurate", written under the axis.
+    """
+    figure, axes = plt.subplots(figsize=(7, 0.5 * len(differences) + 1.3))
+    told = []
+    for place, (name, one) in enumerate(reversed(differences.items())):
+        value = one.estimate if isinstance(one, Effect) else one.value
+        reach = [[100 * (value - one.low)], [100 * (one.high - value)]]
+        clear = one.low > 0 or one.high < 0
+        axes.errorbar(100 * value, place, xerr=reach, fmt="o", capsize=4, color=BLUE if clear else GREY)
+        told.append(f"{name} {100 * value:+.1f} points [{100 * one.low:+.1f}, {100 * one.high:+.1f}]")
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(differences)), list(reversed(differences)))
+    axes.set(xlabel="points" + (f" (right: {better})" if better else ""), title=title, ylim=(-0.6, len(differences) - 0.4))
+    present(figure, f"{caption or title}: {'; '.join(reversed(told))}. Grey: the interval holds 0.", n=n, seeds=seeds)
+
+
+def dots(
+    groups: Mapping[str, Sequence[float]],
+    title: str,
+    *,
+    caption: str = "",
+    baseline: Mapping[str, float] | None = None,
+    n: int | None = None,
+    seeds: int | None = None,
+) -> None:
+    """Every run a dot, the mean of each group a bar across, with its t-interval over seeds where the runs differ.
+
+    Args:
+        groups: the value of every seed, by recipe. n: items that each run was judged on. seeds: default the largest group.
+    """
+    figure, axes = plt.subplots(figsize=(7, 0.55 * len(groups) + 1.3))
+    told = []
+    for place, (name, values) in enumerate(reversed(groups.items())):
+        axes.scatter(values, [place] * len(values), color=BLUE, s=30, zorder=3, alpha=0.8)
+        mean = float(np.mean(values))
+        axes.plot([mean, mean], [place - 0.25, place + 0.25], color=ORANGE, linewidth=2.5)
+        if len(values) > 1 and max(values) > min(values):
+            rate = over_seeds(values)
+            axes.plot([rate.low, rate.high], [place - 0.3] * 2, color=ORANGE, linewidth=1)
+        told.append(f"{name} {', '.join(f'{value:.0%}' for value in values)}")
+    axes.set_yticks(range(len(groups)), list(reversed(groups)))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(groups) - 0.4), title=title)
+    _percent(axes.xaxis)
+    _guides(axes, baseline)
+    note = "A dot is a run; the thick mark is the mean, the thin line its 95 % interval over seeds."
+    present(figure, f"{caption or title}: {'; '.join(reversed(told))}. {note}", n=n, seeds=seeds or max(map(len, groups.values())))
+
+
+def lines(
+    curves: Mapping[str, Sequence[tuple[float, float]] | Mapping[float, Sequence[float]]],
+    title: str,
+    *,
+    x: str,
+    y: str,
+    caption: str = "",
+    log: str = "",
+    baseline: Mapping[str, float] | None = None,
+    percent: bool = False,
+    n: int | None = None,
+    seeds: int | None = 1,
+) -> None:
+    """Curves; where a point holds several runs, every run is a dot and the line goes through their means.
+
+    Args:
+        curves: (x, y) points by name, or the values of every seed by x.
+        x, y: what the axes show, with the unit. log: "x", "y" or "xy" for logarithmic axes. percent: y is a share.
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.4))
+    told = []
+    for (name, points), color, style in zip(curves.items(), LINES, STYLES, strict=False):
+        if isinstance(points, Mapping):
+            for at, values in points.items():
+                axes.scatter([at] * len(values), values, color=color, s=22, alpha=0.7, zorder=3)
+            points = [(at, float(np.mean(values))) for at, values in points.items()]
+        axes.plot(*zip(*points, strict=True), style, color=color, linewidth=2.2, label=name)
+        told.append(f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}")
+    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.set_xscale("log" if "x" in log else "linear")
+    axes.set_yscale("log" if "y" in log else "linear")
+    if percent:
+        _percent(axes.yaxis)
+    for place, (name, value) in enumerate((baseline or {}).items()):
+        axes.axhline(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:.3g})")
+    if len(curves) > 1 or baseline:
+        axes.legend(fontsize=8)
+    present(figure, f"{caption or title}: {'; '.join(told)}.", n=n, seeds=seeds)
+
+
+def heatmap(
+    matrix: Any,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    *,
+    caption: str = "",
+    form: str = "",
+    x: str = "",
+    y: str = "",
+    n: int | None = None,
+    seeds: int | None = 1,
+) -> None:
+    """Numbers in a grid, darker for more; names of levels have their colours.
+
+    Args:
+        matrix: shape (rows, columns). form: how a number is written, as ".0%" (default: whole numbers, or two decimals).
+    """
+    values = np.asarray(matrix)
+    form = form or ("d" if values.dtype.kind in "iu" else ".2f")
+    figure, axes = plt.subplots(figsize=(1.1 * len(columns) + 2, 0.5 * len(rows) + 1.5))
+    sns.heatmap(
+        values, annot=True, fmt=form, cmap="Greys", cbar=False, xticklabels=columns, yticklabels=rows, ax=axes, linewidths=0.5
+    )
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        if label.get_text() in LEVELS:
+            label.set_color(color_of(label.get_text()))
+            label.set_fontweight("bold")
+        label.set(rotation=0, fontsize=9)
+    axes.set(xlabel=x, ylabel=y, title=title)
+    present(figure, caption or title, n=n, seeds=seeds)
+
+
+def source(helper: Callable[..., Any] | type) -> Code:
+    """A helper's real source in the page."""
+    return Code(inspect.getsource(helper), language="python")

@@ -1,12 +1,21 @@
-# Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | lab
+# Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | quick | format | lab
 PYTHON ?= python3
-.PHONY: tutorial test lab clean
+.PHONY: tutorial help quick test format lab clean
 
 tutorial: ## run every notebook and print what was found
 	@$(PYTHON) -m helpers run
 
-test: ## lint and the whole suite, notebooks executed from an empty cache
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quick: ## lint, types and the fast tests, in less than three minutes
+	@$(PYTHON) -m helpers quick
+
+test: ## lint, types and the whole suite, notebooks executed from an empty cache
 	@$(PYTHON) -m helpers test
+
+format: ## sort imports and format code, notebooks included
+	@$(PYTHON) -m helpers format
 
 lab: ## open JupyterLab
 	@$(PYTHON) -m helpers lab

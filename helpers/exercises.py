@@ -76,6 +76,21 @@ def balanced_accuracy(function: Callable[..., Any]) -> Problems:
     ]
 
 
+def missed_urgency(function: Callable[..., Any]) -> Problems:
+    """Of the people at ROJO or NARANJA, the share told neither; an unreadable answer is a miss."""
+    cases = {
+        (("ROJO", "NARANJA"), ("NARANJA", "ROJO")): 0.0,
+        (("ROJO", "NARANJA", "AZUL"), ("AMARILLO", "NARANJA", "AZUL")): 0.5,
+        (("NARANJA", "AZUL", "VERDE"), (None, "AZUL", None)): 1.0,
+        (("NARANJA", "ROJO", "ROJO", "ROJO", "AZUL"), ("VERDE", "ROJO", "NARANJA", "ROJO", "ROJO")): 0.25,
+    }
+    return [
+        f"truth {list(truth)}, told {list(told)} should give {expected:g}, not {function(list(truth), list(told))!r}"
+        for (truth, told), expected in cases.items()
+        if not _close(function(list(truth), list(told)), expected)
+    ]
+
+
 def main_effect(function: Callable[..., Any]) -> Problems:
     """Mean outcome of the runs with a factor minus the mean of those without."""
     runs = {(0, 0): 0.8, (1, 0): 0.6, (0, 1): 0.3, (1, 1): 0.2}
@@ -413,6 +428,7 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         unique_after,
         loss_without_knowledge,
         balanced_accuracy,
+        missed_urgency,
         main_effect,
         divide_by_prior,
         cost_of_rows,

@@ -59,6 +59,11 @@ PLAN: tuple[Chapter, ...] = (
     ),
     Chapter(
         "05_balanced_sft",
+        "The cure",
+        "Do 350 honest examples mend the model?",
+    ),
+    Chapter(
+        "06_what_fixed_it",
         "What really fixed it",
         "What fixed it: balance, honest labels, unique prompts, or a fresh start?",
     ),

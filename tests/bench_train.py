@@ -25,6 +25,8 @@ import transformers
 from datasets import Dataset, disable_progress_bars
 from trl import SFTConfig, SFTTrainer
 
+from tools import fine_tuned
+
 from helpers import cases, train
 from helpers.train import loading
 
@@ -90,9 +92,7 @@ def tail(losses: list[float]) -> float:
 def ours(rows: list, epochs: int, profile: train.Profile, seed: int = 0) -> tuple[float, float, int]:
     """Our path. Returns tokens a second, the mean loss of the last quarter, and trainable parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        record = train.sft(
-            rows, profile.base, Path(folder) / "out", profile, epochs=epochs, seed=seed, label="ours"
-        )
+        record = fine_tuned(rows, Path(folder) / "out", profile, seed=seed, epochs=epochs, warmup_steps=10)
         return record.tokens / record.seconds, tail([loss for _, loss in record.losses]), record.trainable
 
 

@@ -1,9 +1,30 @@
-"""Shared fixtures: every test writes to a folder of its own."""
+"""Shared fixtures, every test in a folder of its own; and which tests `python -m helpers quick` leaves out."""
 
 import os
 from contextlib import contextmanager
 
 import pytest
+
+# Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
+# A single slow test elsewhere carries the mark itself.
+SLOW_MODULES = {
+    "test_alignment",
+    "test_arms",
+    "test_balanced_notebook",
+    "test_browser",
+    "test_export",
+    "test_lab",
+    "test_parity",
+    "test_phone",
+    "test_plumbing",
+    "test_pretrain",
+    "test_quantization",
+    "test_runs",
+    "test_runtimes",
+    "test_teacher",
+    "test_train",
+}
+SERIES_SECONDS = 4200  # one test that executes every notebook; CI gives the whole suite 90 minutes
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch starts; see helpers/__init__.py
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,8 +32,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["TRIAGE_STATIC"] = "1"
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the slow modules, and give the run of the series more time than `timeout` in pyproject.toml."""
+    for item in items:
+        if item.module.__name__ in SLOW_MODULES:
+            item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("notebook"):
+            item.add_marker(pytest.mark.timeout(SERIES_SECONDS))
+
+
 @pytest.fixture(autouse=True)
-def own_build_folder(tmp_path, monkeypatch, request):
+def own_build_folder(tmp_path, monkeypatch):
     """`build/` of this test; notebook and training tests share the real cache rules but never the reader's cache."""
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TRIAGE_PROFILE", raising=False)

@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tools import fine_tuned
 
 from helpers import cases, train
 from helpers.cases import Example, evaluation_prompts
@@ -91,7 +92,7 @@ def gguf(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # for so little, two wait for each other
     try:
-        train.sft(cases.chat_rows(_known()), nano.base, place / "tiny", quick, updates=100)
+        fine_tuned(cases.chat_rows(_known()), place / "tiny", quick, updates=100)
     finally:
         torch.set_num_threads(threads)
     return export(place / "tiny", place / "tiny.gguf", "Q5_K_M", threads=1).path

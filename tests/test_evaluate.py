@@ -118,6 +118,7 @@ def test_the_confusion_table_counts_every_answer_once():
     assert table.shape == (5, 6) and table.sum() == len(TESTS) and table[:, 5].sum() == 1
 
 
+@pytest.mark.slow
 def test_tfidf_learns_rubric_labels_and_nothing_from_labels_drawn_blindly():
     honest = evaluate.score(TESTS, evaluate.tfidf(cases.write_diverse(1000, 0), TESTS))
     blind = evaluate.score(TESTS, evaluate.tfidf(cases.write_from_templates(2000, 0), TESTS))

@@ -326,6 +326,7 @@ def test_a_folder_without_a_model_is_one_message(monkeypatch, capsys, tmp_path):
     assert re.search(r"✗ The model in .* cannot be read", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_an_unknown_stage_is_one_message_without_a_stack_trace_and_builds_nothing(tmp_path):
     command = [sys.executable, "-m", "helpers", "gate", "sft-balancd"]
     environment = {**os.environ, "TRIAGE_BUILD": str(tmp_path / "build")}

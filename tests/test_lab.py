@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,9 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import SFTConfig
 
-from helpers import cases, lab, recipes
-from helpers.evaluate import wilson
+from helpers import cases, evaluate, lab, recipes, train
+from helpers.evaluate import Effect, wilson
 from helpers.files import ROOT, LabError, build_dir, write_atomic, write_json
 from helpers.lab.claims import (
     DIRECTION,
@@ -23,17 +28,12 @@ from helpers.lab.claims import (
     REPRODUCED,
     arithmetic,
 )
+from helpers.lab.readings.report import FINDINGS
 from helpers.lab.stages import MANIFEST, damage, stage_key
-from helpers.train import current_profile, profile_named
+from helpers.train import current_profile, profile_named, trainers
+from helpers.triage import LEVELS
 
-TINY = recipes.Recipe(
-    "tiny",
-    "a test",
-    recipes.BASE,
-    "sft",
-    lambda profile, seed: cases.write_diverse(16, seed),
-    lambda profile: 1,
-)
+TINY = recipes.Recipe("tiny", "a test", lambda profile, seed: cases.write_diverse(16, seed), "cpt_epochs")
 
 
 @pytest.fixture
@@ -44,8 +44,89 @@ def tiny(monkeypatch):
 def test_a_stage_is_trained_once_and_then_found(tiny, monkeypatch):
     first = lab.stage("tiny")
     assert damage(first.path) is None and (first.path / "model.safetensors").exists()
-    monkeypatch.setattr(recipes.Recipe, "build", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(train.SFTTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
     assert lab.stage("tiny") == first
+
+
+def trainer_in_a_cell(rows=None, base=None, **changed):
+    """What a notebook writes out, with the rows and the settings of the recipe `tiny`."""
+    profile = current_profile()
+    arguments = {
+        "num_train_epochs": profile.counts["cpt_epochs"],
+        "learning_rate": profile.sft["learning_rate"],
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": profile.sft["warmup_steps"],
+        "max_length": profile.max_length,
+        "seed": 0,
+    }
+    model, tokenizer = train.load(profile, base, seed=0)
+    return train.SFTTrainer(
+        model,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(cases.chat_rows(rows or cases.write_diverse(16, 0))),
+        args=SFTConfig(**(arguments | train.machine(profile) | changed)),
+    )
+
+
+@pytest.mark.parametrize("first", ["kept", "built"])
+def test_the_same_training_has_one_key_in_a_cell_and_in_a_recipe_and_is_done_once(tiny, monkeypatch, first):
+    roads = [lambda: lab.keep("tiny", trainer_in_a_cell()), lambda: lab.stage("tiny")]
+    one, other = roads if first == "kept" else reversed(roads)
+    made = one()
+    monkeypatch.setattr(train.SFTTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert other() == made
+
+
+def test_other_rows_under_the_same_name_are_another_stage(tiny):
+    recipe, cell = lab.stage("tiny"), lab.keep("tiny", trainer_in_a_cell(cases.write_diverse(16, 1)))
+    assert (
+        recipe.name == cell.name
+        and recipe.key != cell.key
+        and damage(recipe.path) is damage(cell.path) is None
+    )
+
+
+def test_a_trainer_that_has_been_trained_is_kept_as_it_is():
+    trainer = trainer_in_a_cell()
+    trainer.train()
+    stage = lab.keep("tiny", trainer)
+    assert stage.training["steps"] == trainer.state.global_step == 2
+    inside, outside = (model.state_dict() for model in (train.merged(trainer).model, train.load_model(stage)))
+    assert all(torch.equal(inside[name], outside[name]) for name in inside)
+
+
+def test_a_trainer_that_was_stopped_half_way_is_not_kept_as_if_it_were_whole(monkeypatch):
+    trainer = trainer_in_a_cell(per_device_train_batch_size=4)
+    trainer.add_callback(Stopper())
+    with pytest.raises(LabError, match="Interrupted"):
+        lab.keep("tiny", trainer)
+    with pytest.raises(LabError, match=r"stopped at step 3 of 8.*makes the trainer again"):
+        lab.keep("tiny", trainer)
+    assert list((build_dir() / "stages" / "nano").glob("tiny*")) == []
+
+
+class Stopper(TrainerCallback):
+    """Ctrl-C at the third step."""
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_model_that_is_nowhere_on_disk_is_no_start_that_a_key_could_name():
+    loaded = train.LoadedModel(
+        train.load_model(current_profile().base), train.load_tokenizer(current_profile().base)
+    )
+    with pytest.raises(LabError, match="model in memory"):
+        lab.keep("tiny", trainer_in_a_cell(base=loaded))
+    assert not (build_dir() / "stages").exists()
+
+
+def test_a_stage_that_starts_from_a_stage_is_named_by_what_that_was_trained_on(tiny):
+    rows = cases.write_diverse(16, 5)
+    starts = [lab.stage("tiny", seed) for seed in (0, 1)]
+    keys = [lab.keep("next", trainer_in_a_cell(rows, base=start)).key for start in starts]
+    assert keys[0] != keys[1] != lab.keep("next", trainer_in_a_cell(rows)).key
 
 
 def test_a_stage_folder_carries_no_checkpoint_and_nothing_unsigned(tiny):
@@ -80,42 +161,77 @@ def test_other_damage_is_noticed_too(tiny, accident, capsys):
     assert "damaged" in capsys.readouterr().out
 
 
-def test_the_key_changes_with_data_seed_and_settings_and_with_nothing_else():
-    profile, rows = current_profile(), cases.write_diverse(10, 0)
-    key = stage_key(TINY, rows, "base", profile, 0)
-    assert key == stage_key(TINY, rows, "base", profile, 0)
-    slower = dataclasses.replace(profile, sft={**profile.sft, "learning_rate": 1e-4})
-    others = {
-        stage_key(TINY, rows[1:], "base", profile, 0),
-        stage_key(TINY, rows, "base", profile, 1),
-        stage_key(TINY, rows, "base", slower, 0),
-        stage_key(TINY, rows, "other", profile, 0),
+def key_of(rows=None, base="base", profile=None, **changed):
+    profile = profile or current_profile()
+    config = TINY.config(profile, 0).to_dict() | changed
+    return stage_key(TINY.rows(profile, 0) if rows is None else rows, config, base, profile)
+
+
+def test_the_key_changes_with_whatever_could_change_a_weight():
+    profile, rows = current_profile(), TINY.rows(current_profile(), 0)
+    changed = {
+        key_of(rows.select(range(15))),
+        key_of(
+            rows.map(lambda row: {"prompt": [*row["prompt"][:-1], row["prompt"][-1] | {"content": "Hola"}]})
+        ),
+        key_of(seed=1),
+        key_of(learning_rate=1e-4),
+        key_of(per_device_train_batch_size=8),
+        key_of(num_train_epochs=3),
+        key_of(base="other"),
+        key_of(profile=dataclasses.replace(profile, lora={"r": 4, "alpha": 8})),
+        key_of(profile=dataclasses.replace(profile, save_dtype="float16")),
     }
-    assert key not in others and len(others) == 4
-    assert key == stage_key(TINY, rows, "base", dataclasses.replace(profile, stamp="x"), 0)
+    assert len(changed) == 9 and key_of() not in changed
+
+
+def test_the_key_does_not_change_with_folders_logs_and_names():
+    profile = current_profile()
+    same = {
+        key_of(),
+        key_of(output_dir="elsewhere"),
+        key_of(logging_steps=7, logging_first_step=False),
+        key_of(report_to=["tensorboard"], run_name="mine", disable_tqdm=False),
+        key_of(save_strategy="steps", save_steps=3),
+        key_of(profile=dataclasses.replace(profile, stamp="x")),
+    }
+    assert len(same) == 1
 
 
 def test_an_interrupted_build_leaves_one_message_and_nothing_half_made(tiny, monkeypatch):
-    def interrupted(self, examples, base, out, profile, seed):
-        write_json(out / "half.json", {})
-        raise KeyboardInterrupt
-
-    real = recipes.Recipe.build
-    monkeypatch.setattr(recipes.Recipe, "build", interrupted)
-    with pytest.raises(LabError, match=r"Interrupted while building tiny.*afresh"):
-        lab.stage("tiny")
+    with monkeypatch.context() as patch:
+        patch.setattr(train.SFTTrainer, "train", stopped_by(KeyboardInterrupt()))
+        with pytest.raises(LabError, match=r"Interrupted while building tiny.*afresh"):
+            lab.stage("tiny")
     assert list((build_dir() / "stages" / "nano").glob("tiny*")) == []
-    monkeypatch.setattr(recipes.Recipe, "build", real)
     assert damage(lab.stage("tiny").path) is None
 
 
-def test_a_stage_with_checkpoints_goes_on_from_the_last_one(tiny, monkeypatch, tmp_path):
-    profile = dataclasses.replace(
-        current_profile(), sft={**current_profile().sft, "batch": 2, "save_steps": 3}
-    )
-    from helpers.train import trainers
+def stopped_by(error):
+    """A training that writes something and then fails."""
 
-    steps = []
+    def fails(self, **_):
+        write_json(Path(self.args.output_dir) / "half.json", {})
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no network"), ConnectionRefusedError(111, "refused"), ValueError("x")]
+)
+def test_what_fails_inside_training_is_said_as_it_is_and_not_called_a_full_disk(tiny, monkeypatch, error):
+    monkeypatch.setattr(train.SFTTrainer, "train", stopped_by(error))
+    with pytest.raises(type(error)) as raised:
+        lab.stage("tiny")
+    assert raised.value is error
+    assert list((build_dir() / "stages" / "nano").glob("tiny*")) == []
+
+
+def test_a_stage_with_checkpoints_goes_on_from_the_last_one(tiny, monkeypatch, tmp_path):
+    nano, steps = current_profile(), []
+    often = {**nano.sft, "batch": 2, "save_steps": 3}
+    profile = dataclasses.replace(nano, sft=often, counts={**nano.counts, "cpt_epochs": 1})
     original = trainers._Bar.on_step_end
 
     def stop_at_five(self, args, state, control, **kwargs):
@@ -138,13 +254,13 @@ def test_ctrl_c_in_mid_training_is_one_message_and_the_next_run_recovers(tmp_pat
         # A shell that starts tests in the background makes its children ignore Ctrl-C; a reader's terminal does not.
         "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from helpers import cases, lab, recipes\nfrom helpers.files import LabError\n"
-        "rows = lambda profile, seed: cases.write_diverse(400, seed)\n"
-        "recipes.RECIPES['tiny'] = recipes.Recipe('tiny', 'a test', recipes.BASE, 'sft', rows, lambda profile: float(sys.argv[1]))\n"
+        "rows = lambda profile, seed: cases.write_diverse(int(sys.argv[1]), seed)\n"
+        "recipes.RECIPES['tiny'] = recipes.Recipe('tiny', 'a test', rows, 'balanced_epochs')\n"
         "try:\n    print(lab.stage('tiny').name, 'built')\nexcept LabError as error:\n    print(error)\n    sys.exit(1)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAGE_BUILD": str(tmp_path / "build")}
     run = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-    process = subprocess.Popen([sys.executable, str(script), "50"], **run)
+    process = subprocess.Popen([sys.executable, str(script), "2000"], **run)
     shelf = tmp_path / "build" / "stages" / "nano"
     try:
         deadline = time.time() + 60
@@ -158,7 +274,7 @@ def test_ctrl_c_in_mid_training_is_one_message_and_the_next_run_recovers(tmp_pat
     assert process.returncode == 1
     assert "Interrupted while building tiny" in out and "Traceback" not in out + err
     assert list(shelf.glob("tiny*")) == []
-    again = subprocess.run([sys.executable, str(script), "0.1"], **run, check=False, timeout=120)
+    again = subprocess.run([sys.executable, str(script), "16"], **run, check=False, timeout=120)
     assert "tiny built" in again.stdout
 
 
@@ -180,7 +296,9 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_refused_before_training_with_one_message(tiny, small_disk, monkeypatch):
     monkeypatch.setenv("TRIAGE_BUILD", str(small_disk))
-    monkeypatch.setattr(recipes.Recipe, "build", lambda *_: pytest.fail("trained without room to save"))
+    monkeypatch.setattr(
+        train.SFTTrainer, "train", lambda *_, **__: pytest.fail("trained without room to save")
+    )
     with pytest.raises(LabError, match=r"disk under .* is full.*TRIAGE_BUILD"):
         lab.stage("tiny")
 
@@ -255,6 +373,9 @@ def test_a_later_measurement_replaces_an_earlier_one_and_spares_the_others():
         ("nodot", 1, {}),
         ("a.b", float("nan"), {}),
         ("a.b", True, {}),
+        ("a.b", None, {}),
+        ("a.b", "0.5", {}),
+        ("a.b", {"c": 0.5, "d e": 0.5}, {}),
         ("a.b", 1, {"low": 2, "high": 3}),
         ("a.b", 1, {"low": 0}),
     ],
@@ -284,32 +405,127 @@ def test_a_measurement_nobody_made_says_how_to_make_it():
         lab.result("nothing.here")
 
 
-def test_the_shipped_results_hold_the_canonical_keys_of_these_notebooks():
+def test_a_rate_brings_its_own_n_and_interval_and_a_plain_number_takes_the_ones_it_is_given():
+    lab.record("test.rate", wilson(3, 4), seeds=1)
+    lab.record("test.loss", 0.5, n=10, low=0.4, high=0.6, unit="nats")
+    rate, loss = lab.result("test.rate"), lab.result("test.loss")
+    assert (rate["n"], rate["unit"], rate["seeds"]) == (4, "rate", 1) and rate["low"] < 0.75 < rate["high"]
+    assert (loss["n"], loss["low"], loss["high"], loss["unit"]) == (10, 0.4, 0.6, "nats")
+
+
+def test_a_dictionary_is_recorded_name_by_name_and_handed_back():
+    figures = {"accuracy": wilson(1, 2), "share": {"ROJO": wilson(2, 2)}, "steps": 7}
+    assert lab.record("test", figures, seeds=3) is figures
+    assert set(lab.measurements()) >= {"test.accuracy", "test.share.ROJO", "test.steps"}
+    assert lab.result("test.share.ROJO")["value"] == 1 and lab.result("test.steps")["seeds"] == 3
+
+
+def test_all_scores_of_a_model_are_recorded_in_one_call_each_under_its_name_and_column():
+    prompts = cases.evaluation_prompts("dev")[:40]
+    scores = evaluate.score(prompts, evaluate.always("ROJO", prompts))
+    lab.record("test", scores, suffix=".vignettes", seeds=1)
+    own = json.loads(lab.results_path().read_text())["measurements"]
+    assert all(key.endswith(".vignettes") for key in own)
+    expected = {
+        "accuracy": scores.accuracy,
+        "under": scores.under,
+        "part.disclaimer": scores.parts["disclaimer"],
+    }
+    expected |= {f"share.{level}": scores.shares[level] for level in LEVELS}
+    for name, rate in expected.items():
+        entry = own[f"test.{name}.vignettes"]
+        assert (entry["value"], entry["n"]) == (pytest.approx(rate.value), rate.n)
+
+
+def test_a_rate_of_no_items_is_left_out_of_a_models_scores():
+    """Nobody among these must call at once, and a mute model has no kappa: there is nothing to record, and no reason to stop."""
+    prompts = [prompt for prompt in cases.evaluation_prompts("dev") if not prompt.call_now][:5]
+    lab.record("mute", evaluate.score(prompts, [""] * 5))
+    assert lab.result("mute.unreadable")["value"] == 1
+    assert not {"mute.call", "mute.kappa"} & set(lab.measurements())
+
+
+def test_two_processes_that_record_at_once_lose_nothing():
+    lab.record("test.first", 0)  # what a child would otherwise look up for itself
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=record_many, args=(name,)) for name in ("one", "two")]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    own = json.loads(lab.results_path().read_text())
+    expected = {f"{name}.n{number}" for name in ("one", "two") for number in range(30)}
+    assert set(own["measurements"]) == expected | {"test.first"}
+    assert {name: len(claims) for name, claims in own["claims"].items()} == {"one": 30, "two": 30}
+
+
+def record_many(name):
+    lab.start(name)
+    for number in range(30):
+        lab.record(f"{name}.n{number}", number)
+        lab.claim(f"Claim {number}", True, number)
+
+
+# ------------------------------------------------------------------------------------------------------------- claims
+def claims_of(notebook):
+    return json.loads(lab.results_path().read_text())["claims"].get(notebook)
+
+
+def test_a_claim_shows_whether_it_holds_and_what_decided_it():
+    shown = lab.claim(
+        "It says ROJO to nearly everybody", wilson(48, 50).low > 0.8, wilson(48, 50), 0.12345
+    ).data
+    assert "✓ It says ROJO to nearly everybody" in shown and str(wilson(48, 50)) in shown and "0.123" in shown
+    broken = lab.claim("It says ROJO to nearly everybody", False, wilson(2, 50)).data
+    assert "✗" in broken and "✓" not in broken and str(wilson(2, 50)) in broken
+
+
+def test_a_claim_is_recorded_for_its_notebook_with_its_verdict_and_evidence():
+    effect = Effect(("skew",), -0.2, -0.3, -0.1, 0.01)
+    lab.start("04_x")
+    lab.claim("One", True, wilson(1, 2))
+    lab.start("05_y")
+    lab.claim("Two", wilson(1, 2).low > 0.9, effect, "p = 0.01")
+    assert claims_of("04_x") == {"One": {"holds": True, "evidence": [str(wilson(1, 2))]}}
+    assert claims_of("05_y") == {"Two": {"holds": False, "evidence": [str(effect), "p = 0.01"]}}
+
+
+def test_a_claim_without_evidence_is_refused_and_not_recorded():
+    with pytest.raises(LabError, match="without evidence"):
+        lab.claim("The model is good", True)
+    assert not lab.results_path().exists()
+
+
+def test_a_new_session_of_a_notebook_drops_its_old_claims_at_its_first_one_and_leaves_other_notebooks_alone():
+    for notebook, sentence in (("04_x", "Old"), ("05_y", "Other"), ("04_x", "New"), ("05_y", "Again")):
+        lab.start(notebook)
+        if sentence == "New":
+            assert claims_of("04_x").keys() == {"Old"}  # opening a notebook drops nothing
+        lab.claim(sentence, True, 1)
+    lab.claim("Later", True, 1)
+    assert claims_of("04_x").keys() == {"New"} and claims_of("05_y").keys() == {"Again", "Later"}
+
+
+def test_a_claim_of_one_sentence_is_the_last_one_made():
+    lab.start("04_x")
+    lab.claim("It holds", True, 1)
+    lab.claim("It holds", False, 2)
+    assert claims_of("04_x") == {"It holds": {"holds": False, "evidence": ["2"]}}
+
+
+def test_measurements_and_claims_share_a_file_and_spare_each_other():
+    lab.record("test.a", 1.0)
+    lab.claim("It holds", True, 1.0)
+    lab.record("test.b", 2.0)
+    assert {"test.a", "test.b"} <= set(lab.measurements()) and lab.result("test.a")["value"] == 1
+    assert claims_of(lab.session().notebook).keys() == {"It holds"}
+
+
+def test_the_shipped_results_hold_whatever_the_ledger_and_its_findings_are_judged_by():
     measured = set(json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"])
-    diversity = {
-        f"diversity.{name}"
-        for name in (
-            "total",
-            "unique",
-            "duplicate_rate",
-            "near_duplicate_rate",
-            "conflict_rate",
-            "ceiling_accuracy",
-        )
-    }
-    imbalanced = {
-        f"imbalanced.{name}"
-        for name in (
-            "first_loss",
-            "final_loss",
-            "label_loss",
-            "boilerplate_loss",
-            "prior_entropy",
-            "accuracy",
-            "rojo_share",
-        )
-    }
-    assert diversity | imbalanced <= measured
+    asked = {claim.test["key"] for claim in lab.claims().values() if claim.test}
+    asked |= {key for finding in FINDINGS for key in finding.keys}
+    assert asked - measured == set()
 
 
 # ------------------------------------------------------------------------------------------------------ claims ledger

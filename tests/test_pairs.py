@@ -207,6 +207,7 @@ def test_a_part_that_cannot_be_told_apart_is_said_and_not_left():
         cases.set_part(EXAMPLES[0], "", "level", True)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 100), a_seed)
 def test_the_dose_of_disclaimers_is_exact_and_nothing_else_changes(percent, seed):
     pairs = cases.hard_pairs(EXAMPLES[:50], 0)

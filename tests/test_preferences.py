@@ -52,6 +52,7 @@ def test_planted_odds_are_predicted_in_their_direction():
     assert found.direction("readable level") == "not shown"
 
 
+@pytest.mark.slow
 def test_a_feature_that_nothing_pushes_is_called_pushed_no_more_often_than_the_test_allows():
     called = [
         audit.preferences(_planted(seed, {}, {}, n=80)).direction(part) != "not shown"

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers import __main__ as main
 from helpers import install
 from helpers.files import ROOT
 
@@ -69,22 +71,57 @@ def test_the_installed_versions_are_the_pinned_ones():
     assert install.missing() == []
 
 
-def test_only_the_agreed_files_stand_at_the_top():
+LAYOUT = {
+    *("README.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
+    *("pyproject.toml", "environment.yml", "constraints.txt", "Makefile"),
+    *(".ci", ".github", ".gitignore", ".editorconfig", ".pre-commit-config.yaml"),
+    *("notebooks", "helpers", "phone", "data", "tests"),
+}
+TO_COME = {"constraints.txt", "phone"}  # agreed, and not built yet: a row leaves when its file arrives
+
+
+def test_the_top_level_is_the_agreed_layout():
     top = {path.relative_to(ROOT).parts[0] for path in _tracked()}
-    agreed = {
-        "README.md",
-        "environment.yml",
-        "pyproject.toml",
-        "Makefile",
-        "LICENSE",
-        ".ci",
-        ".gitignore",
-        "notebooks",
-        "helpers",
-        "data",
-        "tests",
-    }
-    assert top <= agreed, top - agreed
+    assert top - LAYOUT == set(), "not agreed"
+    assert LAYOUT - top == TO_COME
+
+
+def test_the_citation_names_this_version_and_this_repository():
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        project = tomllib.load(stream)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == project["project"]["version"]
+    assert citation["license"] == project["project"]["license"]
+    assert citation["repository-code"] == f"https://github.com/{project['tool']['triage-lab']['repository']}"
+
+
+def test_the_rooms_held_to_their_types_are_there():
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        rooms = tomllib.load(stream)["tool"]["mypy"]["files"]
+    assert rooms
+    for room in rooms:
+        assert (ROOT / room).exists(), room
+
+
+def test_the_slow_modules_are_there(pytestconfig):
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "tests" / "conftest.py"))
+    assert {name for name in conftest.SLOW_MODULES if not (ROOT / "tests" / f"{name}.py").exists()} == set()
+
+
+def test_the_hooks_before_a_commit_are_local_and_run_what_the_tests_run():
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"]
+    entries = [hook["entry"].removeprefix("python -m ") for hook in repos[0]["hooks"]]
+    for command in main.STATIC_CHECKS:
+        words = [word for word in command if word != "."]
+        assert any(entry.startswith(" ".join(words)) for entry in entries), words
+
+
+def test_the_workflow_calls_the_same_script_as_every_other_ci():
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]["test"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    assert job["env"]["CI"] == "true"
+    assert job["timeout-minutes"] == 90
 
 
 def test_no_large_file_and_no_pickle_is_in_git():
@@ -120,12 +157,34 @@ def test_modules_and_public_functions_have_docstrings_and_modules_stay_small():
         assert text.count("\n") <= 420, path
 
 
-def test_the_two_commands_of_the_readme_are_the_makefiles_and_cis():
+def test_the_commands_of_the_readme_are_the_makefiles_and_cis():
     readme, makefile, ci = ((ROOT / name).read_text() for name in ("README.md", "Makefile", ".ci/run"))
-    assert "make tutorial" in readme and "make test" in readme and "make test" in ci
-    for target in ("tutorial", "test", "lab", "clean"):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert "make test" in ci
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    targets = re.findall(r"^([a-z]+): ## \S", makefile, re.MULTILINE)
+    assert targets[0] == "tutorial", "what `make` alone does"
+    for target in ("tutorial", "quick", "test", "lab", "help"):
+        assert target in targets
+        assert f"make {target}" in readme, target
+
+
+def test_every_target_of_the_makefile_is_a_command_without_make():
+    for command in re.findall(r"-m helpers (\w+)", (ROOT / "Makefile").read_text()):
+        main.parser().parse_args([command])
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
+def test_make_help_lists_every_target():
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = [line.split()[1] for line in done.stdout.splitlines()]
+    assert listed == re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_a_check_that_dies_is_no_success(monkeypatch):
+    """A process ended by a signal has a negative exit code; the largest code of several would hide it."""
+    codes = iter([0, -11, 0])
+    monkeypatch.setattr(main.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], next(codes)))
+    assert main._modules(["one"], ["two"], ["three"]) == -11
 
 
 def test_the_readme_promises_no_medical_use_and_names_its_limits():
@@ -143,6 +202,7 @@ def test_the_rubric_is_never_called_the_mts_in_what_a_model_learns():
         assert not re.search(r"\bMTS\b|manchester", path.read_text(), re.IGNORECASE), path
 
 
+@pytest.mark.slow
 def test_a_wrong_profile_on_the_command_line_is_one_message_without_a_stack_trace():
     done = subprocess.run(
         [sys.executable, "-m", "helpers", "run", "00"],
@@ -156,6 +216,7 @@ def test_a_wrong_profile_on_the_command_line_is_one_message_without_a_stack_trac
     assert "There is no profile 'nanoo'" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_refreshing_part_of_the_committed_series_is_refused():
     command = [sys.executable, "-m", "helpers", "run", "--write", "00"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -207,6 +268,7 @@ def test_llama_cpp_is_built_without_the_building_machines_own_instructions(monke
     assert "-DGGML_NATIVE=OFF" in first and "llama-cpp-python==" in first and "--no-cache-dir" in first
 
 
+@pytest.mark.slow
 def test_without_a_network_the_installation_ends_in_one_message(tmp_path):
     """A real pip run in a copy of the project, with an index that refuses connections."""
     (tmp_path / "helpers").mkdir()

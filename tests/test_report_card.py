@@ -98,7 +98,7 @@ def test_a_measurement_is_shown_with_interval_and_n_in_the_claims_unit():
 
 def test_the_reading_of_the_ledger_tells_built_in_numbers_from_found_ones_and_waits_for_what_was_not_run():
     text = said.ledger_text(
-        lab.ledger({"diversity.share.ROJO": _row(0.6), "imbalanced.rojo_share": _row(0.1)}, ()), 0.5
+        lab.ledger({"diversity.share.ROJO": _row(0.6), "imbalanced.share.ROJO": _row(0.1)}, ()), 0.5
     )
     assert (
         "close to" in text
@@ -106,8 +106,8 @@ def test_the_reading_of_the_ledger_tells_built_in_numbers_from_found_ones_and_wa
         and "**0 were reproduced**" in text
         and "wait for a notebook" in text
     )
-    assert "fewer than" in said.ledger_text(lab.ledger({"imbalanced.rojo_share": _row(0.1)}, ()), 0.9)
-    assert "Do not take" not in said.ledger_text(lab.ledger({"imbalanced.rojo_share": _row(0.1)}, ()), 0.9)
+    assert "fewer than" in said.ledger_text(lab.ledger({"imbalanced.share.ROJO": _row(0.1)}, ()), 0.9)
+    assert "Do not take" not in said.ledger_text(lab.ledger({"imbalanced.share.ROJO": _row(0.1)}, ()), 0.9)
     assert "Nothing has been measured" in said.ledger_text(lab.ledger({}, ()), 0.5)
 
 
@@ -122,7 +122,7 @@ def test_the_tables_hold_every_claim_once():
     assert "arithmetic" in show.ledger_table(lines, [REPRODUCED]).data
     assert (
         "05, shipped"
-        in show.ledger_table(lab.ledger({"imbalanced.rojo_share": _row(1.0)}, ()), [REPRODUCED]).data
+        in show.ledger_table(lab.ledger({"imbalanced.share.ROJO": _row(1.0)}, ()), [REPRODUCED]).data
     )
 
 
@@ -196,7 +196,7 @@ def test_the_parrots_gates_are_named_and_so_is_who_passes_no_more():
 
 # ----------------------------------------------------------------------------------------------------------- the findings
 YES = {
-    "imbalanced.rojo_share": _row(1.0, 0.99, 1.0),
+    "imbalanced.share.ROJO": _row(1.0, 0.99, 1.0),
     "imbalanced.boilerplate_loss": _row(0.01, 0.009, 0.011),
     "imbalanced.label_loss": _row(1.2, 1.1, 1.3),
     "imbalanced.prior_entropy": _row(1.2),
@@ -214,7 +214,7 @@ YES = {
     "factorial.effect.conflict.accuracy": _row(-0.1, -0.2, 0.0),
     "factorial.effect.start.accuracy": _row(-0.2, -0.3, -0.1),
 }
-UNDECIDED = {key: _row(0.9 if key == "imbalanced.rojo_share" else 0.0, -1.0, 1.0) for key in YES}
+UNDECIDED = {key: _row(0.9 if key == "imbalanced.share.ROJO" else 0.0, -1.0, 1.0) for key in YES}
 UNDECIDED["imbalanced.boilerplate_loss"] = _row(0.2, 0.1, 0.3)
 SWAP = {
     "balanced.accuracy.test": "baseline.always_rojo.accuracy",
@@ -225,7 +225,7 @@ SWAP = {
     "factorial.effect.skew.accuracy": "factorial.effect.conflict.accuracy",
 }
 NO = YES | {one: YES[other] for one, other in SWAP.items()} | {other: YES[one] for one, other in SWAP.items()}
-NO |= {"imbalanced.rojo_share": _row(0.3, 0.2, 0.4), "imbalanced.label_loss": _row(0.2, 0.1, 0.3)}
+NO |= {"imbalanced.share.ROJO": _row(0.3, 0.2, 0.4), "imbalanced.label_loss": _row(0.2, 0.1, 0.3)}
 NO |= {"factorial.effect.start.accuracy": _row(0.2, 0.1, 0.3)}
 
 

@@ -2,23 +2,26 @@
 
 import dataclasses
 import inspect
+from typing import ClassVar
 
 import pytest
+import torch
+from tools import fine_tuned
 from trl import SFTConfig
 
 from helpers import cases, evaluate, train
 from helpers.files import LabError
-from helpers.train import fast, hardware, loading, trainers
+from helpers.train import fast, hardware, loading
 
 NANO = train.profile_named("nano")
 
 
-def test_every_argument_we_pass_exists_in_the_installed_trl(tmp_path):
+def test_every_argument_we_pass_exists_in_the_installed_trl():
     accepted = set(inspect.signature(SFTConfig).parameters)
     for name in ("nano", "colab", "gpu"):
         profile = train.profile_named(name)
-        for settings in (profile.sft, profile.cpt):
-            assert set(trainers.sft_arguments(profile, settings, tmp_path, 1, 0, 100)) <= accepted
+        for task in ("sft", "cpt"):
+            assert set(train.machine(profile, task)) <= accepted
 
 
 def test_lora_sits_on_every_linear_layer_of_lfm2_and_trains_only_itself():
@@ -30,14 +33,14 @@ def test_lora_sits_on_every_linear_layer_of_lfm2_and_trains_only_itself():
     assert all("lora" in name for name, weight in model.named_parameters() if weight.requires_grad)
 
 
-def test_the_loss_falls_on_the_completion_only(tmp_path):
+def test_the_loss_falls_on_the_completion_only():
     """A model whose prompts change but whose completions do not has the same number of trained tokens."""
     rows = cases.chat_rows(cases.write_diverse(4, 0))
     tokenizer = train.load_tokenizer(NANO.base)
     from datasets import Dataset
     from trl import SFTTrainer
 
-    arguments = SFTConfig(**trainers.sft_arguments(NANO, NANO.sft, tmp_path, 1, 0, 1))
+    arguments = SFTConfig(max_length=NANO.max_length, **train.machine(NANO))
     trainer = SFTTrainer(
         model=train.load_model(NANO.base),
         args=arguments,
@@ -53,14 +56,13 @@ def test_the_loss_falls_on_the_completion_only(tmp_path):
 def test_a_row_longer_than_the_limit_is_refused_and_not_cut(tmp_path):
     short = dataclasses.replace(NANO, max_length=40)
     with pytest.raises(LabError, match="max_length=40"):
-        train.sft(cases.chat_rows(cases.write_diverse(4, 0)), NANO.base, tmp_path, short, epochs=1)
+        fine_tuned(cases.chat_rows(cases.write_diverse(4, 0)), tmp_path, short)
 
 
 def test_the_adapter_is_merged_into_the_base_in_full_precision(tmp_path):
     """A bug this guards against: training on bf16 copies of frozen weights and saving those copies."""
-    import torch
 
-    train.sft(cases.chat_rows(cases.write_diverse(48, 0)), NANO.base, tmp_path / "out", NANO, epochs=1)
+    fine_tuned(cases.chat_rows(cases.write_diverse(48, 0)), tmp_path / "out", NANO)
     base, merged = train.load_model(NANO.base).state_dict(), train.load_model(tmp_path / "out").state_dict()
     assert torch.equal(base["model.embed_tokens.weight"], merged["model.embed_tokens.weight"])
     changed = [name for name in base if not torch.equal(base[name], merged[name])]
@@ -69,12 +71,12 @@ def test_the_adapter_is_merged_into_the_base_in_full_precision(tmp_path):
 
 def test_an_empty_data_set_is_refused(tmp_path):
     with pytest.raises(LabError, match="empty"):
-        train.sft([], NANO.base, tmp_path, NANO, epochs=1)
+        fine_tuned([], tmp_path, NANO)
 
 
 def test_continued_pretraining_lowers_the_loss_on_what_it_reads(tmp_path):
     texts = [f"El paracetamol se toma cada ocho horas, dosis {number} del día." for number in range(32)]
-    record = train.cpt(texts, NANO.base, tmp_path / "cpt", NANO, epochs=4)
+    record = fine_tuned(texts, tmp_path / "cpt", NANO, task="cpt", epochs=4)
     assert record.losses[-1][1] < record.losses[0][1]
     assert evaluate.load(tmp_path / "cpt").model.config.model_type == "lfm2"
 
@@ -82,8 +84,7 @@ def test_continued_pretraining_lowers_the_loss_on_what_it_reads(tmp_path):
 def test_the_same_seed_trains_the_same_model(tmp_path):
     rows = cases.chat_rows(cases.write_diverse(16, 0))
     losses = [
-        dict(train.sft(rows, NANO.base, tmp_path / str(run), NANO, epochs=3, seed=5).losses)
-        for run in range(2)
+        dict(fine_tuned(rows, tmp_path / str(run), NANO, epochs=3, seed=5).losses) for run in range(2)
     ]
     assert losses[0] == pytest.approx(losses[1])
 
@@ -118,19 +119,44 @@ def test_unsloth_is_asked_for_by_name_and_its_absence_explained():
             train.import_unsloth()
 
 
+class FakeUnsloth:
+    """Takes what `load` asks of Unsloth, so that the GPU road is driven where there is no GPU."""
+
+    asked: ClassVar[list[dict]] = []
+
+    @classmethod
+    def from_pretrained(cls, model_name, max_seq_length, load_in_4bit, load_in_16bit):
+        cls.asked.append(locals())
+        return torch.nn.Linear(1, 1), "a tokenizer"
+
+    @classmethod
+    def get_peft_model(cls, model, **arguments):
+        cls.asked.append(arguments)
+        return model
+
+
+def test_on_a_gpu_the_same_call_goes_through_unsloth_with_the_same_adapter(monkeypatch):
+    monkeypatch.setattr(loading, "import_unsloth", lambda: FakeUnsloth)
+    profile = train.profile_named("gpu")
+    model, tokenizer = train.load(profile, seed=3)
+    loaded, adapted = FakeUnsloth.asked
+    assert loaded["model_name"] == profile.base and loaded["max_seq_length"] == profile.max_length
+    assert (loaded["load_in_4bit"], loaded["load_in_16bit"]) == (False, True)
+    assert set(adapted["target_modules"]) == set(train.LFM2_TARGETS) and adapted["random_state"] == 3
+    assert (adapted["r"], adapted["lora_alpha"]) == (profile.lora["r"], profile.lora["alpha"])
+    assert tokenizer == "a tokenizer" and model.source == profile.base
+
+
 def test_unsloth_accepts_every_argument_we_pass():
     pytest.importorskip("unsloth", reason="Unsloth is the gpu extra; it is not installed here")
-    fast, profile = train.import_unsloth(), train.profile_named("gpu")
-    for function, arguments in (
-        (fast.from_pretrained, loading.unsloth_load_arguments("x", profile)),
-        (fast.get_peft_model, loading.unsloth_lora_arguments(profile, 0)),
-    ):
-        parameters = inspect.signature(function).parameters
-        assert set(arguments) <= set(parameters) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    real = train.import_unsloth()
+    for name in ("from_pretrained", "get_peft_model"):
+        parameters = inspect.signature(getattr(real, name)).parameters
+        takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        assert takes_any or set(inspect.signature(getattr(FakeUnsloth, name)).parameters) <= set(parameters)
 
 
 def test_the_fused_adapter_gives_the_outputs_and_gradients_of_pefts_own():
-    import torch
     from peft import get_peft_model
 
     ours = get_peft_model(train.load_model(NANO.base), loading.lora_config(NANO))
@@ -160,17 +186,16 @@ def test_the_fused_adapter_gives_the_outputs_and_gradients_of_pefts_own():
         assert torch.allclose(bare, train.load_model(NANO.base)(input_ids=ids).logits, atol=1e-4)
 
 
-def test_our_loss_is_the_models_own_over_the_answers_tokens(tmp_path):
-    import torch
+def test_our_loss_is_the_models_own_over_the_answers_tokens():
     from datasets import Dataset
 
     rows = cases.chat_rows(cases.write_diverse(4, 0))
-    arguments = SFTConfig(**{**trainers.sft_arguments(NANO, NANO.sft, tmp_path, 1, 0, 1), "bf16": False})
-    trainer = fast.AnswerLossTrainer(
-        model=train.load_model(NANO.base),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
+    arguments = SFTConfig(max_length=NANO.max_length, **(train.machine(NANO) | {"bf16": False}))
+    trainer = train.SFTTrainer(
+        train.load_model(NANO.base),
         processing_class=train.load_tokenizer(NANO.base),
+        train_dataset=Dataset.from_list(rows),
+        args=arguments,
         peft_config=loading.lora_config(NANO),
     )
     batch = next(iter(trainer.get_train_dataloader()))
@@ -182,35 +207,40 @@ def test_our_loss_is_the_models_own_over_the_answers_tokens(tmp_path):
     assert trainer.tokens == int(batch["attention_mask"].sum())
 
 
-@pytest.mark.training
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_balanced_consistent_data_teaches_the_levels_and_the_blogs_data_teaches_rojo(seed, tmp_path):
-    """The control: same base, same LoRA, same learning rate; only the data differ. Judged on dev wordings that training never showed."""
-    prompts, counts = cases.evaluation_prompts("dev"), NANO.counts
-    balanced = cases.write_diverse(counts["balanced"], seed)
-    train.sft(
-        cases.chat_rows(balanced),
-        NANO.base,
-        tmp_path / "balanced",
-        NANO,
-        epochs=counts["balanced_epochs"],
-        seed=seed,
-    )
-    imbalanced = cases.write_from_templates(counts["generated"], seed)[: counts["imbalanced"]]
-    train.sft(
-        cases.chat_rows(imbalanced),
-        NANO.base,
-        tmp_path / "imbalanced",
-        NANO,
-        epochs=counts["imbalanced_epochs"],
-        seed=seed,
-    )
-    cured, broken = (
-        evaluate.score(prompts, [answer.text for answer in evaluate.generate(tmp_path / name, prompts)])
-        for name in ("balanced", "imbalanced")
-    )
-    print(
-        f"seed {seed}: balanced {cured.accuracy}, primary {cured.primary}; imbalanced ROJO {broken.shares['ROJO']}"
-    )
-    assert cured.accuracy.value >= 0.70
-    assert broken.shares["ROJO"].value >= 0.95
+def test_a_configuration_made_after_the_trainer_does_not_break_its_training(tmp_path):
+    """accelerate's shared state is reset by every new configuration; a trainer built before it must still train."""
+    from datasets import Dataset
+
+    model, tokenizer = train.load(NANO)
+    rows = Dataset.from_list(cases.chat_rows(cases.write_diverse(4, 0)))
+    arguments = {"max_length": NANO.max_length, "max_steps": 1, **train.machine(NANO), "output_dir": str(tmp_path)}
+    trainer = train.SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments))
+    SFTConfig(**arguments)
+    trainer.train()
+    assert trainer.record.steps == 1
+
+
+def test_a_precision_that_no_cpu_has_is_refused_by_name(monkeypatch):
+    hardware.choose_hardware.cache_clear()
+    monkeypatch.setenv("TRIAGE_PRECISION", "fp8")
+    with pytest.raises(LabError, match="TRIAGE_PRECISION='fp8'"):
+        hardware.choose_hardware()
+    monkeypatch.setenv("TRIAGE_PRECISION", "fp32")
+    assert hardware.choose_hardware().precision == "fp32"
+    hardware.choose_hardware.cache_clear()
+
+
+def test_what_a_trainer_has_learnt_answers_in_memory_as_it_does_from_disk(tmp_path):
+    from datasets import Dataset
+
+    examples = cases.write_diverse(16, 0)
+    model, tokenizer = train.load(NANO)
+    arguments = {"max_length": NANO.max_length, "max_steps": 3, "learning_rate": 4e-3, **train.machine(NANO)}
+    rows = Dataset.from_list(cases.chat_rows(examples))
+    trainer = train.SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments))
+    trainer.train()
+    train.merge_and_save(trainer.model, NANO.base, tokenizer, tmp_path / "out", NANO)
+    inside = evaluate.label_probabilities(train.merged(trainer), examples[:4])
+    outside = evaluate.label_probabilities(tmp_path / "out", examples[:4])
+    for one, other in zip(inside, outside, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)

@@ -1,21 +1,24 @@
-"""Exact and near duplicates, overlap between splits, distinct-n and entropy, label conflict and the ceiling it puts on accuracy."""
+"""What a set of prompts and labels is worth: exact and near copies, contradicting labels, entropy, and whether the label can be told from the text.
+
+Notebook 03 shows each of these functions in a cell. None of them knows what a right label is.
+"""
 
 from __future__ import annotations
 
 import math
-import random
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
+import numpy as np
 from datasketch import MinHash, MinHashLSH
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 
-from helpers.audit.phrases import words
-from helpers.cases import Example
-
-SHINGLE = 5  # characters
-NEAR = 0.8  # Jaccard similarity from which two texts count as near duplicates
-PERMUTATIONS = 128
+from helpers.statistics import Rate, bootstrap
 
 
 def duplicate_rate(texts: Sequence[str]) -> float:
@@ -23,134 +26,112 @@ def duplicate_rate(texts: Sequence[str]) -> float:
     return 1 - len(set(texts)) / len(texts) if texts else 0.0
 
 
-def shingles(text: str) -> set[str]:
-    """Character 5-grams of a text's words: what two texts are compared by."""
-    plain = " ".join(words(text))
-    return {plain[i : i + SHINGLE] for i in range(max(1, len(plain) - SHINGLE + 1))}
+def entropy(labels: Sequence[str]) -> float:
+    """Shannon entropy of the labels' shares, in nats: Σ p·ln(1/p) (Shannon 1948). 0 for a constant and for no labels at all."""
+    shares = [count / len(labels) for count in Counter(labels).values()]
+    return sum(share * math.log(1 / share) for share in shares)
 
 
-def jaccard(a: str, b: str) -> float:
-    """Exact Jaccard similarity of two texts' character 5-gram sets, in 0…1."""
-    one, two = shingles(a), shingles(b)
-    return len(one & two) / len(one | two)
+def conflicting(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """The distinct texts that carry more than one label, in order of first appearance."""
+    labels_of: dict[str, set[str]] = {}
+    for text, label in zip(texts, labels, strict=True):
+        labels_of.setdefault(text, set()).add(label)
+    return [text for text, several in labels_of.items() if len(several) > 1]
 
 
-def _sketch(text: str) -> MinHash:
-    sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
-    sketch.update_batch([shingle.encode() for shingle in shingles(text)])
-    return sketch
+def shingles(text: str, size: int = 5) -> set[str]:
+    """Every run of `size` characters in a text; case and punctuation do not count."""
+    plain = " ".join(re.findall(r"\w+", text.lower()))
+    return {plain[i : i + size] for i in range(max(1, len(plain) - size + 1))}
+
+
+def jaccard(one: str, other: str) -> float:
+    """Similarity of two texts in 0…1: the shingles they share over all their shingles."""
+    a, b = shingles(one), shingles(other)
+    return len(a & b) / len(a | b)
+
+
+def sketch(text: str, permutations: int = 128) -> MinHash:
+    """A text's MinHash (Broder 1997): the smallest value of each of `permutations` hash functions over its shingles."""
+    minima = MinHash(num_perm=permutations, seed=1)
+    minima.update_batch([piece.encode() for piece in shingles(text)])
+    return minima
 
 
 def near_pairs(
-    texts: Sequence[str], against: Sequence[str] | None = None, threshold: float = NEAR
+    texts: Sequence[str], against: Sequence[str] | None = None, threshold: float = 0.8
 ) -> list[tuple[int, int]]:
-    """Pairs of near-duplicate texts, found by MinHash LSH (Broder 1997) and confirmed by exact Jaccard similarity.
+    """Pairs of similar texts: candidates from an LSH index of their sketches, kept if their exact Jaccard similarity is high enough.
+
+    The index is asked for a little less than the threshold, because a sketch only estimates the similarity. It can still miss a pair.
 
     Args:
-        texts: the texts to look up.
+        texts: the texts to look up; distinct ones, since every pair of copies is a pair.
         against: the texts to look among; None compares `texts` with itself (each pair once, i < j).
 
     Returns:
-        (index in `texts`, index in `against`) for every confirmed pair.
+        (index in `texts`, index in `against`) of every pair, sorted.
     """
     pool = texts if against is None else against
-    index = MinHashLSH(threshold=threshold * 0.9, num_perm=PERMUTATIONS)
-    sketches = [_sketch(text) for text in pool]
-    with index.insertion_session() as session:
-        for number, sketch in enumerate(sketches):
-            session.insert(number, sketch)
-    queries = sketches if against is None else [_sketch(text) for text in texts]
-    pairs = (
-        (i, j) for i, query in enumerate(queries) for j in index.query(query) if against is not None or i < j
-    )
-    return sorted((i, j) for i, j in pairs if jaccard(texts[i], pool[j]) >= threshold)
+    index = MinHashLSH(threshold=0.9 * threshold, num_perm=128)
+    sketches = [sketch(text) for text in pool]
+    for number, one in enumerate(sketches):
+        index.insert(number, one)
+    queries = sketches if against is None else [sketch(text) for text in texts]
+    candidates = [(i, j) for i, query in enumerate(queries) for j in index.query(query)]
+    if against is None:
+        candidates = [(i, j) for i, j in candidates if i < j]
+    return sorted((i, j) for i, j in candidates if jaccard(texts[i], pool[j]) >= threshold)
 
 
-def near_duplicate_rate(texts: Sequence[str], threshold: float = NEAR) -> float:
-    """Share of *distinct* texts that have a near duplicate among the other distinct texts."""
-    distinct = sorted(set(texts))
-    touched = {index for pair in near_pairs(distinct, threshold=threshold) for index in pair}
-    return len(touched) / len(distinct) if distinct else 0.0
+def families(texts: Sequence[str], threshold: float = 0.6) -> list[int]:
+    """Texts that say nearly the same, and what says nearly the same as those: for every text the number of its family's first one.
 
-
-def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Distinct word n-grams over all word n-grams (Li et al. 2016): 1 is never repeating, 0 is one phrase over and over."""
-    grams = [tuple(tokens[i : i + n]) for tokens in map(words, texts) for i in range(len(tokens) - n + 1)]
-    return len(set(grams)) / len(grams) if grams else 0.0
-
-
-def entropy(items: Iterable[str]) -> float:
-    """Shannon entropy of the items' empirical distribution, in nats."""
-    counts = Counter(items)
-    total = sum(counts.values())
-    return -sum(count / total * math.log(count / total) for count in counts.values()) if total else 0.0
-
-
-@dataclass(frozen=True)
-class LabelConflict:
-    """How far the labels contradict each other.
-
-    Attributes:
-        prompts: distinct prompts.
-        conflicting: distinct prompts that carry more than one label.
-        ceiling: accuracy of the best possible classifier of these rows: every prompt answered with its commonest label.
-        shuffled_ceiling: the same after the labels have been dealt anew at random, mean over the shuffles.
-        majority: accuracy of always giving the commonest label.
+    The threshold is lower than for counting near copies: a family that is too large costs a little data, one that is too small lets a
+    copy of a training text into the test.
     """
+    family = list(range(len(texts)))
 
-    prompts: int
-    conflicting: int
-    ceiling: float
-    shuffled_ceiling: float
-    majority: float
+    def first(i):
+        while family[i] != i:
+            i = family[i]
+        return i
 
-    @property
-    def conflict_rate(self) -> float:
-        """Share of distinct prompts with more than one label."""
-        return self.conflicting / self.prompts if self.prompts else 0.0
-
-    @property
-    def information(self) -> float:
-        """What knowing the prompt is worth, from 0 (no more than chance would give) to 1 (labels follow from prompts).
-
-        (ceiling − shuffled ceiling) / (1 − shuffled ceiling). When prompts hardly repeat, shuffling changes nothing, because any
-        labels can be memorised; the figure is then 0 over 0 and reported as 1: nothing speaks against the labels.
-        """
-        room = 1 - self.shuffled_ceiling
-        return 1.0 if room < 1e-9 else max(0.0, (self.ceiling - self.shuffled_ceiling) / room)
+    for i, j in near_pairs(texts, threshold=threshold):
+        low, high = sorted((first(i), first(j)))
+        family[high] = low
+    return [first(i) for i in range(len(texts))]
 
 
-def _ceiling(texts: Sequence[str], labels: Sequence[str]) -> float:
-    by_text: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for text, label in zip(texts, labels, strict=True):
-        by_text[text][label] += 1
-    return sum(max(counts.values()) for counts in by_text.values()) / len(texts)
+def guess_new_texts(texts: Sequence[str], labels: Sequence[str], groups: Sequence[Hashable]) -> np.ndarray:
+    """The label that a classifier of word counts guesses for every text, learnt from other families only (5 folds).
 
-
-def label_conflict(
-    texts: Sequence[str], labels: Sequence[str], shuffles: int = 20, seed: int = 0
-) -> LabelConflict:
-    """Do the labels follow from the prompts? The one check that would have stopped the blog's training run.
-
-    A classifier sees only the prompt, so rows that share a prompt share an answer. Dealing the labels anew at random keeps prompts and
-    label shares and destroys every link between them: if the ceiling does not fall, there was no link to destroy.
+    Raises:
+        ValueError: scikit-learn's, with fewer than five groups or a single label.
     """
-    if not texts:
-        return LabelConflict(0, 0, 0.0, 0.0, 0.0)
-    by_text: defaultdict[str, set[str]] = defaultdict(set)
-    for text, label in zip(texts, labels, strict=True):
-        by_text[text].add(label)
-    rng = random.Random(seed)
-    dealt = [_ceiling(texts, rng.sample(labels, len(labels))) for _ in range(shuffles)]
-    return LabelConflict(
-        prompts=len(by_text),
-        conflicting=sum(len(given) > 1 for given in by_text.values()),
-        ceiling=_ceiling(texts, labels),
-        shuffled_ceiling=sum(dealt) / len(dealt),
-        majority=max(Counter(labels).values()) / len(labels),
+    classifier = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, strip_accents="unicode"),
+        LogisticRegression(class_weight="balanced", max_iter=1000),
     )
+    folds = StratifiedGroupKFold(n_splits=5, shuffle=True, random_state=0)
+    return cross_val_predict(classifier, texts, labels, groups=groups, cv=folds)
 
 
-def conflict_of(examples: Sequence[Example], shuffles: int = 20) -> LabelConflict:
-    """`label_conflict` of a set of examples."""
-    return label_conflict([row.text for row in examples], [row.level for row in examples], shuffles)
+def predictability(labels: Sequence[str], guesses: Sequence[str], groups: Sequence[Hashable]) -> Rate:
+    """Balanced accuracy of the guesses: the share guessed right at each label, averaged over the labels.
+
+    The interval (95 %, percentile bootstrap) draws whole families, because texts of one family are right or wrong together; `n` counts
+    families.
+    """
+    codes = np.unique(labels, return_inverse=True)[1]
+    right = np.array(labels) == np.array(guesses)
+
+    def mean_recall(sample):
+        rows = np.concatenate(sample)
+        totals = np.bincount(codes[rows])
+        hits = np.bincount(codes[rows], weights=right[rows])
+        return float(np.mean(hits[totals > 0] / totals[totals > 0]))
+
+    members = [np.flatnonzero(np.array(groups) == group) for group in sorted(set(groups))]
+    return replace(bootstrap(members, mean_recall), counted="families")

@@ -6,8 +6,8 @@ from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, ta
 from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
 from helpers.lab.results import claim, measurements, record, record_rate, result, results_path, shipped_path
-from helpers.lab.session import Session, session, start
 from helpers.lab.runs import runs
+from helpers.lab.session import Session, session, start
 from helpers.lab.stages import Stage, base_model, keep, stage
 
 __all__ = [

@@ -123,7 +123,7 @@ class Watched:
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float]:
         """The reward's amounts; the shares go to TRL's log as `watch/…`."""
-        log = columns.get("log_metric") or (lambda name, value: None)
+        log = columns.get("log_metric") or (lambda *_: None)
         readings = [parse(text_of(completion)) for completion in completions]
         rows = list(zip(readings, columns["accepted"], columns["country"], strict=True))
         log("watch/accuracy", sum(reading.level in accepted for reading, accepted, _ in rows) / len(rows))

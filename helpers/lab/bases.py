@@ -33,9 +33,7 @@ def compare(say: Any = print) -> dict[str, Any]:
         bases[name] = place / ("linked" if linked else "apart")
         say(f"Pretraining the base «{name}», {SMALLER:,} documents.")
         pretrain(bases[name], {"documents": SMALLER, "linked": linked})
-    rates = {
-        name: _judged(base, profile, prompts) for name, base in bases.items()
-    }
+    rates = {name: _judged(base, profile, prompts) for name, base in bases.items()}
     rows = write_diverse(profile.counts["balanced"], SEED)
     for name in ("TF-IDF, same rows", "naive Bayes, all training texts", "always ROJO"):
         rates[f"*{name}*"] = {

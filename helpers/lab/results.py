@@ -19,7 +19,7 @@ from IPython.display import Markdown
 
 from helpers.evaluate import Rate, Scores
 from helpers.files import DATA, LabError, build_dir, read_json, write_json, writing
-from helpers.lab.session import session, versions_of
+from helpers.lab.session import Session, session, versions_of
 from helpers.train import choose_hardware, current_profile
 from helpers.triage import LEVELS
 
@@ -120,14 +120,24 @@ def _entries(key: str, value: Any, plain: dict[str, Any]) -> Iterator[tuple[str,
         unit = plain["unit"] or "rate"
         plain = {"n": value.n, "low": value.low, "high": value.high, "seeds": plain["seeds"], "unit": unit}
         value = value.value
-    yield key, {"value": _short(value), **plain, "low": _short(plain["low"]), "high": _short(plain["high"]), "notebook": session().notebook}
+    yield (
+        key,
+        {
+            "value": _short(value),
+            **plain,
+            "low": _short(plain["low"]),
+            "high": _short(plain["high"]),
+            "notebook": session().notebook,
+        },
+    )
 
 
 def scores_by_name(scores: Scores) -> dict[str, Any]:
     """Every rate of a model's answers under the name it is recorded by."""
     names = ("accuracy", "primary", "under", "over", "unreadable", "sensitivity", "kappa", "strict", "call")
     shares = {level: share for level, share in scores.shares.items() if level in LEVELS}
-    return {name: getattr(scores, name) for name in names} | {"share": shares, "part": scores.parts}
+    rates = {name: getattr(scores, name) for name in names if getattr(scores, name).n}  # none of no items
+    return rates | {"share": shares, "part": scores.parts}
 
 
 def _short(number: Any) -> Any:
@@ -139,11 +149,18 @@ def _check(key: str, entry: Mapping[str, Any]) -> None:
     if not KEY.fullmatch(key):
         raise LabError(f"{key!r} is not a measurement key: use dotted names such as `imbalanced.accuracy`.")
     value, low, high = entry["value"], entry["low"], entry["high"]
-    numbers = [number for number in (value, low, high) if number is not None]
-    if any(isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number) for number in numbers):
-        raise LabError(f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded.")
+    numbers = [value, *(bound for bound in (low, high) if bound is not None)]
+    if any(
+        isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number)
+        for number in numbers
+    ):
+        raise LabError(
+            f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded."
+        )
     if (low is None) != (high is None) or (low is not None and not low - 1e-9 <= value <= high + 1e-9):
-        raise LabError(f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded.")
+        raise LabError(
+            f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded."
+        )
 
 
 @contextmanager
@@ -156,7 +173,11 @@ def _open_results() -> Iterator[dict[str, Any]]:
     with lock:
         stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
         yield stored
-        stored |= {"created": time.strftime("%Y-%m-%d"), "versions": versions_of(), "machine": choose_hardware().reason}
+        stored |= {
+            "created": time.strftime("%Y-%m-%d"),
+            "versions": versions_of(),
+            "machine": choose_hardware().reason,
+        }
         write_json(path, stored)
 
 
@@ -165,7 +186,7 @@ def record_rate(key: str, rate: Rate, *, seeds: int | None = None, unit: str = "
     return record(key, rate, seeds=seeds, unit=unit)
 
 
-_begun: set[str] = set()  # notebooks of this process whose earlier claims were dropped
+_begun: dict[str, Session] = {}  # the session of each notebook whose earlier claims were dropped
 
 
 def claim(sentence: str, holds: Any, *evidence: Any) -> Markdown:
@@ -185,12 +206,16 @@ def claim(sentence: str, holds: Any, *evidence: Any) -> Markdown:
     shown = [_evidence(one) for one in evidence]
     with _open_results() as stored:
         claims = stored.setdefault("claims", {})
-        if notebook not in _begun:
+        if _begun.get(notebook) is not session():
             claims.pop(notebook, None)
-            _begun.add(notebook)
+            _begun[notebook] = session()
         claims.setdefault(notebook, {})[sentence] = {"holds": verdict, "evidence": shown}
     mark = "✓" if verdict else "✗ **Not in this run.**"
-    reason = "" if verdict else " The rule that decides stands in the cell; a run on another machine can differ where the effect is small."
+    reason = (
+        ""
+        if verdict
+        else " The rule that decides stands in the cell; a run on another machine can differ where the effect is small."
+    )
     return Markdown(f"> {mark} {sentence}  \n> <small>{' · '.join(shown)}</small>{reason}")
 
 

@@ -5,6 +5,7 @@ An interrupted experiment goes on where it stopped. What this file does not do: 
 
 from __future__ import annotations
 
+import dis
 import inspect
 import os
 import signal
@@ -31,7 +32,10 @@ WORLD = ("helpers/cases", "helpers/train", "helpers/evaluate", "helpers/triage.p
 
 
 def runs(
-    function: Callable[..., Any], cells: Sequence[Mapping[str, Any]], label: str = "runs", workers: int | None = None
+    function: Callable[..., Any],
+    cells: Sequence[Mapping[str, Any]],
+    label: str = "runs",
+    workers: int | None = None,
 ) -> list[Any]:
     """`function(**cell)` of every cell, in worker processes with one core each; finished ones are read from disk.
 
@@ -57,10 +61,14 @@ def runs(
     with Progress(label, len(missing)) as progress:
         for at, (result, seconds) in side_by_side(_timed, jobs, workers or profile.grid["workers"]):
             number = missing[at]
-            write_json(paths[number], {"cell": dict(cells[number]), "result": result, "seconds": round(seconds, 1)})
+            write_json(
+                paths[number], {"cell": dict(cells[number]), "result": result, "seconds": round(seconds, 1)}
+            )
             results[number] = _read(paths[number])  # as a later call will see it: tuples have become lists
             progress.update(1, "· " + ", ".join(f"{value}" for value in cells[number].values()))
-        progress.done(f"{label}: {len(cells)} runs, {len(cells) - len(missing)} of them from an earlier call.")
+        progress.done(
+            f"{label}: {len(cells)} runs, {len(cells) - len(missing)} of them from an earlier call."
+        )
     return [results[number] for number in range(len(cells))]
 
 
@@ -76,13 +84,19 @@ def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) 
         if workers == 1:
             results: Iterator[tuple[int, Any]] = ((number, work(job)) for number, job in enumerate(jobs))
         else:
-            pool = Parallel(workers, backend="loky", return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
-            results = pool(delayed(_in_worker)(work, number, job, settings) for number, job in enumerate(jobs))
+            pool = Parallel(
+                workers, backend="loky", return_as="generator_unordered", pre_dispatch=workers, batch_size=1
+            )
+            results = pool(
+                delayed(_in_worker)(work, number, job, settings) for number, job in enumerate(jobs)
+            )
         for number, result in results:
             yield number, result
             done += 1
     except KeyboardInterrupt:
-        raise LabError(f"Interrupted: {done} of {len(jobs)} runs are finished and kept. Run the cell again to go on.") from None
+        raise LabError(
+            f"Interrupted: {done} of {len(jobs)} runs are finished and kept. Run the cell again to go on."
+        ) from None
     except TerminatedWorkerError as error:
         raise LabError(
             f"A worker died, most likely because memory ran out. {done} of {len(jobs)} runs are finished and kept: close other "
@@ -90,7 +104,9 @@ def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) 
         ) from error
 
 
-def _in_worker(work: Callable[[Any], Any], number: int, job: Any, settings: Mapping[str, str]) -> tuple[int, Any]:
+def _in_worker(
+    work: Callable[[Any], Any], number: int, job: Any, settings: Mapping[str, str]
+) -> tuple[int, Any]:
     """One job with one thread. The notebook alone answers Ctrl-C, and its settings hold here too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(settings)
@@ -112,7 +128,9 @@ def _timed(job: tuple[Callable[..., Any], dict[str, Any]]) -> tuple[Any, float]:
 def _read(path: Path) -> Any:
     stored = read_json(path)
     if not isinstance(stored, dict) or "result" not in stored:
-        raise LabError(f"{path.name} under build/runs is not a whole result. Delete it; the next run makes it again.")
+        raise LabError(
+            f"{path.name} under build/runs is not a whole result. Delete it; the next run makes it again."
+        )
     return stored["result"]
 
 
@@ -133,22 +151,38 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
         if isinstance(value, FunctionType):
             if value.__module__ != function.__module__:
                 continue
-            gathered[name] = inspect.getsource(value)
-            waiting += [(used, value.__globals__[used]) for used in _names(value.__code__) if used in value.__globals__]
-        elif " at 0x" not in (text := repr(value)):  # a value whose text does not change from process to process
+            defaults = f"{value.__defaults__} {value.__kwdefaults__}"  # `def f(rows=ROWS)` took its value when it was defined
+            gathered[name] = inspect.getsource(value) + ("" if " at 0x" in defaults else defaults)
+            waiting += [
+                (used, value.__globals__[used])
+                for used in _names(value.__code__)
+                if used in value.__globals__
+            ]
+        elif " at 0x" not in (
+            text := repr(value)
+        ):  # a value whose text does not change from process to process
             gathered[name] = text
     return gathered
 
 
 def _names(code: CodeType) -> set[str]:
-    """Names that a function's code looks up outside itself, its inner functions included."""
+    """Names that a function's code looks up outside itself, its inner functions included; no attributes (`row.level`)."""
     inner = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*inner)
+    used = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    return used.union(*inner)
 
 
 @lru_cache(maxsize=1)
 def _world() -> str:
     """A hash of the helpers and the data that a run's result depends on."""
-    files = [path for part in WORLD for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py"))]
-    files += [path for path in DATA.rglob("*") if path.is_file() and "results" not in path.parts]
+    files = [
+        path
+        for part in WORLD
+        for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py"))
+    ]
+    files += [
+        path
+        for path in DATA.rglob("*")
+        if path.suffix in (".yaml", ".jsonl", ".safetensors") or path.name == "tokenizer.json"
+    ]
     return fingerprint({str(path.relative_to(ROOT)): sha256_of(path) for path in sorted(files)})

@@ -23,7 +23,16 @@ from filelock import FileLock
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig
 
-from helpers.files import LabError, build_dir, explain_os_error, fingerprint, read_json, sha256_of, write_json, writing
+from helpers.files import (
+    LabError,
+    build_dir,
+    explain_os_error,
+    fingerprint,
+    read_json,
+    sha256_of,
+    write_json,
+    writing,
+)
 from helpers.recipes import BASE, RECIPES, recipe_named
 from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
 
@@ -129,15 +138,21 @@ def keep(name: str, trainer: SFTTrainer) -> Stage:
         LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
     """
     profile = current_profile()
-    base = getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
+    base = (
+        getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
+    )
     if isinstance(base, LoadedModel):
-        raise LabError(f"{name} starts from a model in memory, which has no name to be found by. Keep that one first.")
+        raise LabError(
+            f"{name} starts from a model in memory, which has no name to be found by. Keep that one first."
+        )
     key = stage_key(trainer.rows, trainer.settings, base, profile)
     why = RECIPES[name].why if name in RECIPES else "made in the notebook"
     return _kept(name, trainer.args.seed, key, profile, why, lambda: trainer)
 
 
-def _kept(name: str, seed: int, key: str, profile: Profile, why: str, trainer: Callable[[], SFTTrainer]) -> Stage:
+def _kept(
+    name: str, seed: int, key: str, profile: Profile, why: str, trainer: Callable[[], SFTTrainer]
+) -> Stage:
     """The stage with this key from disk, or trained now; `trainer` is called only if it has to be."""
     shelf = build_dir() / "stages" / profile.name
     folder = shelf / f"{name}-s{seed}-{key}"
@@ -175,10 +190,17 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
     resumable = trainer.args.save_strategy != "no"
     if partial.exists() and not resumable:
         shutil.rmtree(partial)
+    checkpoint = get_last_checkpoint(str(partial)) if partial.is_dir() else None
+    if 0 < trainer.state.global_step < trainer.state.max_steps and not checkpoint:
+        raise LabError(
+            f"The training of {name} was stopped at step {trainer.state.global_step} of {trainer.state.max_steps}. "
+            "Run the cell that loads the model and makes the trainer again, then keep it."
+        )
     started = time.time()
     try:
         trainer.label, trainer.args.output_dir = name, str(partial)
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)) if partial.is_dir() else None)
+        if checkpoint or not trainer.state.global_step:  # one that has been trained already is kept as it is
+            trainer.train(resume_from_checkpoint=checkpoint)
         base = getattr(trainer.model, "source", None) or profile.base
         merge_and_save(trainer.model, base, trainer.processing_class, partial, profile)
         trainer.record.save(partial)

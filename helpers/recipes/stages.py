@@ -17,7 +17,11 @@ from helpers.recipes.medical import medical_texts, medical_with_replay
 from helpers.train import Profile, SFTTrainer, load, machine
 
 BASE = "base"
-BLOG_PARTS = {"actions": 0.37, "alarms": 0.47, "disclaimer": 0.33}  # of the blog's SFT answers, which had the part
+BLOG_PARTS = {
+    "actions": 0.37,
+    "alarms": 0.47,
+    "disclaimer": 0.33,
+}  # of the blog's SFT answers, which had the part
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class Recipe:
     def rows(self, profile: Profile, seed: int = 0) -> Dataset:
         """The training rows: chats with whole answers, or plain texts."""
         examples = self.data(profile, seed)
-        return Dataset.from_list([{"text": text} for text in examples] if self.task == "cpt" else chat_rows(examples))
+        return Dataset.from_list(
+            [{"text": text} for text in examples] if self.task == "cpt" else chat_rows(examples)
+        )
 
     def config(self, profile: Profile, seed: int = 0) -> SFTConfig:
         """How it is trained: what notebooks 02, 04 and 05 write out in a cell."""

@@ -1,31 +1,25 @@
-"""Figures and widgets. `figures` holds the common ones and what every figure goes through; the others serve a notebook each.
+"""Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-`translation` 01, `adaptation` 02, `cure` 05 and the gates, `distillation` 06, `preferences` 07, `negatives` 08, `rewards` 09,
-`quantization` and `picker` 10, `runtimes` 11, `report` 12.
+The others serve a notebook each until it draws with the primitives: `translation` 01, `adaptation` 02, `distillation` 07, `preferences` 08,
+`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
 from helpers.show.adaptation import later_accuracy, perplexities, word_prices
-from helpers.show.cure import compare_answers, effects, explore_grid, factorial, gates, generations, sweep
 from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
     answer_card,
     color_of,
-    conflict_bars,
-    confusion_matrix,
+    compare_answers,
     finding,
-    label_shares,
+    gates,
     levels_table,
-    loss_curve,
     predict,
     present,
-    rates,
     running_mean,
     stamp_text,
     static,
     table,
-    token_bars,
-    unique_growth,
 )
 from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.picker import offers_table, phone_map, pick_file
@@ -81,28 +75,21 @@ __all__ = [
     "close_calls",
     "color_of",
     "compare_answers",
-    "conflict_bars",
-    "confusion_matrix",
     "crossing",
     "document",
     "dose_response",
     "dots",
     "drift",
-    "effects",
     "error_by_bits",
-    "explore_grid",
     "explore_prices",
-    "factorial",
     "fault_matrix",
     "file_costs",
     "finding",
     "forest",
     "gates",
     "gates_moved",
-    "generations",
     "heatmap",
     "herd",
-    "label_shares",
     "ladder_levels",
     "ladder_table",
     "later_accuracy",
@@ -110,7 +97,6 @@ __all__ = [
     "left_out",
     "levels_table",
     "lines",
-    "loss_curve",
     "odds_apart",
     "offers_table",
     "other_models",
@@ -124,7 +110,6 @@ __all__ = [
     "predict_step",
     "present",
     "price_lists",
-    "rates",
     "regions",
     "running_mean",
     "sent_back",
@@ -133,14 +118,11 @@ __all__ = [
     "source",
     "stamp_text",
     "static",
-    "sweep",
     "table",
     "throughput",
-    "token_bars",
     "told_apart",
     "training",
     "trial_bars",
-    "unique_growth",
     "verdict_bars",
     "while_margins_rise",
     "why_not_tested",

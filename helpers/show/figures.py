@@ -17,13 +17,13 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
 from helpers.cases import Example
-from helpers.evaluate import Rate, Scores, confusion
-from helpers.evaluate.generation import TokenLoss
+from helpers.evaluate.gates import Report
 from helpers.evaluate.scoring import UNREADABLE
 from helpers.lab import session
 from helpers.triage import LEVELS, SCALE
 
 GREY = "#616161"
+VERDICTS = {"passes": ("✓", "#e8f5e9"), "not shown": ("?", "#fff8e1"), "fails": ("✗", "#ffebee")}
 HATCHES = dict(zip(LEVELS, ("", "//", "..", "\\\\", "xx"), strict=True))  # colour never alone
 sns.set_theme(
     style="whitegrid",
@@ -117,200 +117,11 @@ def _level_bars(
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
-def label_shares(shares: Mapping[str, float], expected: Mapping[str, float], n: int) -> None:
-    """Bar chart of label shares with the blog's distribution as ticks."""
-    figure, axes = plt.subplots(figsize=(6.5, 3.2))
-    _level_bars(axes, [shares[level] for level in LEVELS], LEVELS)
-    axes.scatter(
-        range(len(LEVELS)),
-        [expected[level] for level in LEVELS],
-        marker="_",
-        s=900,
-        color="black",
-        label="the blog",
-        zorder=3,
-    )
-    axes.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="balanced")
-    axes.set_title("Which labels the generator gave")
-    axes.set_ylabel("share of examples")
-    axes.legend()
-    listed = ", ".join(f"{level} {shares[level]:.0%}" for level in LEVELS)
-    present(
-        figure,
-        f"share of the generated examples with each label ({listed}), with the blog's shares as black marks.",
-        n=n,
-    )
-
-
-def unique_growth(counts: Sequence[tuple[int, int]], diverse: Sequence[tuple[int, int]]) -> None:
-    """Unique prompts against prompts written, for the template writer and the diverse one."""
-    figure, axes = plt.subplots(figsize=(6.5, 3.4))
-    for points, name, style in ((diverse, "diverse writer", "-"), (counts, "template writer", "--")):
-        axes.plot(*zip(*points, strict=True), style, linewidth=2.5, label=name)
-    axes.set(xlabel="prompts written", ylabel="unique prompts")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_title("How much is new")
-    axes.legend()
-    written, unique = counts[-1]
-    present(
-        figure,
-        f"unique prompts as more are written; the template writer has {unique:,} of {written:,}, the diverse one {diverse[-1][1]:,}.",
-        n=written,
-    )
-
-
-def conflict_bars(ceiling: float, shuffled: float, majority: float, clean: float, n: int) -> None:
-    """The one check as a picture: best reachable accuracy, real labels against shuffled ones."""
-    figure, axes = plt.subplots(figsize=(6.5, 2.8))
-    names = [
-        "diverse set: best possible",
-        "template set: best possible",
-        "… with labels shuffled",
-        "always the commonest label",
-    ]
-    values = [clean, ceiling, shuffled, majority]
-    axes.barh(names[::-1], values[::-1], color=["#90a4ae", "#78909c", "#c62828", "#2e7d32"], height=0.6)
-    for place, value in enumerate(values[::-1]):
-        axes.text(value + 0.01, place, f"{value:.1%}", va="center")
-    axes.set_xlim(0, 1.15)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title("The best any classifier could reach")
-    present(
-        figure,
-        f"accuracy ceilings: diverse set {clean:.0%}, template set {ceiling:.1%}, the same with shuffled labels {shuffled:.1%}, majority {majority:.1%}.",
-        n=n,
-    )
-
-
 def running_mean(values: Sequence[float], width: int = 9) -> list[float]:
     """Mean of each value with its neighbours, the window cut at the ends."""
     half = width // 2
     windows = [values[max(0, place - half) : place + half + 1] for place in range(len(values))]
     return [sum(window) / len(window) for window in windows]
-
-
-def loss_curve(
-    losses: Sequence[tuple[int, float]], blog_final: float, prediction: float | None = None
-) -> None:
-    """Training loss on a logarithmic axis, the blog's final loss as a line."""
-    figure, axes = plt.subplots(figsize=(6.5, 3.2))
-    steps, values = zip(*losses, strict=True)
-    axes.plot(steps, values, linewidth=1, color="#9fa8da", label="logged")
-    axes.plot(steps, running_mean(values), linewidth=2.5, color="#283593", label="running mean")
-    axes.axhline(blog_final, color="black", linestyle=":", label=f"the blog's final loss ({blog_final})")
-    axes.set(xlabel="step", ylabel="mean loss (nats a token)", yscale="log")
-    axes.set_title("Training loss")
-    axes.legend()
-    present(
-        figure,
-        f"training loss by step on a logarithmic axis, from {values[0]:.2f} to {values[-1]:.3f}.",
-        n=len(values),
-    )
-
-
-def confusion_matrix(examples: Sequence[Example], scores: Scores, title: str) -> None:
-    """Rows: what the rubric says. Columns: what the model said."""
-    counts = confusion(examples, scores.given)
-    used = counts if counts[:, -1].any() else counts[:, :-1]
-    columns = [*LEVELS, UNREADABLE][: used.shape[1]]
-    figure, axes = plt.subplots(figsize=(6, 3.8))
-    sns.heatmap(
-        used,
-        annot=True,
-        fmt="d",
-        cmap="Greys",
-        cbar=False,
-        xticklabels=columns,
-        yticklabels=LEVELS,
-        ax=axes,
-        linewidths=0.5,
-        linecolor="white",
-    )
-    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        label.set_color(color_of(label.get_text()))
-        label.set_fontweight("bold")
-        label.set_rotation(0)
-        label.set_fontsize(9)
-    axes.set(xlabel="the model said", ylabel="the rubric says")
-    axes.set_title(title)
-    said = ", ".join(
-        f"{level} {int(total)}" for level, total in zip(columns, used.sum(0), strict=True) if total
-    )
-    present(
-        figure,
-        f"confusion matrix; the model's answers in all: {said}. Primary accuracy {scores.primary}.",
-        n=scores.n,
-    )
-
-
-def rates(
-    rows: Sequence[tuple[str, Rate]],
-    title: str,
-    *,
-    prediction: float | None = None,
-    caption: str = "",
-    seeds: int = 1,
-) -> None:
-    """Named rates with their 95 % intervals; the reader's prediction as a dashed line."""
-    figure, axes = plt.subplots(figsize=(6.5, 0.55 * len(rows) + 1.2))
-    for place, (_, rate) in enumerate(reversed(rows)):
-        axes.errorbar(
-            rate.value,
-            place,
-            xerr=[[rate.value - rate.low], [rate.high - rate.value]],
-            fmt="o",
-            capsize=5,
-            color="#283593",
-        )
-        axes.text(min(rate.high, 0.82) + 0.02, place + 0.13, f"{rate.value:.1%}", fontsize=9)
-    if prediction is not None:
-        axes.axvline(prediction, color="#ef6c00", linestyle="--", label="your prediction")
-        axes.legend(loc="lower right")
-    axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title(title)
-    listed = "; ".join(f"{name} {rate}" for name, rate in rows)
-    present(figure, f"{caption or title}: {listed}.", n=rows[0][1].n, seeds=seeds)
-
-
-def token_bars(
-    pieces: Sequence[TokenLoss], means: Sequence[float], prior_entropy: float, n: int, alike: int
-) -> None:
-    """Loss token by token along one answer, the label against the entropy of the prior.
-
-    Args:
-        pieces: the tokens of one answer.
-        means: mean loss at each of its places: the label's over all `n` answers, the others' over the `alike` answers of this shape.
-        prior_entropy: H(prior) in nats.
-    """
-    figure, axes = plt.subplots(figsize=(11, 3.4))
-    colors = ["#c62828" if piece.is_label else "#90a4ae" for piece in pieces]
-    axes.bar(range(len(pieces)), means, color=colors, width=0.85)
-    axes.axhline(
-        prior_entropy,
-        color="black",
-        linestyle=":",
-        label=f"entropy of the label prior, {prior_entropy:.2f} nats",
-    )
-    axes.set_xticks(
-        range(len(pieces)),
-        [piece.token.replace("\n", "⏎").strip() or "␣" for piece in pieces],
-        rotation=90,
-        fontsize=7,
-    )
-    axes.set(ylabel="loss (nats)", xlim=(-1, len(pieces)))
-    axes.set_title("Loss, token by token")
-    axes.legend()
-    label = next(mean for piece, mean in zip(pieces, means, strict=True) if piece.is_label)
-    present(
-        figure,
-        f"mean loss at each place of an answer; the label word costs {label:.2f} nats (over {n} answers), the dotted line is the "
-        f"prior's entropy; the other places are means over the {alike} answers of this shape.",
-        n=n,
-    )
 
 
 @dataclass
@@ -359,3 +170,62 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
     figure.tight_layout()
     figure.text(0.995, -0.02, stamp_text(n), ha="right", va="top", fontsize=8, color=GREY)
     return figure
+
+
+def gates(reports: Mapping[str, Report]) -> None:
+    """One column a model, one row a gate: the figure and whether it passes, is not shown, or fails."""
+    names, first = list(reports), next(iter(reports.values()))
+    figure, axes = plt.subplots(figsize=(3.4 + 1.6 * len(names), 0.36 * len(first.rows) + 1.1))
+    for row, (gate, _, _) in enumerate(first.rows):
+        for column, name in enumerate(names):
+            _, rate, verdict = reports[name].rows[row]
+            sign, shade = VERDICTS[verdict]
+            axes.add_patch(
+                plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=2)
+            )
+            value = (
+                "–" if not rate.n else f"{rate.value:.2f}" if gate.measure == "kappa" else f"{rate.value:.0%}"
+            )
+            axes.text(column + 0.5, row + 0.5, f"{sign} {value}", ha="center", va="center", fontsize=10)
+    bounds = [f"{gate.id}  {gate.asks}" for gate, _, _ in first.rows]
+    axes.set_yticks([row + 0.5 for row in range(len(bounds))], bounds)
+    axes.set_xticks([column + 0.5 for column in range(len(names))], names)
+    axes.xaxis.tick_top()
+    axes.set(xlim=(0, len(names)), ylim=(len(bounds), 0))
+    axes.grid(False)
+    axes.tick_params(length=0)
+    listed = "; ".join(
+        f"{name}: {sum(v == 'passes' for _, _, v in report.rows)} of {len(report.rows)} pass"
+        for name, report in reports.items()
+    )
+    present(
+        figure,
+        f"acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails): {listed}.",
+        n=first.n,
+    )
+
+
+def compare_answers(
+    examples: Sequence[Example], answers: Mapping[str, Sequence[str]], first: int = 0
+) -> None:
+    """The same person, every model's answer side by side; a drop-down chooses the person. Static pages show `first`."""
+
+    def draw(place: int) -> None:
+        example = examples[place]
+        display(
+            Markdown(
+                f"**{example.text}**  \n*{example.gloss}*  \nThe rubric accepts {', '.join(example.accepted)}: {example.rationale}"
+            )
+        )
+        for name, given in answers.items():
+            display(Markdown(f"**{name}**"), answer_card("", given[place]))
+
+    if static():
+        display(Markdown("*In a live notebook a drop-down chooses among all vignettes. Here is one:*"))
+        draw(first)
+        return
+    import ipywidgets
+
+    options = [(f"{example.id} · {example.text[:70]}", place) for place, example in enumerate(examples)]
+    chosen = ipywidgets.Dropdown(options=options, value=first, description="person")
+    display(chosen, ipywidgets.interactive_output(draw, {"place": chosen}))

@@ -61,9 +61,17 @@ def bars(
     axes.set(xlim=(0, max(1.0, 1.1 * max(_top(value) for value in values.values()))), title=title)
     _percent(axes.xaxis)
     _guides(axes, baseline)
-    listed = "; ".join(f"{name} {value if isinstance(value, Rate) else format(value, '.1%')}" for name, value in values.items())
+    listed = "; ".join(
+        f"{name} {value if isinstance(value, Rate) else format(value, '.1%')}"
+        for name, value in values.items()
+    )
     first = next(iter(values.values()))
-    present(figure, f"{caption or title}: {listed}.", n=n or (first.n if isinstance(first, Rate) else None), seeds=seeds)
+    present(
+        figure,
+        f"{caption or title}: {listed}.",
+        n=n or (first.n if isinstance(first, Rate) else None),
+        seeds=seeds,
+    )
 
 
 def _top(value: Rate | float) -> float:
@@ -94,8 +102,17 @@ def forest(
         told.append(f"{name} {100 * value:+.1f} points [{100 * one.low:+.1f}, {100 * one.high:+.1f}]")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(differences)), list(reversed(differences)))
-    axes.set(xlabel="points" + (f" (right: {better})" if better else ""), title=title, ylim=(-0.6, len(differences) - 0.4))
-    present(figure, f"{caption or title}: {'; '.join(reversed(told))}. Grey: the interval holds 0.", n=n, seeds=seeds)
+    axes.set(
+        xlabel="points" + (f" (right: {better})" if better else ""),
+        title=title,
+        ylim=(-0.6, len(differences) - 0.4),
+    )
+    present(
+        figure,
+        f"{caption or title}: {'; '.join(reversed(told))}. Grey: the interval holds 0.",
+        n=n,
+        seeds=seeds,
+    )
 
 
 def dots(
@@ -127,7 +144,12 @@ def dots(
     _percent(axes.xaxis)
     _guides(axes, baseline)
     note = "A dot is a run; the thick mark is the mean, the thin line its 95 % interval over seeds."
-    present(figure, f"{caption or title}: {'; '.join(reversed(told))}. {note}", n=n, seeds=seeds or max(map(len, groups.values())))
+    present(
+        figure,
+        f"{caption or title}: {'; '.join(reversed(told))}. {note}",
+        n=n,
+        seeds=seeds or max(map(len, groups.values())),
+    )
 
 
 def lines(
@@ -192,7 +214,15 @@ def heatmap(
     form = form or ("d" if values.dtype.kind in "iu" else ".2f")
     figure, axes = plt.subplots(figsize=(1.1 * len(columns) + 2, 0.5 * len(rows) + 1.5))
     sns.heatmap(
-        values, annot=True, fmt=form, cmap="Greys", cbar=False, xticklabels=columns, yticklabels=rows, ax=axes, linewidths=0.5
+        values,
+        annot=True,
+        fmt=form,
+        cmap="Greys",
+        cbar=False,
+        xticklabels=columns,
+        yticklabels=rows,
+        ax=axes,
+        linewidths=0.5,
     )
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         if label.get_text() in LEVELS:

@@ -87,8 +87,8 @@ def dpo(
 class RewardTrainer(GRPOTrainer):
     """`GRPOTrainer` without a count that transformers makes at every step by walking through every parameter."""
 
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted; see `fast.AnswerLossTrainer`."""
+    def floating_point_ops(self, _: dict[str, Any]) -> int:
+        """Not counted; see `trainers.SFTTrainer`."""
         return 0
 
 

@@ -65,12 +65,13 @@ def choose_hardware() -> Hardware:
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     wanted = os.environ.get(PRECISION, "").strip()
     if wanted not in ("", "fp32", "bf16"):
-        raise LabError(f"{PRECISION}={wanted!r} is no precision of a CPU: set it to fp32 or bf16, or unset it.")
+        raise LabError(
+            f"{PRECISION}={wanted!r} is no precision of a CPU: set it to fp32 or bf16, or unset it."
+        )
     precision = wanted or ("bf16" if native else "fp32")
+    why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
     if wanted:
         why = f"{wanted} ({PRECISION} is set)"
-    else:
-        why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
     # torch's fused attention is several times slower than plain matrix products on short padded rows (tests/bench_train.py).
     return Hardware(
         "cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention"

@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
 from helpers.files import LabError
 from helpers.train.engine import import_unsloth
@@ -21,16 +28,21 @@ from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import LFM2_TARGETS, Profile
 
 
-def _explain_load(error: Exception, source: str) -> LabError:
-    if Path(source).is_dir():
-        return LabError(
-            f"The model in {source} cannot be read ({type(error).__name__}). "
-            "Restore it with `git checkout`, or delete the stage, and run again."
-        )
-    return LabError(
-        f"Could not fetch {source} ({type(error).__name__}): no network, no such model, or a licence to accept on the hub first. "
-        "Check the connection, or set TRIAGE_PROFILE=nano, which needs no download."
-    )
+@contextmanager
+def explained(source: Any) -> Iterator[None]:
+    """Turn a library's error about a model that cannot be fetched or read into one that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if Path(str(source)).is_dir():
+            raise LabError(
+                f"The model in {source} cannot be read ({type(error).__name__}). "
+                "Restore it with `git checkout`, or delete the stage, and run again."
+            ) from error
+        raise LabError(
+            f"Could not fetch {source} ({type(error).__name__}): no network, no such model, or a licence to accept on the hub first. "
+            "Check the connection, or set TRIAGE_PROFILE=nano, which needs no download."
+        ) from error
 
 
 def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
@@ -41,10 +53,8 @@ def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
     """
     if isinstance(source, LoadedModel):
         return source.tokenizer
-    try:
+    with explained(source):
         return AutoTokenizer.from_pretrained(str(source))
-    except (OSError, ValueError) as error:
-        raise _explain_load(error, str(source)) from error
 
 
 def load_model(source: Any) -> PreTrainedModel:
@@ -59,12 +69,10 @@ def load_model(source: Any) -> PreTrainedModel:
     dtype = {"cuda": torch.bfloat16 if hardware.precision == "bf16" else torch.float16}.get(
         hardware.device, torch.float32
     )
-    try:
+    with explained(source):
         model = AutoModelForCausalLM.from_pretrained(
             str(source), dtype=dtype, attn_implementation=hardware.attention, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
-        raise _explain_load(error, str(source)) from error
     return model.to(hardware.device)
 
 
@@ -98,14 +106,26 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
         LabError: the base cannot be fetched or read, or Unsloth is not installed.
     """
     source = base or profile.base
-    transformers.set_seed(seed)
+    sizes = {"r": profile.lora["r"], "lora_alpha": profile.lora["alpha"], "lora_dropout": 0.0}
+    targets = list(LFM2_TARGETS)  # LFM2's own names: Llama's would silently adapt q, k and v alone
+    set_seed(seed)
     if profile.engine == "unsloth":
-        return _unsloth_load(str(source), profile, seed)
-    tokenizer, model = load_tokenizer(source), load_model(source)
-    if choose_hardware().precision == "bf16":
-        model = model.to(torch.bfloat16)  # frozen weights: the products are the same, and no step casts them again
-    model = get_peft_model(model, lora_config(profile))
-    model.source = source  # what `merged` folds the adapter into, in full precision
+        FastLanguageModel = import_unsloth()
+        with explained(source):
+            model, tokenizer = FastLanguageModel.from_pretrained(
+                str(source), max_seq_length=profile.max_length, load_in_4bit=False, load_in_16bit=True
+            )
+        model = FastLanguageModel.get_peft_model(
+            model, target_modules=targets, random_state=seed, use_gradient_checkpointing="unsloth", **sizes
+        )
+    else:
+        model, tokenizer = load_model(source), load_tokenizer(source)
+        if choose_hardware().precision == "bf16":
+            model = model.to(
+                torch.bfloat16
+            )  # frozen weights: the products are the same, and no step casts them again
+        model = get_peft_model(model, LoraConfig(target_modules=targets, task_type="CAUSAL_LM", **sizes))
+    model.source = source  # what `merged` and `lab.keep` fold the adapter into, in full precision
     return model, tokenizer
 
 
@@ -117,18 +137,17 @@ def load_for_training(
     Those two take the model without its adapter as their reference, so TRL has to put the adapter on.
     """
     if profile.engine == "unsloth":
-        return (*_unsloth_load(str(source), profile, seed), None)
+        return (*load(profile, source, seed), None)
     model = load_model(source)
-    return (
-        model.to(torch.bfloat16) if choose_hardware().precision == "bf16" else model,
-        load_tokenizer(source),
-        lora_config(profile),
-    )
+    model = model.to(torch.bfloat16) if choose_hardware().precision == "bf16" else model
+    return model, load_tokenizer(source), lora_config(profile)
 
 
 def merged(trainer: Any) -> LoadedModel:
     """What a trainer has learnt, folded into its base's weights, in memory: `evaluate` takes it like a folder."""
-    source = getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
+    source = (
+        getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
+    )
     whole = with_adapter(load_model(source), trainer.model).merge_and_unload()
     return LoadedModel(whole.eval(), trainer.processing_class)
 
@@ -147,36 +166,3 @@ def with_adapter(base: PreTrainedModel, trained: PeftModel) -> PeftModel:
     fresh = get_peft_model(base, trained.peft_config["default"])
     set_peft_model_state_dict(fresh, get_peft_model_state_dict(trained))
     return fresh
-
-
-def unsloth_load_arguments(source: str, profile: Profile) -> dict[str, Any]:
-    """What `FastLanguageModel.from_pretrained` is called with: 16-bit LoRA as in the blog, not 4-bit."""
-    return {
-        "model_name": source,
-        "max_seq_length": profile.max_length,
-        "dtype": None,
-        "load_in_4bit": False,
-        "load_in_16bit": True,
-    }
-
-
-def unsloth_lora_arguments(profile: Profile, seed: int) -> dict[str, Any]:
-    """What `FastLanguageModel.get_peft_model` is called with."""
-    return {
-        "r": profile.lora["r"],
-        "lora_alpha": profile.lora["alpha"],
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "target_modules": list(LFM2_TARGETS),
-        "use_gradient_checkpointing": "unsloth",
-        "random_state": seed,
-    }
-
-
-def _unsloth_load(source: str, profile: Profile, seed: int) -> tuple[Any, PreTrainedTokenizerBase]:
-    fast = import_unsloth()
-    try:
-        model, tokenizer = fast.from_pretrained(**unsloth_load_arguments(source, profile))
-    except (OSError, ValueError) as error:
-        raise _explain_load(error, source) from error
-    return fast.get_peft_model(model, **unsloth_lora_arguments(profile, seed)), tokenizer

@@ -59,13 +59,11 @@ class _Bar(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self.progress, self.note = progress, ""
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
-    ) -> None:
+    def on_log(self, *_: Any, logs: dict[str, Any] | None = None, **__: Any) -> None:
         if logs and "loss" in logs:
             self.note = f"· loss {float(logs['loss']):.3f}"
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
         self.progress.update(state.global_step - self.progress.count, self.note)
 
 
@@ -146,14 +144,24 @@ class SFTTrainer(trl.SFTTrainer):
     seconds = 0.0
 
     def __init__(
-        self, model: Any, args: Any = None, train_dataset: Dataset | None = None, processing_class: Any = None, **more: Any
+        self,
+        model: Any,
+        args: Any = None,
+        train_dataset: Dataset | None = None,
+        processing_class: Any = None,
+        **more: Any,
     ) -> None:
         disable_progress_bars()
         transformers.logging.set_verbosity_error()
         refuse_nothing(train_dataset or [])
         _refuse_cut_rows(train_dataset, processing_class, args.max_length)
-        self.rows, self.settings = train_dataset, args.to_dict()  # as handed over: `lab.keep` names the result by them
-        super().__init__(model=model, args=args, train_dataset=train_dataset, processing_class=processing_class, **more)
+        self.rows, self.settings = (
+            train_dataset,
+            args.to_dict(),
+        )  # as handed over: `lab.keep` names the result by them
+        super().__init__(
+            model=model, args=args, train_dataset=train_dataset, processing_class=processing_class, **more
+        )
         self.remove_callback(PrinterCallback)
         self.fast = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")
         if self.fast:
@@ -187,7 +195,7 @@ class SFTTrainer(trl.SFTTrainer):
         """What the run was and what it cost."""
         return _record(self, len(self.rows), self.state.epoch or 0.0, self.seconds)
 
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+    def floating_point_ops(self, _: dict[str, Any]) -> int:
         """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small model's step."""
         return 0
 

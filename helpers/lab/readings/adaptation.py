@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from helpers.evaluate import Rate
-from helpers.lab.readings.cure import points
+from helpers.lab.readings.common import points
 
 
 def _ratio(one: float, two: float) -> str:

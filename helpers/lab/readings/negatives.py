@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from helpers.audit import PreferenceAudit
+from helpers.audit import FeatureAudit, LengthAudit, PreferenceAudit
 from helpers.evaluate import Effect, Rate, paired_test
 
 __all__ = [
@@ -130,10 +130,8 @@ def ran_on_text(rate: float, strong: Rate, gentle: Rate, length: str) -> str:
 
 def hard_audit_text(found: PreferenceAudit) -> str:
     """What the audit expects of the near misses, by name, before anything is trained."""
-    up, down = (
-        [row.name for row in (*found.features, *found.lengths) if row.direction == way]
-        for way in ("up", "down")
-    )
+    rows: list[FeatureAudit | LengthAudit] = [*found.features, *found.lengths]
+    up, down = ([row.name for row in rows if row.direction == way] for way in ("up", "down"))
     text = f"DPO on these pairs will push up: {', '.join(up) or 'nothing that can be shown'}; down: {', '.join(down) or 'nothing that can be shown'}."
     parts = [name for name in ("alarms", "disclaimer", "number") if name in down]
     if parts:
@@ -149,7 +147,8 @@ def hard_audit_text(found: PreferenceAudit) -> str:
 
 def weak_negatives_audit_text(found: PreferenceAudit) -> str:
     """The disclaimer and the levels in weak pairs, before anything is trained."""
-    disclaimer, level = found["disclaimer"], found["correct level"]
+    features = {row.name: row for row in found.features}
+    disclaimer, level = features["disclaimer"], features["correct level"]
     if disclaimer.direction == "down":
         text = (
             f"The disclaimer stands in {disclaimer.chosen.value:.0%} of the chosen and {disclaimer.rejected.value:.0%} of the rejected answers: "
@@ -207,7 +206,8 @@ def left_out_text(changes: Mapping[str, Mapping[str, Effect]], yardstick: Mappin
         changes: gate → kind left out → change of the share of items as the gate wants them.
         yardstick: gate → change between two seeds with all kinds.
     """
-    own, other = [], []
+    own: list[str] = []
+    other: list[str] = []
     for gate, found in changes.items():
         for kind, effect in found.items():
             if effect.present and effect.p < 0.05 and abs(effect.estimate) > abs(yardstick[gate].estimate):

@@ -228,10 +228,10 @@ def no_model_agreement_text(others: Mapping[str, Mapping[str, Compared]], main: 
 
 def same_text_text(compared: Mapping[str, Compared]) -> str:
     """How many answers stay the same to the letter, beside the levels."""
-    rows = [row for row in _below(compared) if row.same_text]
-    listed = ", ".join(f"{row.quant} {row.same_text.value:.0%}" for row in rows)
+    rows = [(row, row.same_text) for row in _below(compared) if row.same_text]
+    listed = ", ".join(f"{row.quant} {same_text.value:.0%}" for row, same_text in rows)
     head = f"To the letter the same answer as F16's: {listed}."
-    looser = [row.quant for row in rows if row.same_text.high < row.agreement.low]
+    looser = [row.quant for row, same_text in rows if same_text.high < row.agreement.low]
     if looser:
         return (
             f"{head} **Wordings change before levels do** (shown for {_listed(looser)}): another alarm sign, another order. "

@@ -9,7 +9,7 @@ from typing import Any
 from helpers.evaluate.gates import FAILS, PASSES, Report
 from helpers.lab import card
 from helpers.lab.claims import DIRECTION, DISAGREES, NOT_REPRODUCED, NOT_RUN, REPRODUCED, Entry
-from helpers.lab.readings.cure import points
+from helpers.lab.readings.common import points
 
 RIGHT, NOT_SHOWN, AGAINST, UNMEASURED = "right", "not shown", "against", "not measured yet"
 JUDGED = (REPRODUCED, DIRECTION, NOT_REPRODUCED)
@@ -156,7 +156,7 @@ def _effect(row: Mapping[str, Any]) -> str:
 FINDINGS: tuple[Finding, ...] = (
     Finding(
         "the skewed, contradicting data make a model that calls everybody ROJO",
-        ("imbalanced.rojo_share",),
+        ("imbalanced.share.ROJO",),
         lambda rojo: (
             True if rojo["low"] >= 0.9 else False if rojo["high"] < 0.9 else None,
             f"ROJO in {_pct(rojo)} of the answers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from helpers.evaluate import Rate
-from helpers.lab.readings.cure import points
+from helpers.lab.readings.common import points
 from helpers.rewards import Reward, always_optimal, gaps, rojo_threshold
 from helpers.triage import PARTS
 
@@ -315,10 +315,10 @@ def rewards_summary_text(
         lines.append("That unnamed parts decay is not shown in these runs.")
     for name in runs:
         if all(part in rewards[name].parts for part in PARTS):
-            fell = [part for part in PARTS if _fell(part, start, runs[name])]
+            lost = [part for part in PARTS if _fell(part, start, runs[name])]
             lines.append(
-                f"**A price on every part did not keep every part**: {_listed(fell)} fell with {name} too."
-                if fell
+                f"**A price on every part did not keep every part**: {_listed(lost)} fell with {name} too."
+                if lost
                 else f"A price on every part kept every part, with {name}."
             )
     return "\n".join(f"> - {line}" for line in lines)

@@ -1,0 +1,94 @@
+"""A re-run laid beside the shipped results, key by key: what is deterministic has to be the same, what was trained as far as chance allows.
+
+Two runs of one recipe differ by the items (each rate's interval knows that) and by the run (seeds of one recipe scatter, and so do two
+kinds of machine). Both go into a two-sided z-test, at 1 % for all keys together (Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+Measurements = Mapping[str, Mapping[str, Any]]
+
+MACHINE = {"s", "tokens/s", "requests/min", "USD"}  # units that tell about the machine or the day
+MACHINE_KEYS = re.compile(r"\.peak_bytes$")
+EXACT = re.compile(r"^(diversity\.(total|unique|share)|size_1b2\.|quant\.\w+\.bytes$|translation\.rows)")
+SEED = re.compile(r"\.s\d+$")
+ALPHA = 0.01
+RELATIVE = 0.3  # of a trained figure without an interval: a bound against nonsense, not a test
+
+
+def differences(shipped: Measurements, own: Measurements) -> list[str]:
+    """Every key of a re-run that does not agree with the shipped results, as one sentence each.
+
+    Args:
+        shipped, own: measurements by key, as a results file holds them.
+    """
+    missing = [
+        f"{key}: shipped, but not measured in this run"
+        for key in shipped
+        if key not in own and not _about_machine(key, shipped[key])
+    ]
+    extra = [f"{key}: measured in this run, but not shipped" for key in own if key not in shipped]
+    common = [key for key in own if key in shipped and not _about_machine(key, shipped[key])]
+    scatter = between_runs(shipped)
+    limit = float(norm.ppf(1 - ALPHA / (2 * max(1, len(common)))))
+    apart = [text for key in common for text in _disagreement(key, shipped[key], own[key], scatter, limit)]
+    return sorted(missing + extra) + apart
+
+
+def between_runs(measured: Measurements) -> float:
+    """Standard deviation of a rate between runs of one recipe, pooled over every recipe whose seeds were recorded one by one."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for key, entry in measured.items():
+        if SEED.search(key) and entry["unit"] == "rate":
+            groups[SEED.sub("", key)].append(entry["value"])
+    variances = [
+        (float(np.var(values, ddof=1)), len(values) - 1) for values in groups.values() if len(values) > 1
+    ]
+    degrees = sum(weight for _, weight in variances)
+    return math.sqrt(sum(value * weight for value, weight in variances) / degrees) if degrees else 0.0
+
+
+def _about_machine(key: str, entry: Mapping[str, Any]) -> bool:
+    return entry["unit"] in MACHINE or bool(MACHINE_KEYS.search(key))
+
+
+def _disagreement(
+    key: str, one: Mapping[str, Any], other: Mapping[str, Any], scatter: float, limit: float
+) -> Iterator[str]:
+    a, b = one["value"], other["value"]
+    told = f"{key} ({other['notebook']}): shipped {a:.6g}, this run {b:.6g}"
+    if one["unit"] != other["unit"]:
+        yield f"{key}: the unit was {one['unit']!r} and is {other['unit']!r}"
+    elif EXACT.search(key):
+        if a != b:
+            yield f"{told}; it has to be the same"
+    elif one["low"] is None or other["low"] is None:
+        if abs(a - b) > RELATIVE * max(abs(a), abs(b)) + 1e-9 and not (
+            isinstance(a, int) and abs(a - b) <= 2
+        ):
+            yield f"{told}; more than {RELATIVE:.0%} apart"
+    else:
+        errors = [(entry["high"] - entry["low"]) / (2 * 1.96) for entry in (one, other)]
+        run = scatter if one["unit"] == "rate" else scatter * max(abs(a), abs(b))
+        expected = math.sqrt(sum(error**2 for error in errors) + 2 * (run if one["seeds"] else 0.0) ** 2)
+        if abs(a - b) > limit * expected + 1e-9:
+            yield f"{told}; {abs(a - b) / expected if expected else math.inf:.1f} standard errors apart, {limit:.1f} allowed"
+
+
+def broken_claims(results: Mapping[str, Any]) -> list[str]:
+    """Every claim of a results file that does not hold, with its notebook and its evidence."""
+    return [
+        f"{notebook}: «{sentence}» does not hold ({'; '.join(map(str, claim['evidence']))})"
+        for notebook, claims in results.get("claims", {}).items()
+        for sentence, claim in claims.items()
+        if not claim["holds"]
+    ]

@@ -1,0 +1,94 @@
+"""A re-run beside the shipped results, and the claims: what is told apart, and what is not."""
+
+import copy
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.lab.compare import between_runs, broken_claims, differences
+
+
+def entry(value, n=None, low=None, high=None, seeds=None, unit="rate"):
+    return {
+        "value": value,
+        "n": n,
+        "low": low,
+        "high": high,
+        "seeds": seeds,
+        "unit": unit,
+        "notebook": "03_x",
+    }
+
+
+SHIPPED = {
+    "diversity.unique": entry(1909, unit="rows"),
+    "balanced.accuracy": entry(0.60, 480, 0.556, 0.643, 1),
+    "factorial.a.accuracy": entry(0.60, 3, 0.5, 0.7, 3),
+    **{
+        f"factorial.a.accuracy.s{seed}": entry(value, 480, value - 0.04, value + 0.04, 1)
+        for seed, value in enumerate((0.57, 0.6, 0.63))
+    },
+    "imbalanced.final_loss": entry(0.02, seeds=1, unit="nats"),
+    "quant.F16.load_seconds": entry(1.0, unit="s"),
+}
+
+
+def changed(key, **more):
+    own = copy.deepcopy(SHIPPED)
+    own[key] |= more
+    return differences(SHIPPED, own)
+
+
+def test_the_same_results_do_not_differ():
+    assert differences(SHIPPED, copy.deepcopy(SHIPPED)) == []
+
+
+def test_a_count_has_to_be_the_same_to_the_unit():
+    assert "has to be the same" in changed("diversity.unique", value=1910)[0]
+
+
+def test_a_small_change_of_a_trained_rate_is_chance_and_a_large_one_is_not():
+    assert changed("balanced.accuracy", value=0.63, low=0.586, high=0.672) == []
+    assert "standard errors apart" in changed("balanced.accuracy", value=0.30, low=0.26, high=0.34)[0]
+
+
+def test_a_loss_without_an_interval_may_move_a_little_and_not_tenfold():
+    assert changed("imbalanced.final_loss", value=0.022) == []
+    assert "more than 30%" in changed("imbalanced.final_loss", value=0.2)[0]
+
+
+def test_seconds_are_the_machines_own_affair():
+    assert changed("quant.F16.load_seconds", value=60.0) == []
+
+
+def test_a_key_that_is_missing_or_new_is_named():
+    own = {key: value for key, value in SHIPPED.items() if key != "balanced.accuracy"} | {
+        "new.key": entry(1, unit="")
+    }
+    assert [line.split(":")[0] for line in differences(SHIPPED, own)] == ["balanced.accuracy", "new.key"]
+
+
+def test_a_changed_unit_is_named():
+    assert "the unit was" in changed("imbalanced.final_loss", unit="bits")[0]
+
+
+@given(st.floats(0.0, 1.0))
+def test_no_rate_differs_from_itself(value):
+    one = {"a.b": entry(value, 100, max(0.0, value - 0.1), min(1.0, value + 0.1), 1)}
+    assert differences(one, copy.deepcopy(one)) == []
+
+
+def test_the_scatter_between_runs_is_pooled_over_the_recorded_seeds():
+    assert abs(between_runs(SHIPPED) - 0.03) < 1e-9
+
+
+def test_a_claim_that_does_not_hold_is_named_with_its_notebook():
+    results = {
+        "claims": {
+            "04_x": {
+                "It says ROJO": {"holds": False, "evidence": ["12%"]},
+                "Fine": {"holds": True, "evidence": ["1"]},
+            }
+        }
+    }
+    assert broken_claims(results) == ["04_x: «It says ROJO» does not hold (12%)"]

@@ -1,0 +1,27 @@
+"""What several test files need: a fine-tuning in one call."""
+
+from datasets import Dataset
+from trl import SFTConfig
+
+from helpers import train
+
+
+def fine_tuned(rows, out, profile, *, base=None, task="sft", seed=0, epochs=1, updates=-1, **settings):
+    """Train `rows` (chats, or plain texts) from the profile's base into `out`; returns the trainer's record."""
+    rows = [row if isinstance(row, dict) else {"text": row} for row in rows]
+    arguments = {
+        "learning_rate": getattr(profile, task)["learning_rate"],
+        "max_length": profile.max_length,
+        "seed": seed,
+    }
+    arguments["lr_scheduler_type"] = "cosine"
+    length = {"num_train_epochs": epochs, "max_steps": updates}
+    model, tokenizer = train.load(profile, base, seed)
+    config = SFTConfig(**arguments, **length, **settings, **train.machine(profile, task))
+    trainer = train.SFTTrainer(
+        model, processing_class=tokenizer, train_dataset=Dataset.from_list(rows), args=config
+    )
+    trainer.train()
+    train.merge_and_save(trainer.model, base or profile.base, tokenizer, out, profile)
+    trainer.record.save(out)
+    return trainer.record

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     started, seconds = time.time(), {}
     if options.fresh or options.write:  # what is committed, minutes included, comes from an empty cache
-        for folder in ("stages", "outcomes", "samples", "teacher", "notebooks", "results"):
+        for folder in ("stages", "outcomes", "runs", "samples", "teacher", "notebooks", "results"):
             shutil.rmtree(build_dir() / folder, ignore_errors=True)
     for number, chapter in enumerate(wanted, 1):
         print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)

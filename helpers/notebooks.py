@@ -89,7 +89,9 @@ PLAN: tuple[Chapter, ...] = (
 )
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.
-import pathlib, subprocess, sys
+import pathlib
+import subprocess
+import sys
 
 if "google.colab" in sys.modules and not pathlib.Path("triage-lab").exists():
     url = "{url}"

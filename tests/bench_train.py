@@ -23,9 +23,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import transformers
 from datasets import Dataset, disable_progress_bars
-from trl import SFTConfig, SFTTrainer
-
 from tools import fine_tuned
+from trl import SFTConfig, SFTTrainer
 
 from helpers import cases, train
 from helpers.train import loading

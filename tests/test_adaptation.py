@@ -1,14 +1,18 @@
-"""Notebook 02: perplexity as it is defined, words priced token by token, replay, and sentences that follow the figures."""
+"""Notebook 02: perplexity as it is defined, words priced token by token, replay, and what is said and claimed of the figures."""
 
+import ast
+import dataclasses
+import inspect
 import math
+from types import SimpleNamespace
 
 import pytest
 
-from helpers import cases, evaluate, show, train
+from helpers import cases, evaluate, lab, notebooks, show, train
 from helpers.evaluate import Piece, Rate, TextLoss
-from helpers.files import LabError
+from helpers.files import ROOT, LabError
 from helpers.lab import readings
-from helpers.recipes import grid, medical, recipe_named
+from helpers.recipes import medical
 
 NANO = train.profile_named("nano")
 TEXTS = ["La vecina riega las plantas por la tarde.", "El paracetamol baja la fiebre.", "Sí."]
@@ -80,27 +84,6 @@ def test_replay_adds_the_bases_own_kind_of_text_and_no_held_out_one():
     assert medical.base_texts(20, 1) == medical.base_texts(20, 1) != medical.base_texts(20, 2)
 
 
-def test_the_arms_after_reading_differ_from_the_fresh_cell_in_their_start_alone():
-    fresh = recipe_named(grid.cell_name("uniform", "consistent", "fresh"))
-    for start in ("cpt", "cpt-replay"):
-        arm = recipe_named(grid.after(start))
-        assert (
-            arm.base == start
-            and arm.data(NANO, 1) == fresh.data(NANO, 1)
-            and arm.length(NANO) == fresh.length(NANO)
-        )
-        assert arm.settings(NANO) == fresh.settings(NANO)
-
-
-def test_a_paired_difference_may_be_negative_and_keeps_its_interval():
-    bands = evaluate.over_seeds({"a": [-0.2, -0.25, -0.15], "b": [0.01, -0.01, 0.0]}, bounds=(-1, 1))
-    assert (
-        bands["a"].value == pytest.approx(-0.2)
-        and bands["a"].high < 0
-        and bands["b"].low < 0 < bands["b"].high
-    )
-
-
 def test_the_perplexity_sentence_follows_the_figures():
     low, high = _rate(100, 5), _rate(9000, 100)
     assert (
@@ -134,35 +117,6 @@ def test_words_read_and_words_new_are_told_apart():
     ) and "60% of its cost [55%–65%]" in readings.seen_text(none, none, much)
 
 
-@pytest.mark.parametrize(
-    ("reading", "replay", "expected"),
-    [
-        (_rate(-0.2, 0.05, 3), _rate(-0.02, 0.05, 3), "made the task worse"),
-        (_rate(-0.2, 0.05, 3), _rate(-0.02, 0.05, 3), "most of it back"),
-        (_rate(-0.2, 0.05, 3), _rate(-0.12, 0.05, 3), "some of it back"),
-        (_rate(0.1, 0.05, 3), _rate(0.1, 0.05, 3), "helped the task"),
-        (_rate(0.01, 0.05, 3), _rate(0.1, 0.05, 3), "With replay it helps"),
-        (_rate(0.01, 0.05, 3), _rate(0.0, 0.05, 3), "No effect"),
-    ],
-)
-def test_what_is_said_of_the_task_follows_the_paired_intervals(reading, replay, expected):
-    gains = {"reading": reading, "reading with replay": replay}
-    said = readings.later_text(_rate(0.72, 0.02, 3), _rate(0.5, 0.02, 3), _rate(0.7, 0.02, 3), gains)
-    assert expected in said and "3 runs from each start" in said
-
-
-def test_the_summary_names_loss_and_gain_as_they_are():
-    medical_rates = (_rate(30000, 100), _rate(350, 10))
-    assert "suffered" in readings.adaptation_summary(
-        medical_rates, [(1.5, 7.0), (1.5, 8.0)], {"reading": _rate(-0.2, 0.05)}
-    )
-    assert "profited" in readings.adaptation_summary(
-        medical_rates, [(1.5, 1.5)], {"reading": _rate(0.2, 0.05)}
-    )
-    said = readings.adaptation_summary(medical_rates, [(1.5, 1.5)], {"reading": _rate(0.0, 0.05)})
-    assert "no difference" in said and "stayed about where it was" in said
-
-
 def test_the_everyday_texts_name_no_level_of_ours():
     from helpers.triage import LEVELS
 
@@ -176,10 +130,146 @@ def test_the_figures_of_the_notebook_name_what_they_show(monkeypatch):
     show.perplexities(rates, {"medical": _rate(30, 1), "known": _rate(7, 0.1)}, 4096, 1)
     words = evaluate.words_of(_text(1.0, 2.0, text="ab"), _text(0.5, 3.0, text="ab"), [(0, 1), (1, 2)])
     show.word_prices(words, [(1, 2)])
-    show.later_accuracy({"base": [0.7, 0.72]}, {"base": _rate(0.71, 0.02, 2)}, 0.25, 480, 0.8)
     captions = [item.data for item in shown if str(getattr(item, "data", "")).startswith("*Figure:")]
-    assert (
-        "300.0 → 30.0" in captions[0]
-        and "1 of 2 words got cheaper" in captions[1]
-        and "base: 71% [69%–73%]" in captions[2]
+    assert "300.0 → 30.0" in captions[0] and "1 of 2 words got cheaper" in captions[1]
+
+
+# ------------------------------------------------------------------------- does the task profit? The cells of the notebook
+CELLS = {
+    cell.id: cell.source
+    for cell in notebooks.read(ROOT / "notebooks" / "02_domain_adaptation.ipynb").cells
+    if cell.cell_type == "code"
+}
+TASK = list(CELLS)[list(CELLS).index("nb02-24") : list(CELLS).index("nb02-25e") + 1]
+LOST = list(CELLS)[list(CELLS).index("nb02-29") : list(CELLS).index("nb02-29g") + 1]
+BASES = {"the base": None, "reading": "cpt", "reading with replay": "cpt-replay"}
+
+
+def _calls(source):
+    return [ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+
+
+def test_the_trainers_call_stands_in_the_function_that_lab_runs_is_given():
+    (function,) = [
+        node for cell in TASK for node in ast.parse(CELLS[cell]).body if getattr(node, "name", "") == "tuned"
+    ]
+    asked = set(_calls(ast.unparse(function)))
+    assert {
+        "SFTTrainer",
+        "SFTConfig",
+        "Dataset.from_list",
+        "train.load",
+        "train.machine",
+        "train.merged",
+    } <= asked
+    assert "lab.stage" not in asked  # the starts are built before, once, by the notebook itself
+    (given,) = [
+        node for cell in TASK for node in ast.walk(ast.parse(CELLS[cell])) if _is_call(node, "lab.runs")
+    ]
+    assert ast.unparse(given.args[0]) == "tuned"
+
+
+def _is_call(node, name):
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == name
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """The cells of the task and of what was lost, run on figures that a test makes up; returns their names and the claims."""
+    monkeypatch.setattr("helpers.show.figures.display", lambda *_: None)
+
+    def play(shares, known=(10.0, 1.4), medical=(300.0, 310.0)):
+        """shares: of accepted levels by start, seed by seed. known, medical: perplexity after reading, and with replay."""
+        prices = {"cpt": (known[0], medical[0]), "cpt-replay": (known[1], medical[1])}
+        built, made, held_out = [], [], cases.general_texts()[:3]
+        lab.start("02_domain_adaptation")
+
+        def stage(name, seed):
+            built.append((name, seed))
+            return name
+
+        def runs(function, cells, label):
+            assert len(built) == 6 and inspect.isfunction(function)
+            return [shares[cell["start"]][cell["seed"]] for cell in cells]
+
+        def losses(model, texts):
+            cost = prices[model][texts is held_out]
+            return [_text(*[math.log(cost)] * 10) for _ in texts]
+
+        def claim(sentence, holds, *evidence):
+            assert evidence
+            made.append(bool(holds))
+
+        space = {
+            "profile": NANO,
+            "lab": SimpleNamespace(stage=stage, runs=runs, claim=claim, record=lab.record),
+            "evaluate": SimpleNamespace(**{**vars(evaluate), "text_losses": losses}),
+            "show": show,
+            "cases": cases,
+            "guess": SimpleNamespace(value=0.8),
+            "held_out": held_out,
+            "sets": {"what the base knew": cases.general_texts()[:4]},
+            "before": {"what the base knew": _rate(1.3, 0.1), "medical, held out": _rate(38000, 900)},
+            "after": {"what the base knew": _rate(known[0], 0.1), "medical, held out": _rate(medical[0], 9)},
+        }
+        for cell in (*TASK, *LOST):
+            exec(CELLS[cell], space)
+        return space, made
+
+    return play
+
+
+SAME = {
+    "the base": [0.6, 0.58, 0.62],
+    "reading": [0.61, 0.57, 0.62],
+    "reading with replay": [0.62, 0.58, 0.63],
+}
+
+
+def test_what_the_notebook_claims_holds_on_figures_like_those_of_the_first_edition(played):
+    assert played(SAME)[1] == [True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("number", "figures"),
+    [
+        (0, {"shares": {**SAME, "reading": [0.8, 0.78, 0.83]}}),
+        (1, {"shares": {**SAME, "reading with replay": [0.4, 0.38, 0.43]}}),
+        (2, {"shares": SAME, "known": (1.5, 1.4)}),
+        (3, {"shares": SAME, "known": (10.0, 9.0)}),
+        (3, {"shares": SAME, "medical": (300.0, 3000.0)}),
+    ],
+)
+def test_each_claim_turns_when_the_figures_do(played, number, figures):
+    assert played(**figures)[1] == [place != number for place in range(4)]
+
+
+def test_every_run_its_mean_and_the_paired_change_are_recorded_under_the_keys_of_the_first_edition(played):
+    space, _ = played(SAME)
+    own = {key: entry for key, entry in lab.measurements().items() if key in lab.results.own_keys()}
+    for start, name in (
+        ("the base", "from_base"),
+        ("reading", "from_cpt"),
+        ("reading with replay", "from_replay"),
+    ):
+        values = [own[f"cpt.sft_accuracy.{name}.mean.s{seed}"] for seed in range(3)]
+        n = len(cases.evaluation_prompts("test"))
+        assert [one["value"] for one in values] == pytest.approx(SAME[start], abs=1 / n)
+        assert {(one["n"], one["seeds"], one["unit"]) for one in values} == {(n, 1, "rate")}
+        mean = own[f"cpt.sft_accuracy.{name}.mean"]
+        assert (mean["value"], mean["n"], mean["seeds"]) == (pytest.approx(sum(SAME[start]) / 3), 3, 3)
+    by_hand = evaluate.over_seeds([0.01, -0.01, 0.0])
+    change = own["cpt.sft_accuracy.from_cpt.change"]
+    assert (change["value"], change["low"], change["high"]) == pytest.approx(
+        (by_hand.value, by_hand.low, by_hand.high)
     )
+    assert own["cpt.medical_perplexity.replay"]["value"] == pytest.approx(310)
+
+
+def test_the_function_of_the_notebook_trains_from_the_start_it_is_given_and_judges_what_came_out():
+    small = dataclasses.replace(NANO, grid={**NANO.grid, "rows": 8, "updates": 2})
+    space = {"profile": small, "starts": {("the base", 0): None}}
+    for cell in ("nb02-05", "nb02-24c"):
+        exec(CELLS[cell], space)
+    space["tests"] = space["tests"][:10]
+    assert space["tuned"]("the base", 0) in [hits / 10 for hits in range(11)]

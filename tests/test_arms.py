@@ -3,9 +3,9 @@
 import dataclasses
 import json
 import math
-import os
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,10 @@ import torch
 from helpers import cases, evaluate, rewards, train
 from helpers.files import LabError, build_dir
 from helpers.lab import arms as runner
-from helpers.lab import pool
 from helpers.lab.arms import Arm, Watched, reward_rows, run_arms, sampled
 from helpers.lab.stages import Stage
-from helpers.recipes import medical, recipe_named, stages
+from helpers.recipes import BASE as BASE_NAME
+from helpers.recipes import STAGES, medical, recipe_named, stages
 from helpers.triage import LEVEL_HEADING, LEVELS, PARTS, parse
 
 NANO = train.profile_named("nano")
@@ -177,7 +177,7 @@ def test_an_interrupted_run_says_how_many_arms_are_kept(kept, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Arm, "train", interrupted)
-    with pytest.raises(LabError, match="1 of 2 arms are finished and kept"):
+    with pytest.raises(LabError, match="1 of 2 runs are finished and kept"):
         run_arms([PREFERENCE, dataclasses.replace(PREFERENCE, seed=1)], PROMPTS, profile=TINY)
     assert len(list((build_dir() / "outcomes" / "nano").glob("*.json"))) == 2
 
@@ -194,23 +194,6 @@ def test_two_workers_give_the_outcomes_of_one(finished):
     assert dict(together.curve("rewards/margins")) == pytest.approx(
         dict(alone.curve("rewards/margins")), abs=0.05
     )
-
-
-@pytest.mark.training
-def test_a_worker_sees_what_its_owner_has_set_since_the_first_workers_started(monkeypatch):
-    monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)  # never in this process
-    for value in ("first", "second"):
-        monkeypatch.setenv("TRIAGE_SEEN_BY_WORKERS", value)
-        assert [seen for _, seen in pool.in_workers(os.getenv, ["TRIAGE_SEEN_BY_WORKERS"] * 2, (), 2)] == [
-            value
-        ] * 2
-
-
-@pytest.mark.training
-def test_a_worker_that_dies_is_one_clear_message(monkeypatch):
-    monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)  # never in this process
-    with pytest.raises(LabError, match=r"A worker died.* of 2 arms are finished and kept.*workers: 1"):
-        list(pool.in_workers(os._exit, [1, 1], (), 2))
 
 
 def test_a_watched_reward_pays_exactly_the_rewards_amounts_and_logs_what_its_samples_look_like():
@@ -327,7 +310,7 @@ def test_what_is_left_out_is_left_out_at_its_share_and_nothing_else_moves():
 def test_the_weak_models_answers_have_right_levels_and_each_part_as_often_as_the_blogs():
     recipe = recipe_named("sft-weak")
     examples = [row for seed in range(3) for row in recipe.data(NANO, seed)]
-    texts = [row["completion"][0]["content"] for row in recipe.rows(examples)]
+    texts = [row["completion"][0]["content"] for seed in range(3) for row in recipe.rows(NANO, seed)]
     assert len(texts) == 3 * NANO.counts["weak"]
     for part in PARTS:
         present = sum(parse(text).has(part, row.country) for text, row in zip(texts, examples, strict=True))
@@ -344,11 +327,48 @@ def test_the_alive_model_sees_the_blogs_skew_with_honest_labels():
         assert abs(sum(row.level == level for row in rows) - share * len(rows)) < 1
 
 
+@pytest.mark.parametrize("recipe", STAGES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("name", ["nano", "colab", "gpu"])
+def test_every_recipe_finds_its_settings_and_its_length_in_every_profile(recipe, name):
+    profile = train.profile_named(name)
+    config, settings = recipe.config(profile, seed=3), getattr(profile, recipe.task)
+    assert config.num_train_epochs == profile.counts[recipe.epochs] >= 1 and config.max_steps <= 0
+    assert (config.learning_rate, config.seed) == (settings["learning_rate"], 3)
+    assert config.per_device_train_batch_size == settings["batch"] and config.max_length == profile.max_length
+    assert recipe.base == BASE_NAME or recipe.base in {other.name for other in STAGES}
+
+
+def test_the_imbalanced_recipe_reads_the_first_rows_of_the_blogs_generator_in_the_blogs_chat_form():
+    recipe = recipe_named("sft-imbalanced")
+    expected = cases.write_from_templates(NANO.counts["generated"], 0)[: NANO.counts["imbalanced"]]
+    rows = recipe.rows(NANO)
+    assert len(rows) == NANO.counts["imbalanced"] and rows[0] == cases.chat_rows(expected[:1])[0]
+    assert rows[-1]["completion"][0]["content"] == expected[-1].answer
+
+
+def test_the_balanced_recipe_has_as_many_patients_of_every_level_and_honest_labels():
+    examples = recipe_named("sft-balanced").data(NANO, 0)
+    counts = Counter(row.level for row in examples)
+    assert set(counts.values()) == {NANO.counts["balanced"] // len(LEVELS)} and set(counts) == set(LEVELS)
+    assert all(row.level in row.accepted for row in examples)
+
+
+def test_a_recipes_trainer_holds_its_rows_and_starts_where_it_is_told_to(tmp_path):
+    recipe = dataclasses.replace(recipe_named("sft-balanced"), data=lambda profile, seed: EXAMPLES)
+    shutil.copytree(NANO.base, tmp_path / "start")
+    trainer = recipe.trainer(NANO, 0, tmp_path / "start")
+    assert trainer.rows.to_list() == cases.chat_rows(EXAMPLES) and trainer.model.source == tmp_path / "start"
+    assert trainer.settings["learning_rate"] == NANO.sft["learning_rate"]
+
+
 def test_no_model_trains_on_the_held_out_medical_texts_and_no_limit_moves_a_text_across():
     medical._translated.cache_clear()
 
+    def limited(limit):
+        return dataclasses.replace(NANO, counts={**NANO.counts, "translated": limit})
+
     def read(limit):
-        profile = dataclasses.replace(NANO, counts={**NANO.counts, "translated": limit})
+        profile = limited(limit)
         trained, held_out = (
             medical.medical_texts(profile),
             medical.medical_texts(profile, seed=3, held_out=True),
@@ -356,13 +376,13 @@ def test_no_model_trains_on_the_held_out_medical_texts_and_no_limit_moves_a_text
         passed = [item.text for item in medical._translated(limit)]
         assert sorted([*trained, *held_out]) == sorted(passed)
         assert trained == medical.medical_texts(profile, seed=9)
-        return set(trained), set(held_out), trained
+        return set(trained), set(held_out)
 
-    trained, held_out, texts = read(80)
+    trained, held_out = read(80)
     assert trained and held_out and not trained & held_out
-    few_trained, few_held_out, _ = read(30)
+    few_trained, few_held_out = read(30)
     assert few_trained < trained and few_held_out < held_out
     named = re.compile(rf"\b(?:{'|'.join(LEVELS)})\b|{LEVEL_HEADING}")
     assert not [text for text in (*trained, *held_out) if named.search(text)]
-    assert recipe_named("cpt").rows(texts) == texts
+    assert recipe_named("cpt").rows(limited(30))["text"] == medical.medical_texts(limited(30))
     medical._translated.cache_clear()

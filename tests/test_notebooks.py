@@ -226,7 +226,8 @@ def test_the_committed_outputs_show_the_claims_of_the_shipped_results(chapter):
         output["data"]["text/markdown"]
         for cell in notebooks.read(chapter.path).cells
         for output in cell.get("outputs", [])
-        if "text/markdown" in output.get("data", {}) and output["data"]["text/markdown"].startswith(("> ✓", "> ✗"))
+        if "text/markdown" in output.get("data", {})
+        and output["data"]["text/markdown"].startswith(("> ✓", "> ✗"))
     ]
     shipped = _shipped().get("claims", {}).get(chapter.name, {})
     assert len(outputs) == len(shipped)
@@ -247,7 +248,9 @@ def _functions(source):
                 for one in (*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg):
                     if one:
                         one.annotation = None
-    return {node.name: ast.dump(node) for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {
+        node.name: ast.dump(node) for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
 
 
 def _shown_helpers(notebook):
@@ -268,19 +271,33 @@ def _unlike(helper, source):
 
 
 def test_a_cell_that_shows_a_helper_holds_the_helper(chapter):
-    assert [problem for one in _shown_helpers(notebooks.read(chapter.path)) if (problem := _unlike(*one))] == []
+    assert [
+        problem for one in _shown_helpers(notebooks.read(chapter.path)) if (problem := _unlike(*one))
+    ] == []
 
 
 def test_a_cell_that_differs_from_its_helper_is_noticed():
     source = "def duplicate_rate(texts):\n    return 0"
     assert "differ" in _unlike("helpers.audit.diversity.duplicate_rate", source)
-    assert "no such function in the cell" in _unlike("helpers.audit.diversity.duplicate_rate", "def other(): pass")
-    assert "no such function in the helpers" in _unlike("helpers.audit.diversity.renamed", "def renamed(): pass")
+    assert "no such function in the cell" in _unlike(
+        "helpers.audit.diversity.duplicate_rate", "def other(): pass"
+    )
+    assert "no such function in the helpers" in _unlike(
+        "helpers.audit.diversity.renamed", "def renamed(): pass"
+    )
 
 
 CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "03": {"MinHash", "MinHashLSH", "TfidfVectorizer", "LogisticRegression"},
-    "04": {"SFTTrainer", "SFTConfig", "LoraConfig", "get_peft_model", "apply_chat_template", "from_list", "keep"},
+    "04": {
+        "SFTTrainer",
+        "SFTConfig",
+        "LoraConfig",
+        "get_peft_model",
+        "apply_chat_template",
+        "from_list",
+        "keep",
+    },
     "05": {"SFTTrainer", "SFTConfig", "from_list", "keep"},
     "06": {"SFTTrainer", "SFTConfig", "from_list", "runs"},
 }

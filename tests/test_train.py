@@ -83,9 +83,7 @@ def test_continued_pretraining_lowers_the_loss_on_what_it_reads(tmp_path):
 
 def test_the_same_seed_trains_the_same_model(tmp_path):
     rows = cases.chat_rows(cases.write_diverse(16, 0))
-    losses = [
-        dict(fine_tuned(rows, tmp_path / str(run), NANO, epochs=3, seed=5).losses) for run in range(2)
-    ]
+    losses = [dict(fine_tuned(rows, tmp_path / str(run), NANO, epochs=3, seed=5).losses) for run in range(2)]
     assert losses[0] == pytest.approx(losses[1])
 
 
@@ -213,8 +211,15 @@ def test_a_configuration_made_after_the_trainer_does_not_break_its_training(tmp_
 
     model, tokenizer = train.load(NANO)
     rows = Dataset.from_list(cases.chat_rows(cases.write_diverse(4, 0)))
-    arguments = {"max_length": NANO.max_length, "max_steps": 1, **train.machine(NANO), "output_dir": str(tmp_path)}
-    trainer = train.SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments))
+    arguments = {
+        "max_length": NANO.max_length,
+        "max_steps": 1,
+        **train.machine(NANO),
+        "output_dir": str(tmp_path),
+    }
+    trainer = train.SFTTrainer(
+        model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments)
+    )
     SFTConfig(**arguments)
     trainer.train()
     assert trainer.record.steps == 1
@@ -237,7 +242,9 @@ def test_what_a_trainer_has_learnt_answers_in_memory_as_it_does_from_disk(tmp_pa
     model, tokenizer = train.load(NANO)
     arguments = {"max_length": NANO.max_length, "max_steps": 3, "learning_rate": 4e-3, **train.machine(NANO)}
     rows = Dataset.from_list(cases.chat_rows(examples))
-    trainer = train.SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments))
+    trainer = train.SFTTrainer(
+        model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments)
+    )
     trainer.train()
     train.merge_and_save(trainer.model, NANO.base, tokenizer, tmp_path / "out", NANO)
     inside = evaluate.label_probabilities(train.merged(trainer), examples[:4])

@@ -88,7 +88,14 @@ def test_the_settings_of_the_trainer_come_from_the_profiles_grid():
 
 def test_no_sentence_is_written_by_a_function():
     text = "\n".join(source for source, _ in TAGGED)
-    for name in ("lab.reading", "readings.", "run_grid", "record_rate", "factorial_effects", "helpers.recipes"):
+    for name in (
+        "lab.reading",
+        "readings.",
+        "run_grid",
+        "record_rate",
+        "factorial_effects",
+        "helpers.recipes",
+    ):
         assert name not in text, name
 
 
@@ -185,17 +192,17 @@ def test_a_main_effect_is_the_mean_of_two_simple_effects_and_the_interaction_the
 
 
 def test_the_prior_correction_leaves_nothing_of_a_belief_that_was_only_the_prior():
-    without_prior = _defined("without_prior")
-    assert list(without_prior(cases.BLOG_PRIOR, cases.BLOG_PRIOR).values()) == pytest.approx([0.2] * 5)
-    assert exercises.problems("divide_by_prior", without_prior) == []
+    adjusted = _defined("adjusted")
+    assert list(adjusted(cases.BLOG_PRIOR, cases.BLOG_PRIOR).values()) == pytest.approx([0.2] * 5)
+    assert exercises.problems("divide_by_prior", adjusted) == []
 
 
 def test_the_prior_correction_never_adds_rojo_and_never_takes_azul_away():
-    without_prior, likeliest = _defined("without_prior", "likeliest")
+    adjusted, likeliest = _defined("adjusted", "likeliest")
     dice = random.Random(0)
     for _ in range(2000):
         belief = {level: dice.random() for level in LEVELS}
-        plain, new = likeliest(belief), likeliest(without_prior(belief, cases.BLOG_PRIOR))
+        plain, new = likeliest(belief), likeliest(adjusted(belief, cases.BLOG_PRIOR))
         assert new != "ROJO" or plain == "ROJO"
         assert plain != "AZUL" or new == "AZUL"
 
@@ -238,11 +245,11 @@ def _always(*levels):
 
 
 def _leaning(*wavering):
-    """Mostly right, but most AZUL patients are called ROJO with AZUL close behind; and so many of the ROJO ones, seed by seed."""
+    """Mostly right, but most AZUL patients are called NARANJA with AZUL close behind; ROJO ones waver too, so many a seed."""
 
     def answer(place, row, seed):
         if row.level == "AZUL":
-            return _belief("ROJO", "AZUL") if _draw(place) < 0.8 else _belief("AZUL")
+            return _belief("NARANJA", "AZUL") if _draw(place) < 0.8 else _belief("AZUL")
         if row.level == "ROJO" and _draw(place) < wavering[seed]:
             return _belief("ROJO", "AZUL")
         return _belief(row.level if _draw(place) < (0.66, 0.71, 0.76)[seed] else _wrong(row))
@@ -306,7 +313,9 @@ def _arm(cell):
         return "weighted"
     skewed, conflict = cell.get("skew") == "skewed", cell.get("conflict", 0.0)
     if conflict in (0.0, 1.0):
-        return {(False, 0.0): "neither", (True, 0.0): "skew", (False, 1.0): "conflict", (True, 1.0): "both"}[skewed, conflict]
+        return {(False, 0.0): "neither", (True, 0.0): "skew", (False, 1.0): "conflict", (True, 1.0): "both"}[
+            skewed, conflict
+        ]
     return str(conflict) if skewed else "conflict"
 
 
@@ -335,9 +344,14 @@ class _MadeUp:
         return [MEASURED["neither"](place, row, 0) for place, row in enumerate(people)]
 
     def generate(self, model, people, max_new_tokens, label):
-        words = [max(MEASURED["neither"](place, row, 0).items(), key=lambda pair: pair[1])[0] for place, row in enumerate(people)]
+        words = [
+            max(MEASURED["neither"](place, row, 0).items(), key=lambda pair: pair[1])[0]
+            for place, row in enumerate(people)
+        ]
         one_word = self.obeys and "una sola palabra" in people[0].text
-        return [SimpleNamespace(text=word if one_word else f"Nivel de Urgencia: {word} — X") for word in words]
+        return [
+            SimpleNamespace(text=word if one_word else f"Nivel de Urgencia: {word} — X") for word in words
+        ]
 
 
 def _run(changes):
@@ -351,14 +365,16 @@ def _run(changes):
             one = _judged(world[_arm(cell)], cell["seed"])
             numbers = range(1, cell.get("generations", 0) + 1)
             one["generations"] = [_judged(world[f"generation {number}"], cell["seed"]) for number in numbers]
-            results.append({**one, "mended": _judged(world["mended"], cell["seed"])} if cell.get("mend") else one)
+            results.append(
+                {**one, "mended": _judged(world["mended"], cell["seed"])} if cell.get("mend") else one
+            )
         return results
 
     def claim(sentence, holds, *evidence):
         assert evidence
         claims[sentence] = bool(holds)
 
-    def record(prefix, figures, n=None, seeds=None):
+    def record(prefix, figures, seeds=None):
         figures = figures if isinstance(figures, dict) else {"": figures}
         for name, figure in figures.items():
             key = f"{prefix}.{name}".rstrip(".")
@@ -384,7 +400,9 @@ def _run(changes):
         "show": _Silent(),
     }
     for tree in TREES:
-        body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and _is_replaced(node.module))]
+        body = [
+            node for node in tree.body if not (isinstance(node, ast.ImportFrom) and _is_replaced(node.module))
+        ]
         exec(compile(ast.Module(body, []), PATH.name, "exec"), space)
     return claims, records, ran
 
@@ -404,6 +422,7 @@ def test_every_claim_holds_where_the_answers_are_like_the_measured_ones(measured
     assert [sentence for sentence, holds in claims.items() if not holds] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", TURNS)
 def test_a_claim_turns_when_the_data_are_swapped(words):
     claims, _, _ = _run(TURNS[words])
@@ -411,15 +430,26 @@ def test_a_claim_turns_when_the_data_are_swapped(words):
     assert not claims[sentence], sentence
 
 
-CELLS = ("uniform.consistent.fresh", "skewed.consistent.fresh", "uniform.conflicting.fresh", "skewed.conflicting.fresh")
+CELLS = (
+    "uniform.consistent.fresh",
+    "skewed.consistent.fresh",
+    "uniform.conflicting.fresh",
+    "skewed.conflicting.fresh",
+)
 OUTCOMES = ("accuracy", "rojo_share")
 
 
 def test_the_keys_that_others_read_are_recorded_with_their_seeds(measured):
     _, records, _ = measured
-    means = {f"factorial.{cell}.{what}" for cell in (*CELLS, "uniform.consistent.biased") for what in OUTCOMES}
+    means = {
+        f"factorial.{cell}.{what}" for cell in (*CELLS, "uniform.consistent.biased") for what in OUTCOMES
+    }
     single = {f"{key}.s{seed}" for key in means for seed in range(SEEDS)}
-    means |= {f"factorial.effect.{name}.{what}" for name in ("skew", "conflict", "skew_conflict", "start") for what in OUTCOMES}
+    means |= {
+        f"factorial.effect.{name}.{what}"
+        for name in ("skew", "conflict", "skew_conflict", "start")
+        for what in OUTCOMES
+    }
     simple = ("skew", "skew_blind", "conflict", "conflict_skewed", "both")
     means |= {f"factorial.simple.{name}.{what}" for name in simple for what in (*OUTCOMES, "azul_helped")}
     means |= {"duplication.unique.accuracy", "duplication.repeated.accuracy"}
@@ -433,13 +463,15 @@ def test_the_keys_that_others_read_are_recorded_with_their_seeds(measured):
     assert set(records) == means | single
     assert {key for key, (_, seeds) in records.items() if seeds == SEEDS} == means
     assert {key for key, (_, seeds) in records.items() if seeds == 1} == single
+    assert {records[key][0].n for key in single} == {len(TESTS)}
+    assert {(records[key][0].n, records[key][0].counted) for key in means} == {(SEEDS, "seeds")}
 
 
 def test_the_effects_follow_by_hand_from_the_single_runs(measured):
     _, records, _ = measured
     for what in OUTCOMES:
         neither, skew, conflict, both = (
-            [records[f"factorial.{cell}.{what}.s{seed}"][0] for seed in range(SEEDS)] for cell in CELLS
+            [records[f"factorial.{cell}.{what}.s{seed}"][0].value for seed in range(SEEDS)] for cell in CELLS
         )
         rows = list(zip(neither, skew, conflict, both, strict=True))
         by_hand = {
@@ -451,7 +483,9 @@ def test_the_effects_follow_by_hand_from_the_single_runs(measured):
         }
         for name, values in by_hand.items():
             recorded, expected = records[f"factorial.{name}.{what}"][0], evaluate.over_seeds(values)
-            assert (recorded.value, recorded.low, recorded.high) == pytest.approx((expected.value, expected.low, expected.high))
+            assert (recorded.value, recorded.low, recorded.high) == pytest.approx(
+                (expected.value, expected.low, expected.high)
+            )
 
 
 def test_the_same_runs_have_the_same_figure_wherever_they_are_shown(measured):

@@ -34,7 +34,7 @@ def entropy(labels: Sequence[str]) -> float:
 
 def conflicting(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
     """The distinct texts that carry more than one label, in order of first appearance."""
-    labels_of: dict[str, set[str]] = {}
+    labels_of = {}
     for text, label in zip(texts, labels, strict=True):
         labels_of.setdefault(text, set()).add(label)
     return [text for text, several in labels_of.items() if len(several) > 1]

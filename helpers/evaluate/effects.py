@@ -40,7 +40,9 @@ class Effect:
         return " × ".join(self.factors)
 
     def __str__(self) -> str:
-        return f"{self.name}: {100 * self.estimate:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        return (
+            f"{self.name}: {100 * self.estimate:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+        )
 
     @property
     def present(self) -> bool:
@@ -97,7 +99,9 @@ def over_seeds(values: Sequence[float]) -> Rate:
         LabError: fewer than two runs: one run says nothing about the next.
     """
     if len(values) < 2:
-        raise LabError(f"{len(values)} run cannot say how far runs scatter. Give the values of at least two seeds.")
+        raise LabError(
+            f"{len(values)} run cannot say how far runs scatter. Give the values of at least two seeds."
+        )
     mean, error = float(np.mean(values)), float(stats.sem(values))
     reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
     return Rate(mean, len(values), mean - reach, mean + reach, "seeds")

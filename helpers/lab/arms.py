@@ -55,7 +55,8 @@ class Arm:
 
     def profile(self, profile: Profile) -> Profile:
         """The profile as this arm uses it."""
-        return replace(profile, **{self.trainer: {**getattr(profile, self.trainer), **self.settings}})
+        changed: dict[str, Any] = {self.trainer: {**getattr(profile, self.trainer), **self.settings}}
+        return replace(profile, **changed)
 
     def key(self, prompts: Sequence[Example], temperature: float, profile: Profile) -> str:
         """The hash that names its outcome: anything that could change an answer is in it."""
@@ -88,7 +89,7 @@ class Arm:
         if self.reward is None:
             return dpo(self.data, str(self.base), out, own, seed=self.seed, label=self.name)
         first, *others = self.reward.split() if own.grpo["apart"] else [self.reward]
-        watched = [Watched(first), *others]
+        watched: list[Any] = [Watched(first), *others]
         return grpo(
             reward_rows(self.data),
             watched,
@@ -219,7 +220,7 @@ def _stored(
     arm: Arm, key: str, answers: Sequence[Answer], record: TrainingRecord, margins: Sequence[float]
 ) -> dict[str, Any]:
     texts, finish = [answer.text for answer in answers], [answer.finish_reason for answer in answers]
-    curves = {"loss": record.losses, **record.curves}
+    curves: dict[str, Any] = {"loss": record.losses, **record.curves}
     outcome = ArmOutcome(
         arm.name,
         arm.seed,

@@ -177,7 +177,7 @@ def ledger(
     own = own_keys() if own is None else own
     lines = []
     for claim in claims().values():
-        judged, key = verdict(claim, measured), (claim.test or {}).get("key")
+        judged, key = verdict(claim, measured), (claim.test or {}).get("key", "")
         lines.append(
             Entry(claim, judged.verdict, judged.because, measured.get(key), key in measured and key in own)
         )

@@ -105,7 +105,7 @@ def files_of(model: Stage | str | Path, quants: Sequence[str] = tuple(LADDER)) -
     """
     name = f"{model.name}-s{model.seed}-{model.key}" if isinstance(model, Stage) else Path(model).name
     folder = build_dir() / "outcomes" / current_profile().name / "gguf" / name
-    files = {WHOLE: export(model, folder / f"{WHOLE}.gguf")}
+    files = {WHOLE: export(str(model), folder / f"{WHOLE}.gguf")}
     with Progress(f"{name}: the ladder", len(quants)) as progress:
         for quant in quants:
             files[quant] = files.get(quant) or quantize(files[WHOLE].path, folder / f"{quant}.gguf", quant)

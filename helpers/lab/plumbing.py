@@ -102,7 +102,11 @@ def try_client(
     with OfflineTeacher(**server) as teacher:
         job = ask(teacher.endpoint, prompts)
         stats = teacher.stats()
-    texts = job.texts if isinstance(job, NaiveJob) else [answer and answer.text for answer in job.answers()]
+    texts = (
+        job.texts
+        if isinstance(job, NaiveJob)
+        else [answer.text if answer else None for answer in job.answers()]
+    )
     return ClientRun(
         name=name,
         rows=len(prompts),

@@ -4,7 +4,7 @@ The others serve a notebook each until it draws with the primitives: `translatio
 `negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
-from helpers.show.adaptation import later_accuracy, perplexities, word_prices
+from helpers.show.adaptation import perplexities, word_prices
 from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
@@ -92,7 +92,6 @@ __all__ = [
     "herd",
     "ladder_levels",
     "ladder_table",
-    "later_accuracy",
     "ledger_table",
     "left_out",
     "levels_table",

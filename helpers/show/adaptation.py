@@ -1,4 +1,4 @@
-"""Figures of notebook 02: perplexity before and after, the price of each word, and what later training makes of it."""
+"""Figures of notebook 02: perplexity before and after, and the price of each word."""
 
 from __future__ import annotations
 
@@ -101,47 +101,4 @@ def word_prices(words: Sequence[Word], terms: Sequence[tuple[int, int]]) -> None
     )
 
 
-def later_accuracy(
-    runs: Mapping[str, Sequence[float]], bands: Mapping[str, Rate], baseline: float, n: int, prediction: float
-) -> None:
-    """Accuracy after the same fine-tuning from several starting points: a dot a run, a bar for the mean with its interval.
-
-    Args:
-        runs, bands: by starting point, as `lab.gather` and `lab.record_runs` give them.
-        baseline: accuracy of always saying ROJO. prediction: the reader's, for the model that only read medicine.
-    """
-    figure, axes = plt.subplots(figsize=(8.5, 1.1 + 0.6 * len(runs)))
-    for row, (start, band) in enumerate(bands.items()):
-        error = [[band.value - band.low], [band.high - band.value]]
-        axes.errorbar(
-            [band.value],
-            [row],
-            xerr=error,
-            fmt="|",
-            color=AFTER,
-            capsize=5,
-            markersize=18,
-            markeredgewidth=3,
-            linewidth=2,
-        )
-        axes.scatter(runs[start], [row + 0.18] * len(runs[start]), s=26, color=BEFORE, zorder=3)
-    axes.axvline(baseline, color="#616161", linestyle=":", label="always ROJO")
-    axes.axvline(prediction, color="#ef6c00", linestyle="--", label="your prediction")
-    axes.set_yticks(range(len(bands)), list(bands))
-    axes.set(xlim=(0, 1), ylim=(-0.5, len(bands) - 0.4), xlabel="accepted level on the test wordings")
-    axes.invert_yaxis()
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_title("The same fine-tuning from several starting points")
-    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    listed = "; ".join(
-        f"{start}: {band.value:.0%} [{band.low:.0%}–{band.high:.0%}]" for start, band in bands.items()
-    )
-    present(
-        figure,
-        f"accuracy after the same supervised fine-tuning; a dot is a run, the bar the mean with its 95 % interval over seeds: {listed}.",
-        n=n,
-        seeds=max(map(len, runs.values())),
-    )
-
-
-__all__ = ["later_accuracy", "perplexities", "word_prices"]
+__all__ = ["perplexities", "word_prices"]

@@ -27,6 +27,10 @@ def _percent(axis: Any) -> None:
     axis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def _guides(axes: Any, baseline: Mapping[str, float] | None, upright: bool = True) -> None:
     """Every baseline as a named dotted line."""
     for place, (name, value) in enumerate((baseline or {}).items()):
@@ -179,7 +183,7 @@ def lines(
                 axes.scatter([at] * len(values), values, color=color, s=22, alpha=0.7, zorder=3)
             points = [(at, float(np.mean(values))) for at, values in points.items()]
         axes.plot(*zip(*points, strict=True), style, color=color, linewidth=2.2, label=name)
-        told.append(f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}")
+        told.append(f"{name} from {_plain(points[0][1])} to {_plain(points[-1][1])}")
     axes.set(xlabel=x, ylabel=y, title=title)
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")

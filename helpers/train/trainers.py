@@ -155,10 +155,10 @@ class SFTTrainer(trl.SFTTrainer):
         transformers.logging.set_verbosity_error()
         refuse_nothing(train_dataset or [])
         _refuse_cut_rows(train_dataset, processing_class, args.max_length)
-        self.rows, self.settings = (
-            train_dataset,
-            args.to_dict(),
-        )  # as handed over: `lab.keep` names the result by them
+        self.rows: Any = (
+            train_dataset  # as they were handed over, and so were these: `lab.keep` names the result by them
+        )
+        self.settings = args.to_dict()
         super().__init__(
             model=model, args=args, train_dataset=train_dataset, processing_class=processing_class, **more
         )

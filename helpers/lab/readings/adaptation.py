@@ -1,11 +1,10 @@
-"""Sentences of notebook 02: what reading medicine buys, what it costs, and whether the task profits."""
+"""Sentences of notebook 02: what reading medicine buys, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from helpers.evaluate import Rate
-from helpers.lab.readings.common import points
 
 
 def _ratio(one: float, two: float) -> str:
@@ -76,60 +75,3 @@ def seen_text(seen: Rate, new: Rate, terms: Rate) -> str:
     elif new.low > 0:
         head += ": **new words gained as much**; what was learnt is less these words than how such texts are spelt and built"
     return f"{head}. A term of the glossary lost {told(terms)}."
-
-
-def later_text(base: Rate, after: Rate, replay: Rate, gains: Mapping[str, Rate]) -> str:
-    """Does the task profit? `gains` are paired differences of runs against the base, by starting point, with their intervals."""
-
-    def told(name: str, rate: Rate) -> str:
-        gain = gains[name]
-        return f"{rate.value:.0%} after {name} ({points(gain.value)} points [{points(gain.low)} to {points(gain.high)}])"
-
-    reading, mixed = gains
-    head = f"{base.value:.0%} from the base, {told(reading, after)}, {told(mixed, replay)}; {base.n} runs from each start, compared seed by seed"
-    one, two = gains[reading], gains[mixed]
-    if one.high < 0:
-        end = "**Reading medicine first made the task worse**: what the base knew about complaints was worth more than the reading"
-    elif one.low > 0:
-        end = "**Reading medicine first helped the task**"
-    else:
-        end = "**No effect of the reading on the task is shown** with so few runs"
-    if one.high < 0 and two.value > one.value:
-        kept = "most of" if two.high >= 0 else "some of"
-        end += f". Replay gives {kept} it back"
-        end += ", and nothing beyond it is shown" if two.low <= 0 <= two.high else ""
-    elif two.low > 0:
-        end += ". With replay it helps"
-    return f"{head}. {end}."
-
-
-def adaptation_summary(
-    medical: tuple[Rate, Rate], own: Sequence[tuple[float, float]], gains: Mapping[str, Rate]
-) -> str:
-    """Notebook 02 in a few sentences.
-
-    Args:
-        medical: perplexity of the held-out medical texts before and after.
-        own: for every run, perplexity of the base's own kind of text before and after.
-        gains: as in `later_text`.
-    """
-    factors = [after / before for before, after in own]
-    cheap = (
-        f"The perplexity of new medical texts went from {medical[0].value:,.0f} to {medical[1].value:,.0f}"
-    )
-    span = f"{min(factors):.1f} to {max(factors):.1f}" if len(factors) > 1 else f"{factors[0]:.1f}"
-    if min(factors) > 1.05:
-        paid = (
-            f"that of what the base had learnt before rose to {span} times what it was ({len(factors)} runs)"
-        )
-    else:
-        paid = f"that of what the base had learnt before stayed about where it was ({span} times, {len(factors)} runs)"
-    gain = next(iter(gains.values()))
-    task = (
-        "the task profited"
-        if gain.low > 0
-        else "the task **suffered**"
-        if gain.high < 0
-        else "the task showed **no difference** beyond the noise"
-    )
-    return f"{cheap}; {paid}; {task}. A falling perplexity says that a model expects a text, and nothing about what it can do with it."

@@ -1,0 +1,85 @@
+"""Checks for the notebooks' exercises. A check takes the reader's function and says what is still wrong, in words.
+
+The tests hold that every starter fails its check and every solution passes it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from IPython.display import Markdown, display
+
+from helpers.exercises.from_preferences import (
+    dpo_loss,
+    first_difference,
+    odds_moved,
+    odds_ratio,
+    over_price,
+    passes_gate,
+    people_needed,
+    safe_reward,
+    unpack_q4_0,
+    verdict_of,
+    what_is_wrong,
+    with_number,
+)
+from helpers.exercises.to_distillation import (
+    Problems,
+    balanced_accuracy,
+    corpus_perplexity,
+    cost_of_rows,
+    divide_by_prior,
+    in_flight_needed,
+    keeps_negation,
+    loss_without_knowledge,
+    main_effect,
+    missed_urgency,
+    perplexity_of_labels,
+    still_to_ask,
+    unique_after,
+    with_replay,
+)
+
+CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
+    check.__name__: check
+    for check in (
+        perplexity_of_labels,
+        unique_after,
+        loss_without_knowledge,
+        balanced_accuracy,
+        missed_urgency,
+        main_effect,
+        divide_by_prior,
+        cost_of_rows,
+        keeps_negation,
+        in_flight_needed,
+        still_to_ask,
+        corpus_perplexity,
+        with_replay,
+        odds_ratio,
+        dpo_loss,
+        with_number,
+        what_is_wrong,
+        over_price,
+        safe_reward,
+        people_needed,
+        unpack_q4_0,
+        first_difference,
+        odds_moved,
+        verdict_of,
+        passes_gate,
+    )
+}
+
+
+def problems(name: str, function: Callable[..., Any]) -> Problems:
+    """What is still wrong with a reader's function; an exception it raises is one of the answers."""
+    try:
+        return CHECKS[name](function)
+    except Exception as error:  # whatever a half-written function raises is the reader's to see, in one line
+        return [f"{type(error).__name__}: {error}"]
+
+
+def check(name: str, function: Callable[..., Any]) -> None:
+    """Show whether the exercise is solved, and the first thing that is wrong if not."""
+    found = problems(name, function)
+    display(Markdown("✓ **Solved.**" if not found else f"✗ Not yet: {found[0]}."))

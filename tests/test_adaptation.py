@@ -175,7 +175,7 @@ def _is_call(node, name):
 
 @pytest.fixture
 def played(monkeypatch):
-    """The cells of the task and of what was lost, run on figures that a test makes up; returns their names and the claims."""
+    """The cells of the task and of what was lost, run on figures that a test makes up; returns what the claims hold."""
     monkeypatch.setattr("helpers.show.figures.display", lambda *_: None)
 
     def play(shares, known=(10.0, 1.4), medical=(300.0, 310.0)):
@@ -214,7 +214,7 @@ def played(monkeypatch):
         }
         for cell in (*TASK, *LOST):
             exec(CELLS[cell], space)
-        return space, made
+        return made
 
     return play
 
@@ -227,7 +227,7 @@ SAME = {
 
 
 def test_what_the_notebook_claims_holds_on_figures_like_those_of_the_first_edition(played):
-    assert played(SAME)[1] == [True, True, True, True]
+    assert played(SAME) == [True, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -241,11 +241,11 @@ def test_what_the_notebook_claims_holds_on_figures_like_those_of_the_first_editi
     ],
 )
 def test_each_claim_turns_when_the_figures_do(played, number, figures):
-    assert played(**figures)[1] == [place != number for place in range(4)]
+    assert played(**figures) == [place != number for place in range(4)]
 
 
 def test_every_run_its_mean_and_the_paired_change_are_recorded_under_the_keys_of_the_first_edition(played):
-    space, _ = played(SAME)
+    played(SAME)
     own = {key: entry for key, entry in lab.measurements().items() if key in lab.results.own_keys()}
     for start, name in (
         ("the base", "from_base"),

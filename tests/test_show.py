@@ -1,20 +1,22 @@
 """Figures carry stamp and caption, colour never stands alone, and widgets have a static side."""
 
+import inspect
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.colors as mcolors
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from helpers import cases, evaluate, export, lab, show
 from helpers.evaluate import wilson
-from helpers.evaluate.generation import TokenLoss
 from helpers.lab import ClientRun
 from helpers.lab.costs import Cost
 from helpers.lab.ladder import Step, log_softmax
-from helpers.recipes import grid
 from helpers.triage import LEVELS
 
 SERIES = [
@@ -37,11 +39,15 @@ def shown(monkeypatch):
     return seen
 
 
-CELLS = {cell: [0.5, 0.6, 0.7] for cell in grid.CELLS}
-CELL_BANDS = evaluate.over_seeds(CELLS)
-DOSES = {0.0: [0.8, 0.7], 1.0: [0.2, 0.2]}
-DOSE_BANDS = evaluate.over_seeds(DOSES)
-EVEN = dict.fromkeys(LEVELS, 0.2)
+SHARES = {level: wilson(place + 1, 10) for place, level in enumerate(LEVELS)} | {"other": wilson(9, 10)}
+SEEDS = {"clean": [0.8, 0.75, 0.85], "blind": [0.2, 0.2, 0.2], "one run": [0.5]}
+DIFFERENCES = {
+    "harm": evaluate.over_seeds([-0.2, -0.25, -0.15]),
+    "nothing": evaluate.over_seeds([0.01, -0.01]),
+}
+CURVES = {"by dose": {0.1: [0.8, 0.7], 1.0: [0.2, 0.3]}, "points": [(0.1, 0.5), (1.0, 0.4)]}
+BASELINE = {"always ROJO": 0.36, "your prediction": 0.8}
+COUNTS = [[3, 1], [0, 4]]
 EFFECTS = [
     evaluate.Effect(("skew",), -0.2, -0.3, -0.1, 0.01),
     evaluate.Effect(("skew", "start"), 0.0, -0.1, 0.1, 0.9),
@@ -74,12 +80,6 @@ DRAW = {
     "other_models": lambda: show.other_models({"one": LADDER, "other": LADDER}),
     "file_costs": lambda: show.file_costs(COSTS, FILES),
     "phone_map": lambda: show.phone_map(_advise, [2, 12], [4, 32]),
-    "factorial": lambda: show.factorial(CELLS, CELLS, CELL_BANDS, CELL_BANDS, 0.25, 480),
-    "effects": lambda: show.effects({"on accuracy": EFFECTS, "on ROJO": EFFECTS}, 480, 3),
-    "sweep": lambda: show.sweep(
-        DOSES, DOSES, DOSE_BANDS, DOSE_BANDS, title="x", axis="y", baseline=0.25, n=480
-    ),
-    "generations": lambda: show.generations([("one", EVEN), ("two", EVEN)], 350),
     "gates_moved": lambda: show.gates_moved(
         {"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2
     ),
@@ -94,14 +94,12 @@ DRAW = {
     "throughput": lambda: show.throughput([CLIENT, CLIENT]),
     "herd": lambda: show.herd([CLIENT, CLIENT]),
     "bill": lambda: show.bill(4_500_000, 0.3, 1.2, 1.4, 0.25),
-    "label_shares": lambda: show.label_shares(cases.BLOG_PRIOR, cases.BLOG_PRIOR, 100),
-    "unique_growth": lambda: show.unique_growth([(1, 1), (2, 1)], [(1, 1), (2, 2)]),
-    "conflict_bars": lambda: show.conflict_bars(0.68, 0.68, 0.6, 1.0, 100),
-    "loss_curve": lambda: show.loss_curve([(1, 2.0), (2, 0.1)], 0.016),
-    "confusion_matrix": lambda: show.confusion_matrix(TESTS, SCORES, "x"),
-    "rates": lambda: show.rates([("a", wilson(1, 5)), ("b", wilson(4, 5))], "x", prediction=0.5),
-    "token_bars": lambda: show.token_bars(
-        [TokenLoss("a", 0.1, False), TokenLoss(" ROJO", 1.2, True)], [0.1, 1.2], 1.2, 10, 5
+    "bars": lambda: show.bars(SHARES, "Shares", baseline=BASELINE),
+    "forest": lambda: show.forest(DIFFERENCES, "Differences", n=480, seeds=3),
+    "dots": lambda: show.dots(SEEDS, "Runs", baseline=BASELINE, n=480),
+    "lines": lambda: show.lines(CURVES, "Doses", x="dose", y="accuracy", baseline=BASELINE, log="x"),
+    "heatmap": lambda: show.heatmap(
+        COUNTS, ["ROJO", "b"], ["x", "AZUL"], "Counts", caption="counts of pairs"
     ),
 }
 
@@ -115,11 +113,129 @@ def test_a_figure_comes_with_its_stamp_and_its_caption(name, shown):
     assert not plt.get_fignums()
 
 
-def test_level_bars_have_a_pattern_and_a_name_beside_their_colour(shown):
-    DRAW["label_shares"]()
-    axes = shown[0].axes[0]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == list(LEVELS)
-    assert len({bar.get_hatch() for bar in axes.patches}) == 5
+# ----------------------------------------------------------------------------------------------- the five primitives
+def _drawn(name, shown):
+    """The axes of this figure, its stamp and its caption."""
+    DRAW[name]()
+    figure, caption = shown
+    return figure.axes[0], figure.texts[-1].get_text(), caption.data
+
+
+def _spans(axes):
+    """(from, to, height) of every level line that is drawn: intervals, and nothing dotted."""
+    ends = ((line.get_xdata(), line.get_ydata()) for line in axes.lines if line.get_linestyle() == "-")
+    return [(x[0], x[-1], y[0]) for x, y in ends if len(x) == 2 and y[0] == y[-1]]
+
+
+def _rows(axes):
+    """What is written beside each height."""
+    return dict(zip([tick.get_text() for tick in axes.get_yticklabels()], axes.get_yticks(), strict=True))
+
+
+def test_bars_have_their_intervals_and_a_levels_bar_has_its_colour_and_its_name(shown):
+    axes, stamp, caption = _drawn("bars", shown)
+    rows, spans = _rows(axes), {height: (low, high) for low, high, height in _spans(axes)}
+    assert list(rows) == list(reversed(SHARES)) and "n=10" in stamp and "seeds=1" in stamp
+    for bar, name in zip(axes.patches, rows, strict=True):
+        assert bar.get_width() == pytest.approx(SHARES[name].value)
+        assert spans[rows[name]] == (SHARES[name].low, SHARES[name].high)
+        is_level = mcolors.same_color(bar.get_facecolor(), show.color_of(name))
+        assert is_level == (name in LEVELS) and f"{name} {SHARES[name]}" in caption
+
+
+def test_bars_of_means_over_seeds_are_stamped_with_their_seeds_and_not_with_an_n_that_counts_them(shown):
+    show.bars({"mean": evaluate.over_seeds([0.5, 0.6, 0.7])}, "Means", n=480)
+    assert "n=480 · seeds=3" in shown[0].texts[-1].get_text()
+
+
+def test_a_plain_share_is_drawn_without_an_interval(shown):
+    show.bars({"plain": 0.25}, "Shares")
+    assert [(low, high) for low, high, _ in _spans(shown[0].axes[0])] == [(0.25, 0.25)] and "25.0%" in shown[
+        1
+    ].data
+
+
+def test_a_forest_shows_points_intervals_and_the_line_of_no_difference(shown):
+    axes, stamp, caption = _drawn("forest", shown)
+    rows = _rows(axes)
+    for bars, name in zip(axes.containers, rows, strict=True):
+        rate, segment = DIFFERENCES[name], bars.lines[2][0].get_segments()[0]
+        assert segment[:, 0] == pytest.approx([100 * rate.low, 100 * rate.high])
+        assert set(segment[:, 1]) == {rows[name]}
+        clear = mcolors.same_color(bars.lines[0].get_color(), show.primitives.BLUE)
+        assert clear == (not rate.low <= 0 <= rate.high)
+    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
+    assert "seeds=3" in stamp and "harm -20.0 points" in caption and "%" not in caption
+
+
+def test_an_effect_is_drawn_like_a_rate(shown):
+    show.forest({"skew": EFFECTS[0]}, "Effects")
+    segment = shown[0].axes[0].containers[0].lines[2][0].get_segments()[0]
+    assert segment[:, 0] == pytest.approx([-30, -10])
+
+
+def test_dots_show_every_seed_its_mean_and_the_interval_where_there_is_one(shown):
+    axes, stamp, caption = _drawn("dots", shown)
+    rows = _rows(axes)
+    for dots, name in zip(axes.collections, rows, strict=True):
+        assert sorted(dots.get_offsets()[:, 0]) == sorted(SEEDS[name]) and set(dots.get_offsets()[:, 1]) == {
+            rows[name]
+        }
+    means = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1][: len(SEEDS)]
+    assert means == pytest.approx([0.5, 0.2, 0.8])
+    rate = evaluate.over_seeds(SEEDS["clean"])  # the other two groups cannot have one
+    assert [(low, high) for low, high, _ in _spans(axes)] == [pytest.approx((rate.low, rate.high))]
+    assert "seeds=3" in stamp and "clean 80%, 75%, 85%" in caption
+
+
+def test_lines_go_through_the_means_and_show_every_run_as_a_dot(shown):
+    axes, _, _ = _drawn("lines", shown)
+    by_dose, points = axes.lines[0], axes.lines[1]
+    assert list(by_dose.get_ydata()) == pytest.approx([0.75, 0.25]) and list(points.get_ydata()) == [0.5, 0.4]
+    assert sorted(place for dots in axes.collections for place in dots.get_offsets()[:, 1]) == [
+        0.2,
+        0.3,
+        0.7,
+        0.8,
+    ]
+    assert axes.get_xscale() == "log" and axes.get_yscale() == "linear"
+    assert len({line.get_linestyle() for line in axes.lines[:2]}) == 2  # colour never alone
+
+
+def test_every_curve_is_drawn_however_many_there_are(shown):
+    curves = {f"curve {number}": [(0, number), (1, number)] for number in range(7)}
+    show.lines(curves, "Many", x="x", y="y")
+    drawn = shown[0].axes[0].lines
+    assert [line.get_label() for line in drawn] == list(curves)
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 7
+
+
+@pytest.mark.parametrize("name", ["bars", "dots", "lines"])
+def test_a_baseline_is_drawn_and_named(name, shown):
+    axes, _, _ = _drawn(name, shown)
+    along = "get_ydata" if name == "lines" else "get_xdata"
+    drawn = [getattr(line, along)()[0] for line in axes.lines if line.get_linestyle() in (":", "--")]
+    assert set(BASELINE.values()) <= set(drawn)
+    told = " ".join(text.get_text() for text in axes.get_legend().get_texts())
+    assert all(baseline in told for baseline in BASELINE)
+
+
+def test_a_heat_map_writes_its_numbers_and_colours_the_names_of_levels(shown):
+    axes, _, caption = _drawn("heatmap", shown)
+    assert "ROJO: x 3, AZUL 1; b: x 0, AZUL 4" in caption
+    assert [text.get_text() for text in axes.texts] == ["3", "1", "0", "4"]
+    names = {
+        label.get_text(): label.get_color() for label in (*axes.get_xticklabels(), *axes.get_yticklabels())
+    }
+    assert set(names) == {"ROJO", "b", "x", "AZUL"}
+    assert all(mcolors.same_color(names[level], show.color_of(level)) for level in ("ROJO", "AZUL"))
+
+
+@pytest.mark.parametrize("helper", [evaluate.over_seeds, evaluate.Rate, show.source])
+def test_source_shows_the_helper_as_it_stands_in_its_file(helper):
+    shown = show.source(helper).data
+    assert shown in Path(inspect.getsourcefile(helper)).read_text(encoding="utf-8")
+    assert shown.startswith(("def", "class", "@dataclass")) and helper.__name__ in shown
 
 
 def test_a_table_shows_rates_with_n_and_interval_and_survives_pipes():
@@ -156,32 +272,8 @@ def test_the_readmes_figure_carries_the_stamp():
     plt.close(figure)
 
 
-def test_the_grid_explorer_draws_measured_points_only_and_both_ends_on_a_static_page(shown, monkeypatch):
-    monkeypatch.setattr(show.cure, "display", shown.append)
-    drawn = []
-    show.explore_grid(
-        lambda skew, conflict: drawn.append((skew, conflict)),
-        ["uniform", "skewed"],
-        {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]},
-    )
-    assert drawn == [("uniform", 0.0), ("skewed", 1.0)]
-
-
-def test_the_grid_explorer_offers_only_the_rates_measured_at_the_chosen_skew(shown, monkeypatch):
-    seen = []
-    monkeypatch.setattr(show.cure, "static", lambda: False)
-    monkeypatch.setattr(show.cure, "display", lambda *things: seen.extend(things))
-    show.explore_grid(
-        lambda skew, conflict: None, ["uniform", "skewed"], {"uniform": [0.0, 1.0], "skewed": [0.0, 0.5, 1.0]}
-    )
-    skew, conflict = seen[0].children
-    assert [value for _, value in conflict.options] == [0.0, 1.0]
-    skew.value = "skewed"
-    assert [value for _, value in conflict.options] == [0.0, 0.5, 1.0]
-
-
 def test_answers_are_compared_side_by_side_with_the_rubrics_reason(shown, monkeypatch):
-    monkeypatch.setattr(show.cure, "display", lambda *things: shown.extend(things))
+    monkeypatch.setattr(show.figures, "display", lambda *things: shown.extend(things))
     people = cases.vignettes()[:3]
     show.compare_answers(people, {"model": [row.answer for row in people]}, first=2)
     text = " ".join(getattr(thing, "data", "") for thing in shown)

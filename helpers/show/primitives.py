@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -20,7 +21,7 @@ from helpers.triage import LEVELS
 
 BLUE, ORANGE = "#283593", "#ef6c00"
 LINES = (BLUE, ORANGE, "#2e7d32", "#6a1b9a", GREY)
-STYLES = ("-", "--", "-.", ":", "-")
+STYLES = ("-", "--", "-.", ":")
 
 
 def _percent(axis: Any) -> None:
@@ -70,12 +71,9 @@ def bars(
         for name, value in values.items()
     )
     first = next(iter(values.values()))
-    present(
-        figure,
-        f"{caption or title}: {listed}.",
-        n=n or (first.n if isinstance(first, Rate) else None),
-        seeds=seeds,
-    )
+    if isinstance(first, Rate):
+        n, seeds = (n, first.n) if first.counted == "seeds" else (n or first.n, seeds)
+    present(figure, f"{caption or title}: {listed}.", n=n, seeds=seeds)
 
 
 def _top(value: Rate | float) -> float:
@@ -177,7 +175,7 @@ def lines(
     """
     figure, axes = plt.subplots(figsize=(7, 3.4))
     told = []
-    for (name, points), color, style in zip(curves.items(), LINES, STYLES, strict=False):
+    for (name, points), color, style in zip(curves.items(), cycle(LINES), cycle(STYLES), strict=False):
         if isinstance(points, Mapping):
             for at, values in points.items():
                 axes.scatter([at] * len(values), values, color=color, s=22, alpha=0.7, zorder=3)
@@ -234,7 +232,12 @@ def heatmap(
             label.set_fontweight("bold")
         label.set(rotation=0, fontsize=9)
     axes.set(xlabel=x, ylabel=y, title=title)
-    present(figure, caption or title, n=n, seeds=seeds)
+    told = [
+        f"{row}: "
+        + ", ".join(f"{column} {value:{form}}" for column, value in zip(columns, line, strict=True))
+        for row, line in zip(rows, values, strict=True)
+    ]
+    present(figure, f"{caption or title}: {'; '.join(told)}.", n=n, seeds=seeds)
 
 
 def source(helper: Callable[..., Any] | type) -> Code:

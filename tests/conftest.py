@@ -13,6 +13,7 @@ SLOW_MODULES = {
     "test_balanced_notebook",
     "test_browser",
     "test_export",
+    "test_glass_box",
     "test_lab",
     "test_parity",
     "test_phone",
@@ -23,6 +24,7 @@ SLOW_MODULES = {
     "test_runtimes",
     "test_teacher",
     "test_train",
+    "test_what_fixed_it",
 }
 SERIES_SECONDS = 4200  # one test that executes every notebook; CI gives the whole suite 90 minutes
 

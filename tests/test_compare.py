@@ -78,8 +78,30 @@ def test_no_rate_differs_from_itself(value):
     assert differences(one, copy.deepcopy(one)) == []
 
 
-def test_the_scatter_between_runs_is_pooled_over_the_recorded_seeds():
+def _recipe(name, *values):
+    return {f"{name}.s{seed}": entry(value, 240) for seed, value in enumerate(values)}
+
+
+def test_the_scatter_between_runs_is_that_of_the_recipe_in_the_middle():
+    calm, usual, wild = (
+        _recipe("a", 0.60, 0.60, 0.60),
+        _recipe("b", 0.57, 0.60, 0.63),
+        _recipe("c", 0.0, 0.5, 1.0),
+    )
     assert abs(between_runs(SHIPPED) - 0.03) < 1e-9
+    assert abs(between_runs(calm | usual | wild) - 0.03) < 1e-9
+
+
+def test_an_unstable_recipe_excuses_no_other_key():
+    steady = {key: row for place in range(3) for key, row in _recipe(f"b{place}", 0.57, 0.6, 0.63).items()}
+    shipped = SHIPPED | steady | _recipe("wild", 0.0, 0.0, 1.0)
+    own = copy.deepcopy(shipped)
+    own["balanced.accuracy"] |= {"value": 0.30, "low": 0.26, "high": 0.34}
+    assert any(line.startswith("balanced.accuracy") for line in differences(shipped, own))
+
+
+def test_without_repeated_seeds_there_is_no_scatter_to_speak_of():
+    assert between_runs({}) == between_runs(_recipe("a", 0.6)) == 0.0
 
 
 def test_a_claim_that_does_not_hold_is_named_with_its_notebook():

@@ -128,7 +128,7 @@ def test_the_tables_hold_every_claim_once():
 
 # --------------------------------------------------------------------------------------------------------- the arithmetic
 def _inline(name):
-    chapter = next(chapter for chapter in notebooks.PLAN if chapter.name.startswith("12"))
+    chapter = next(chapter for chapter in notebooks.PLAN if chapter.name.startswith("14"))
     for cell in notebooks.read(chapter.path).cells:
         if cell.cell_type == "code":
             for node in ast.parse(cell.source).body:
@@ -210,8 +210,10 @@ YES = {
     "grpo_naive.rojo_share": _row(1.0, 0.99, 1.0),
     "distill.naive.requests_per_minute": _row(40, 30, 50),
     "distill.resilient.requests_per_minute": _row(400, 390, 410),
-    "factorial.effect.skew.accuracy": _row(-0.5, -0.6, -0.4),
-    "factorial.effect.conflict.accuracy": _row(-0.1, -0.2, 0.0),
+    "factorial.simple.skew.accuracy": _row(-0.5, -0.6, -0.4),
+    "factorial.simple.conflict.accuracy": _row(-0.1, -0.2, 0.0),
+    "factorial.simple.skew.rojo_share": _row(0.7, 0.6, 0.8),
+    "factorial.simple.conflict.rojo_share": _row(0.1, 0.0, 0.2),
     "factorial.effect.start.accuracy": _row(-0.2, -0.3, -0.1),
 }
 UNDECIDED = {key: _row(0.9 if key == "imbalanced.share.ROJO" else 0.0, -1.0, 1.0) for key in YES}
@@ -222,7 +224,8 @@ SWAP = {
     "sft_weak.disclaimer": "dpo_weak.disclaimer",
     "grpo_start.rojo_share": "grpo_naive.rojo_share",
     "distill.naive.requests_per_minute": "distill.resilient.requests_per_minute",
-    "factorial.effect.skew.accuracy": "factorial.effect.conflict.accuracy",
+    "factorial.simple.skew.accuracy": "factorial.simple.conflict.accuracy",
+    "factorial.simple.skew.rojo_share": "factorial.simple.conflict.rojo_share",
 }
 NO = YES | {one: YES[other] for one, other in SWAP.items()} | {other: YES[one] for one, other in SWAP.items()}
 NO |= {"imbalanced.share.ROJO": _row(0.3, 0.2, 0.4), "imbalanced.label_loss": _row(0.2, 0.1, 0.3)}
@@ -236,6 +239,31 @@ def test_a_finding_is_right_against_undecided_or_unmeasured_by_its_measurements(
     by_name = {says: verdict for says, verdict, _ in said.findings(UNDECIDED)}
     loss = "the training loss does not show it"
     assert by_name.pop(loss) == said.AGAINST and set(by_name.values()) == {said.NOT_SHOWN}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "rojo_share", "verdict"),
+    [
+        (YES, YES, said.RIGHT),
+        (NO, NO, said.AGAINST),
+        (NO, UNDECIDED, said.AGAINST),
+        (UNDECIDED, NO, said.AGAINST),
+        (YES, UNDECIDED, said.NOT_SHOWN),
+        (YES, NO, said.NOT_SHOWN),
+        (NO, YES, said.NOT_SHOWN),
+    ],
+)
+def test_the_first_cause_is_judged_on_both_outcomes(accuracy, rojo_share, verdict):
+    source = {"accuracy": accuracy, "rojo_share": rojo_share}
+    simple = [f"factorial.simple.{cause}.{what}" for cause in ("skew", "conflict") for what in source]
+    measured = YES | {key: source[key.rsplit(".", 1)[-1]][key] for key in simple}
+    (found,) = [found for says, found, _ in said.findings(measured) if "first cause" in says]
+    assert found == verdict
+
+
+def test_a_biased_start_that_costs_accuracy_speaks_for_a_fresh_one():
+    (line,) = [one for one in said.findings(YES) if "afresh" in one[0]]
+    assert line[1] == said.RIGHT and "a biased start moves accuracy by -20 points" in line[2]
 
 
 def test_the_findings_are_grouped_under_what_became_of_them():

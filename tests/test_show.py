@@ -202,6 +202,20 @@ def test_lines_go_through_the_means_and_show_every_run_as_a_dot(shown):
     assert len({line.get_linestyle() for line in axes.lines[:2]}) == 2  # colour never alone
 
 
+@pytest.mark.parametrize(("log", "places"), [("x", (67, 350, 1000)), ("", (0.0, 0.1, 0.25, 1.0))])
+def test_few_points_have_their_own_ticks_written_plainly(log, places, shown):
+    show.lines({"a": {at: [0.5, 0.6] for at in places}}, "Few", x="x", y="y", log=log)
+    axes = shown[0].axes[0]
+    assert list(axes.get_xticks()) == list(places) and not list(axes.get_xticks(minor=True))
+    written = [label.get_text() for label in axes.get_xticklabels(which="both")]
+    assert written == (["67", "350", "1,000"] if log else ["0", "0.1", "0.25", "1"])
+
+
+def test_many_points_leave_the_ticks_to_the_axis(shown):
+    show.lines({"a": [(place, place) for place in range(1, 40)]}, "Many", x="x", y="y")
+    assert len(shown[0].axes[0].get_xticks()) < 20
+
+
 def test_every_curve_is_drawn_however_many_there_are(shown):
     curves = {f"curve {number}": [(0, number), (1, number)] for number in range(7)}
     show.lines(curves, "Many", x="x", y="y")

@@ -23,7 +23,7 @@ TAGGED = [
 ]
 TREES = [ast.parse(source) for source, _ in TAGGED]
 NANO = profile_named("nano")
-TESTS = cases.evaluation_prompts("test")
+TESTS = cases.evaluation_prompts("test")[::2]
 SEEDS = NANO.grid["seeds"]
 
 
@@ -133,7 +133,7 @@ def _defined(*names, **space):
 
 @pytest.fixture(scope="module")
 def write_rows():
-    return _defined("write_rows", cases=cases, random=random, LEVELS=LEVELS, ROWS=NANO.grid["rows"])
+    return _defined("write_rows", cases=cases, ROWS=NANO.grid["rows"])
 
 
 def _right(rows):
@@ -159,12 +159,6 @@ def test_repeated_rows_are_as_many_and_as_honest_and_seldom_unique(write_rows):
     rows = write_rows(unique=67)
     assert len(rows) == NANO.grid["rows"] and _right(rows) == 1
     assert len({row.text for row in rows}) == 67
-
-
-def test_weighted_rows_are_the_skewed_ones_with_every_level_equally_frequent(write_rows):
-    rows, source = write_rows(skew="skewed", weighted=True), write_rows(skew="skewed")
-    assert set(Counter(row.level for row in rows).values()) == {NANO.grid["rows"] // 5}
-    assert {row.text for row in rows} <= {row.text for row in source}
 
 
 def test_another_seed_writes_other_rows_and_the_same_seed_the_same(write_rows):
@@ -272,12 +266,8 @@ MEASURED = {  # like what the series has measured
     "generation 1": SKEWED,
     "generation 2": SKEWED,
     "repeated": _mostly(0.45, 0.50, 0.55),
-    "weighted": _mostly(0.61, 0.65, 0.60),
     "0.1": _mostly(0.60, 0.64, 0.62),
-    "0.25": _always("ROJO", "ROJO", "NARANJA"),
-    "0.5": ROJO,
-    "25": _mostly(0.48, 0.45, 0.47),
-    "100": _mostly(0.61, 0.60, 0.58),
+    "0.25": ROJO,
     "1000": _mostly(0.59, 0.55, 0.66),
 }
 
@@ -293,8 +283,8 @@ TURNS = {
     "not shown to say ROJO more often than a fresh one": {"mended": ROJO},
     "Duplicates alone do not bring the collapse back": {"repeated": ROJO},
     "With a tenth of blind labels": {"0.1": ROJO},
-    "With half of the labels blind": {"0.5": PERFECT},
-    "more than a hundred examples are not shown to help": {"1000": PERFECT},
+    "With a quarter of the labels blind": {"0.25": PERFECT},
+    "more examples than the blog used are not shown to help": {"1000": PERFECT},
     "prior correction helps more of the AZUL patients": {"skew": PERFECT},
     "Prior correction is not shown to raise accuracy": {"skew": _leaning(0, 0, 0)},
     "hardly ever replies with one word": {"obeys": True},
@@ -309,8 +299,6 @@ def _arm(cell):
         return str(cell["rows"])
     if cell.get("unique"):
         return "repeated"
-    if cell.get("weighted"):
-        return "weighted"
     skewed, conflict = cell.get("skew") == "skewed", cell.get("conflict", 0.0)
     if conflict in (0.0, 1.0):
         return {(False, 0.0): "neither", (True, 0.0): "skew", (False, 1.0): "conflict", (True, 1.0): "both"}[
@@ -453,11 +441,11 @@ def test_the_keys_that_others_read_are_recorded_with_their_seeds(measured):
     simple = ("skew", "skew_blind", "conflict", "conflict_skewed", "both")
     means |= {f"factorial.simple.{name}.{what}" for name in simple for what in (*OUTCOMES, "azul_helped")}
     means |= {"duplication.unique.accuracy", "duplication.repeated.accuracy"}
-    means |= {f"sweep_conflict.{dose}.{what}" for dose in (0, 10, 25, 50, 100) for what in OUTCOMES}
-    sizes = {f"sweep_size.{size}.accuracy" for size in (25, 100, 350, 1000)}
+    means |= {f"sweep_conflict.{dose}.{what}" for dose in (0, 10, 25, 100) for what in OUTCOMES}
+    sizes = {f"sweep_size.{size}.accuracy" for size in (67, 350, 1000)}
     single |= {f"{key}.s{seed}" for key in sizes for seed in range(SEEDS)}
     means |= sizes
-    means |= {f"correction.{way}.accuracy" for way in ("plain", "adjusted", "weighted", "balanced")}
+    means |= {f"correction.{way}.accuracy" for way in ("plain", "adjusted", "balanced")}
     means |= {f"feedback.generation{number}.{what}" for number in (0, 1, 2) for what in OUTCOMES}
     single |= {f"mismatch.{way}" for way in ("own_format", "one_word", "forced_word")}
     assert set(records) == means | single
@@ -494,6 +482,7 @@ def test_the_same_runs_have_the_same_figure_wherever_they_are_shown(measured):
     for one, other in (
         ("duplication.unique", f"factorial.{sound}"),
         ("correction.balanced", f"factorial.{sound}"),
+        ("sweep_size.67", "duplication.repeated"),
         ("sweep_size.350", f"factorial.{sound}"),
         ("correction.plain", f"factorial.{skewed}"),
         ("sweep_conflict.0", f"factorial.{skewed}"),
@@ -508,4 +497,4 @@ def test_every_arm_has_the_same_seeds_and_the_whole_is_small_enough_for_two_core
     plan = ran[:-1]  # the last one is the reader's own
     assert {Counter(_arm(cell) for cell in plan)[arm] for arm in map(_arm, plan)} == {SEEDS}
     trainings = sum(1 + cell.get("mend", False) + cell.get("generations", 0) for cell in ran)
-    assert trainings <= 48
+    assert trainings <= 36

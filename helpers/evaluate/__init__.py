@@ -1,12 +1,12 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
 `scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` prices texts, `baselines` is what any model has to
-beat, `effects` reads a factorial experiment, `gates` accepts or rejects, `items` says on which items. Intervals and tests come from `helpers.statistics`.
+beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come from `helpers.statistics`.
 """
 
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, baselines, keyword_rules, naive_bayes, tfidf
-from helpers.evaluate.effects import Effect, factorial_effects, over_seeds, paired_change, spanned
+from helpers.evaluate.effects import Effect, over_seeds, paired_change, spanned
 from helpers.evaluate.generation import (
     Answer,
     answer_logprobs,
@@ -40,7 +40,6 @@ __all__ = [
     "baselines",
     "bootstrap_mean",
     "confusion",
-    "factorial_effects",
     "gates",
     "generate",
     "held_by_gate",

@@ -1,17 +1,15 @@
-"""What each cause of a factorial experiment does, estimated from its runs: main effects, interactions, and intervals over seeds.
+"""Differences between models and between recipes, with their intervals: over the items of one model, or over the seeds of a recipe.
 
-The unit is a training run, not an answer: 480 answers of one model say how good *that* model is, and only other seeds say how good the
-recipe is.
+The unit of a recipe is a training run, not an answer: hundreds of answers of one model say how good *that* model is, and only other seeds
+say how good the recipe is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
-import statsmodels.api as sm
 from scipy import stats
 
 from helpers.files import LabError
@@ -20,10 +18,10 @@ from helpers.statistics import Rate, bootstrap_mean, paired_test
 
 @dataclass(frozen=True)
 class Effect:
-    """A contrast of the design, in units of the outcome (a fraction): half the runs minus the other half.
+    """A difference, in units of the outcome (a fraction).
 
     Attributes:
-        factors: one name for a main effect, several for an interaction.
+        factors: what makes the difference: one name, or several for an interaction.
         estimate, low, high: effect and its 95 % interval.
         p: two-sided p-value that there is none.
     """
@@ -48,45 +46,6 @@ class Effect:
     def present(self) -> bool:
         """Does the interval exclude zero?"""
         return self.low > 0 or self.high < 0
-
-
-def factorial_effects(factors: Sequence[str], runs: Sequence[tuple[Sequence[int], float]]) -> list[Effect]:
-    """Main effects and all interactions of a two-level factorial, by ordinary least squares on the runs.
-
-    The model is outcome = mean + Σ effect·code, with codes −½ (harmless) and +½ (harmful) for a factor and, for an interaction of k factors,
-    the product of their codes times 2^(k−1). In a balanced design every estimate is then a difference of two halves (Box, Hunter & Hunter
-    2005, ch. 5): a main effect is the mean of the runs with the factor minus the mean of those without; an interaction of two is half the
-    difference of one factor's effect with and without the other.
-
-    Args:
-        factors: their names.
-        runs: for each run the level of every factor (0 or 1) and the outcome.
-
-    Raises:
-        LabError: no run is left over to estimate the noise from: every cell needs at least two seeds.
-    """
-    codes = np.array([levels for levels, _ in runs], dtype=float) - 0.5
-    outcome = np.array([value for _, value in runs])
-    names = [
-        combo for size in range(1, len(factors) + 1) for combo in combinations(range(len(factors)), size)
-    ]
-    if len(runs) <= len(names) + 1:
-        raise LabError(
-            f"{len(runs)} runs cannot carry {len(names)} effects and their noise: run at least two seeds of every cell."
-        )
-    columns = [codes[:, combo].prod(axis=1) * 2 ** (len(combo) - 1) for combo in names]
-    fit = sm.OLS(outcome, sm.add_constant(np.column_stack(columns), has_constant="add")).fit()
-    intervals = fit.conf_int(0.05)
-    return [
-        Effect(
-            tuple(factors[index] for index in combo),
-            float(fit.params[place]),
-            float(intervals[place][0]),
-            float(intervals[place][1]),
-            float(np.nan_to_num(fit.pvalues[place], nan=1.0)),
-        )
-        for place, combo in enumerate(names, 1)
-    ]
 
 
 def over_seeds(values: Sequence[float]) -> Rate:

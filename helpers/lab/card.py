@@ -211,7 +211,7 @@ def _untested(model: Stage) -> list[str]:
     spread = [row["value"] for key, row in measured.items() if key.startswith(f"{sweep}.s")]
     if model.name == "sft-balanced" and len(spread) > 1:
         lines.append(
-            f"- How much a seed matters: the same rows, level line alone, gave between {min(spread):.1%} and {max(spread):.1%} accepted levels in "
+            f"- How much a seed matters: as many rows, level line alone, gave between {min(spread):.1%} and {max(spread):.1%} accepted levels in "
             f"{len(spread)} runs (notebook {measured[sweep]['notebook'][:2]})."
         )
     missing = [

@@ -28,7 +28,9 @@ from helpers.train import current_profile
 from helpers.train.hardware import THREADS
 
 # What can change a run's result besides its own code: how rows are written, models trained and answers judged.
-WORLD = ("helpers/cases", "helpers/train", "helpers/evaluate", "helpers/triage.py")
+WORLD = ("helpers/cases", "helpers/recipes", "helpers/train", "helpers/evaluate", "helpers/triage.py")
+# Data that no run reads. The profile names a result by itself.
+OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers")
 
 
 def runs(
@@ -183,6 +185,7 @@ def _world() -> str:
     files += [
         path
         for path in DATA.rglob("*")
-        if path.suffix in (".yaml", ".jsonl", ".safetensors") or path.name == "tokenizer.json"
+        if path.suffix in (".yaml", ".jsonl", ".jinja", ".safetensors") or path.name == "tokenizer.json"
+        if path.stem not in OTHER_ROOMS
     ]
     return fingerprint({str(path.relative_to(ROOT)): sha256_of(path) for path in sorted(files)})

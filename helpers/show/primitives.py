@@ -22,6 +22,7 @@ from helpers.triage import LEVELS
 BLUE, ORANGE = "#283593", "#ef6c00"
 LINES = (BLUE, ORANGE, "#2e7d32", "#6a1b9a", GREY)
 STYLES = ("-", "--", "-.", ":")
+FEW = 8  # x values that can all be written under an axis
 
 
 def _percent(axis: Any) -> None:
@@ -169,22 +170,28 @@ def lines(
 ) -> None:
     """Curves; where a point holds several runs, every run is a dot and the line goes through their means.
 
+    Where the curves have few x values, each of them is a tick.
+
     Args:
         curves: (x, y) points by name, or the values of every seed by x.
         x, y: what the axes show, with the unit. log: "x", "y" or "xy" for logarithmic axes. percent: y is a share.
     """
     figure, axes = plt.subplots(figsize=(7, 3.4))
-    told = []
+    told, places = [], set()
     for (name, points), color, style in zip(curves.items(), cycle(LINES), cycle(STYLES), strict=False):
         if isinstance(points, Mapping):
             for at, values in points.items():
                 axes.scatter([at] * len(values), values, color=color, s=22, alpha=0.7, zorder=3)
             points = [(at, float(np.mean(values))) for at, values in points.items()]
+        places |= {at for at, _ in points}
         axes.plot(*zip(*points, strict=True), style, color=color, linewidth=2.2, label=name)
         told.append(f"{name} from {_plain(points[0][1])} to {_plain(points[-1][1])}")
     axes.set(xlabel=x, ylabel=y, title=title)
     axes.set_xscale("log" if "x" in log else "linear")
     axes.set_yscale("log" if "y" in log else "linear")
+    if len(places) <= FEW:
+        axes.set_xticks(sorted(places), [_plain(at) for at in sorted(places)])
+        axes.set_xticks([], minor=True)
     if percent:
         _percent(axes.yaxis)
     for place, (name, value) in enumerate((baseline or {}).items()):

@@ -71,7 +71,7 @@ def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
     """The arguments of a TRL configuration that follow from the machine and the model's size, and teach nothing.
 
     Args:
-        task: entry of the profile that holds batch size and checkpoints: `sft` or `cpt`.
+        task: entry of the profile that holds batch size and checkpoints: `sft`, `cpt` or `grid`
     """
     settings = getattr(profile, task)
     return {

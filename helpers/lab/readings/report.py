@@ -144,6 +144,22 @@ def _both(one: bool | None, other: bool | None) -> bool | None:
     return False if one is False or other is False else None if one is None or other is None else True
 
 
+def _agreed(one: bool | None, other: bool | None) -> bool | None:
+    """What two outcomes say together: None where they contradict each other, and where one alone speaks for it."""
+    return one if one is other else None if True in (one, other) else False
+
+
+def _first_cause(*effects: Mapping[str, Any]) -> tuple[bool | None, str]:
+    """Does skew alone do harm, and more of it than blind labels alone? On accuracy, where harm is below zero, and on the share of ROJO."""
+    skew, conflict, skew_rojo, conflict_rojo = effects
+    accuracy = _both(True if skew["high"] < 0 else None, _more(conflict, skew))
+    rojo = _both(True if skew_rojo["low"] > 0 else None, _more(skew_rojo, conflict_rojo))
+    return _agreed(accuracy, rojo), (
+        f"alone, skew moves accuracy by {_effect(skew)} and the share of ROJO by {_effect(skew_rojo)}; contradicting labels alone move "
+        f"accuracy by {_effect(conflict)} and the share of ROJO by {_effect(conflict_rojo)}"
+    )
+
+
 def _pct(row: Mapping[str, Any]) -> str:
     span = "" if row.get("low") is None else f" [{row['low']:.1%}–{row['high']:.1%}]"
     return f"{row['value']:.1%}{span}{'' if row.get('n') is None else ', n = ' + format(row['n'], ',')}"
@@ -205,18 +221,19 @@ FINDINGS: tuple[Finding, ...] = (
     ),
     Finding(
         "imbalance is the first cause",
-        ("factorial.effect.skew.accuracy", "factorial.effect.conflict.accuracy"),
-        lambda skew, conflict: (
-            _both(True if skew["high"] < 0 else None, _more(conflict, skew)),
-            f"skew moves accuracy by {_effect(skew)}, contradicting labels by {_effect(conflict)}",
+        tuple(
+            f"factorial.simple.{cause}.{what}"
+            for what in ("accuracy", "rojo_share")
+            for cause in ("skew", "conflict")
         ),
+        _first_cause,
     ),
     Finding(
         "starting afresh was crucial",
         ("factorial.effect.start.accuracy",),
         lambda start: (
             True if start["high"] < 0 else False if start["low"] > 0 else None,
-            f"the biased start moves accuracy by {_effect(start)}",
+            f"after the same sound rows, a biased start moves accuracy by {_effect(start)} against a fresh one",
         ),
     ),
 )

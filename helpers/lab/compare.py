@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 Measurements = Mapping[str, Mapping[str, Any]]
 
@@ -25,36 +25,47 @@ ALPHA = 0.01
 RELATIVE = 0.3  # of a trained figure without an interval: a bound against nonsense, not a test
 
 
-def differences(shipped: Measurements, own: Measurements) -> list[str]:
+def differences(shipped: Measurements, own: Measurements, *, other_machine: bool = False) -> list[str]:
     """Every key of a re-run that does not agree with the shipped results, as one sentence each.
 
     Args:
         shipped, own: measurements by key, as a results file holds them.
+        other_machine: the re-run was made on another kind of machine (precision, threads). Sums in another order lead training elsewhere,
+            as another seed does; rates are then allowed four times the scatter, and what is no rate (margins, losses) is not compared.
     """
-    missing = [
-        f"{key}: shipped, but not measured in this run"
-        for key in shipped
-        if key not in own and not _about_machine(key, shipped[key])
-    ]
+    compared = {key for key in shipped if not _about_machine(key, shipped[key])}
+    missing = [f"{key}: shipped, but not measured in this run" for key in compared if key not in own]
     extra = [f"{key}: measured in this run, but not shipped" for key in own if key not in shipped]
-    common = [key for key in own if key in shipped and not _about_machine(key, shipped[key])]
-    scatter = between_runs(shipped)
-    limit = float(norm.ppf(1 - ALPHA / (2 * max(1, len(common)))))
-    apart = [text for key in common for text in _disagreement(key, shipped[key], own[key], scatter, limit)]
+    common = [key for key in own if key in compared and not (other_machine and _only_here(key, shipped[key]))]
+    scatter, limit = between_runs(shipped), float(norm.ppf(1 - ALPHA / (2 * max(1, len(common)))))
+    apart = []
+    for key in common:
+        run = (4 if other_machine else 1) * max(scatter[""], scatter.get(SEED.sub("", key), 0.0))
+        apart += _disagreement(key, shipped[key], own[key], run, limit)
     return sorted(missing + extra) + apart
 
 
-def between_runs(measured: Measurements) -> float:
-    """Standard deviation of a rate between runs of one recipe: of all recipes whose seeds were recorded one by one, the one in the middle.
+def between_runs(measured: Measurements) -> dict[str, float]:
+    """Standard deviation of a rate between runs of one recipe: for every recipe whose seeds were recorded, and under "" the usual one.
 
-    The median of the variances, and not their mean: a few recipes end anywhere (blind labels, say) and would excuse every other key.
+    The usual one comes from the median of the variances, and not from their mean: a few recipes end anywhere (blind labels, say) and would
+    excuse every other key. The median of a variance with k degrees of freedom is below its mean by the factor chi2.median(k) / k.
     """
     groups: dict[str, list[float]] = defaultdict(list)
     for key, entry in measured.items():
         if SEED.search(key) and entry["unit"] == "rate":
             groups[SEED.sub("", key)].append(entry["value"])
-    variances = [np.var(values, ddof=1) for values in groups.values() if len(values) > 1]
-    return math.sqrt(np.median(variances)) if variances else 0.0
+    several = {name: values for name, values in groups.items() if len(values) > 1}
+    own = {name: float(np.std(values, ddof=1)) for name, values in several.items()}
+    variances = [
+        own[name] ** 2 * (len(v) - 1) / float(chi2.median(len(v) - 1)) for name, v in several.items()
+    ]
+    return {"": math.sqrt(np.median(variances)) if variances else 0.0, **own}
+
+
+def _only_here(key: str, entry: Mapping[str, Any]) -> bool:
+    """Is this a trained figure that says nothing on another kind of machine?"""
+    return not EXACT.search(key) and entry["unit"] != "rate"
 
 
 def _about_machine(key: str, entry: Mapping[str, Any]) -> bool:

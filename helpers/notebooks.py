@@ -45,8 +45,8 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("00_start_here", "Start here", "What will I build, and does my machine work?"),
     Chapter(
         "01_translation",
-        "Medical English, usable Spanish",
-        "Can a cheap teacher move medical English into usable Spanish?",
+        "Checks for a cheap teacher",
+        "Can checks guard a cheap teacher?",
     ),
     Chapter(
         "02_domain_adaptation",

@@ -13,7 +13,7 @@ import sys
 import nbformat
 import pytest
 
-from helpers import exercises, lab, notebooks
+from helpers import exercises, lab, notebooks, triage
 from helpers.files import ROOT, LabError
 from helpers.lab.compare import broken_claims, differences
 
@@ -153,6 +153,10 @@ def test_an_exercises_starter_fails_its_check_and_its_solution_passes(where, nam
     assert "<details>" in solutions[name]
 
 
+def test_the_readers_own_parser_is_held_to_the_decisions_of_ours():
+    assert exercises.problems("read_level", lambda answer: triage.parse(answer).level) == []
+
+
 def test_every_check_has_an_exercise():
     assert {name for _, name, _ in EXERCISES} == set(exercises.CHECKS)
 
@@ -289,6 +293,8 @@ def test_a_cell_that_differs_from_its_helper_is_noticed():
 
 
 CRAFT = {  # the library calls of a notebook's subject stand in its own cells
+    "00": {"from_pretrained", "apply_chat_template", "generate"},
+    "01": {"load_dataset", "OpenAI", "create"},
     "03": {"MinHash", "MinHashLSH", "TfidfVectorizer", "LogisticRegression"},
     "04": {
         "SFTTrainer",

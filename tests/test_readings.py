@@ -9,12 +9,6 @@ from helpers.lab import ClientRun, readings
 TESTS = cases.evaluation_prompts("dev")
 
 
-def test_the_bases_ignorance_is_claimed_only_when_chance_is_inside_the_interval():
-    assert "no idea of levels" in readings.knowledge_text(wilson(96, 480))
-    assert "**better than chance**" in readings.knowledge_text(wilson(300, 480))
-    assert "No better than chance" in readings.knowledge_text(wilson(40, 480))
-
-
 def test_a_prediction_is_praised_only_when_it_was_close():
     assert "Well seen" in readings.prediction_text(0.21, wilson(96, 480))
     assert "lower" in readings.prediction_text(0.8, wilson(96, 480))

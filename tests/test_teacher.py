@@ -993,4 +993,3 @@ def test_the_offline_teachers_mistakes_are_found_named_and_mended(tmp_path):
     assert result.cost_usd > 0 == again.cost_usd and result.total_cost_usd == pytest.approx(
         again.total_cost_usd
     )
-    assert result.chrf() > 85

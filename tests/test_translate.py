@@ -1,5 +1,6 @@
-"""Translation: the glossary, what must be kept, what a teacher is asked, where rows come from, and the loop around it."""
+"""Translation: the glossary, what must be kept, what a teacher is asked, where rows come from, the loop, and the checks on trial."""
 
+import ast
 import json
 import re
 import socket
@@ -7,17 +8,27 @@ import sys
 import time
 import types
 import unicodedata
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import translate
+from helpers import notebooks, teacher, translate
 from helpers.files import LabError
 from helpers.teacher.offline import answers
-from helpers.translate import COUNTRIES, Row, check_row, glossary_problems, load_rows, number_problems
+from helpers.translate import (
+    COUNTRIES,
+    Row,
+    check_row,
+    glossary_problems,
+    load_rows,
+    number_problems,
+    trial,
+)
 from helpers.translate.glossary import fold
+from helpers.translate.numbers import fits, without_partner
 
 SAMPLE = load_rows("sample").rows
 
@@ -94,36 +105,26 @@ def test_phrases_in_which_a_word_means_something_else_do_not_count():
     assert glossary_problems("Go to the ER.", "Vaya a emergencias.", "ES")
 
 
-def test_highlights_point_at_the_terms_on_both_sides_and_mark_what_must_not_be_there():
-    english, spanish = "In the ER they gave acetaminophen.", "En urgencias le dieron acetaminofén."
-    left, right = translate.highlights(english, spanish, "ES")
-    assert [english[start:end] for start, end, _ in left] == ["ER", "acetaminophen"]
-    assert [(spanish[start:end], kind) for start, end, kind in right] == [
-        ("urgencias", "place"),
-        ("acetaminofén", "avoid"),
-    ]
-
-
 @given(st.text(max_size=60), st.text(max_size=60), st.sampled_from(COUNTRIES))
 def test_any_two_texts_can_be_checked_and_folding_keeps_positions(english, spanish, country):
     assert len(fold(spanish)) == len(unicodedata.normalize("NFC", spanish))
     for problem in check_row({"sentence": english}, {"sentence": spanish}, country):
         assert problem.check in translate.CHECKS and str(problem)
-    translate.highlights(english, spanish, country)
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("{kind: drug, en: [x], es: []}", "field `es`: must not be empty"),
-        ("{kind: drog, en: [x], es: [y]}", "field `kind`: unknown kind 'drog'"),
-        ("{kind: drug, en: x, es: [y]}", "field `en`: must be a list"),
-        ("{kind: drug, en: [x], es: [y], avoid: [3]}", "field `avoid`: must be a list"),
-        ("{kind: drug, en: [x], es: [y], regional: {FR: z}}", "unknown country 'FR'"),
+        ("{kind: drug, en: [x], es: []}", "field `es`: "),
+        ("{kind: drog, en: [x], es: [y]}", "field `kind`: "),
+        ("{kind: drug, en: x, es: [y]}", "field `en`: "),
+        ("{kind: drug, en: [x], es: [y], avoid: [3]}", "field `avoid`: "),
+        ("{kind: drug, en: [x], es: [y], avoid: [' ']}", "field `avoid`: "),
+        ("{kind: drug, en: [x], es: [y], regional: {FR: z}}", "field `regional`: "),
         ("{kind: drug, en: [x], es: [y], avoid: [Y]}", "both accepted and to be avoided"),
-        ("{kind: drug, en: [Aspirin], es: [y]}", "'aspirin' is already a term in line 2"),
-        ("{kind: drug, en: [x], es: [y], note: z}", "field `note`: is not a field"),
-        ("just text", "must be a mapping"),
+        ("{kind: drug, en: [Aspirin], es: [y]}", "'aspirin' is already a term in "),
+        ("{kind: drug, en: [x], es: [y], note: z}", "field `note`: "),
+        ("just text", "field `(entry)`: "),
     ],
 )
 def test_a_malformed_glossary_is_refused_with_file_line_and_field(tmp_path, entry, said):
@@ -154,10 +155,13 @@ def test_a_malformed_glossary_is_refused_with_file_line_and_field(tmp_path, entr
         ("1 in 10 had a rash; wait 1 hour", "una de cada 10 tuvo una erupción; espere 1 hora"),
         ("vitamin B12, COVID-19", "vitamina B12, COVID-19"),
         ("150 mg/day", "150 mg/día"),
-        ("the 1990s", "los años 90"),
         ("200 units of insulin", "200 unidades de insulina"),
         ("100 mcg", "100 microgramos"),
         ("5 mL", "5 mililitros"),
+        (
+            "first 1.5 mg, then 1,500 mg",
+            "primero 1.500 mg, luego 1,5 mg",
+        ),  # the partner that fits both is not wasted
     ],
 )
 def test_numbers_and_units_are_kept_in_either_convention_and_in_words(english, spanish):
@@ -181,6 +185,9 @@ def test_numbers_and_units_are_kept_in_either_convention_and_in_words(english, s
         ("10 and 10 and 10", "10 y 10"),
         ("2.5 mL", "2.5 L"),
         ("13 years", "30 años"),
+        ("1,500 mg", "1,5 mg"),
+        ("one tablet and 1 hour", "un comprimido"),
+        ("2 teaspoons", "2 cucharadas"),
     ],
 )
 def test_a_number_lost_changed_or_invented_is_named(english, spanish):
@@ -194,6 +201,37 @@ def test_the_same_figures_in_any_order_are_kept_and_one_more_is_invented(numbers
     spanish = " luego ".join(f"{number:,} {unit}".replace(",", ".") for number in reversed(numbers))
     assert number_problems(english, spanish) == []
     assert number_problems(english, spanish + " luego 7777")
+
+
+@given(st.text(max_size=60), st.sampled_from(["en", "es"]))
+def test_any_text_can_be_read_for_numbers_and_keeps_its_own(text, language):
+    numbers = translate.numbers_in(text, language)
+    assert all(one.values for one in numbers)
+    assert without_partner(numbers, numbers, fits) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["5" + " " * 5000, "5 , " * 2000, "5-" * 1000, "1." * 5000, "veinte y " * 1000]
+)
+def test_no_text_keeps_the_check_of_numbers_busy(text):
+    started = time.monotonic()
+    number_problems("5 mg", text)
+    assert time.monotonic() - started < 5
+
+
+@given(st.lists(st.integers(0, 6), max_size=6), st.lists(st.integers(0, 6), max_size=6))
+def test_as_many_numbers_as_possible_get_a_partner(ours, theirs):
+    near = lambda one, other: abs(one - other) <= 1  # noqa: E731
+    alone = without_partner(ours, theirs, near)
+    best = (
+        max(
+            sum(near(one, other) for one, other in zip(ours, order, strict=False))
+            for order in permutations([*theirs, *[99] * len(ours)], len(ours))
+        )
+        if len(ours) + len(theirs) < 7
+        else len(ours) - len(alone)
+    )
+    assert len(ours) - len(alone) == best
 
 
 # -------------------------------------------------------------------------------------------------- language and length
@@ -226,6 +264,12 @@ def test_spanish_and_names_are_left_in_peace():
     assert translate.language_problems(english, "El New England Journal of Medicine lo publicó.") == []
 
 
+@given(st.text(max_size=200))
+def test_a_copy_of_more_than_three_words_is_always_noticed_and_no_text_breaks_the_check(text):
+    problems = translate.language_problems(text, text)
+    assert problems or len(re.findall(r"[^\W\d_]+", text.lower())) <= 3
+
+
 def test_a_text_too_short_or_too_long_was_cut_or_embroidered():
     english = "Call your doctor if the pain does not go away within two days."
     assert translate.length_problems(english, "Llame a su médico si el dolor no cede en dos días.") == []
@@ -233,11 +277,10 @@ def test_a_text_too_short_or_too_long_was_cut_or_embroidered():
     assert translate.length_problems(english, "Llame a su médico. " * 12)
 
 
-def test_chrf_is_sacrebleus_and_wants_equal_lengths():
-    assert translate.chrf(["la casa azul"], ["la casa azul"]) == 100
-    assert 20 < translate.chrf(["la casa roja"], ["la casa azul"]) < 80
-    with pytest.raises(ValueError, match="1 translations for 2"):
-        translate.chrf(["a"], ["a", "b"])
+def test_chrf_of_a_row_joins_its_columns_and_knows_the_reference():
+    reference = {"a": "la casa azul", "b": "y el mar"}
+    assert translate.row_chrf({"b": "y el mar", "a": "la casa azul"}, reference) == 100
+    assert 20 < translate.row_chrf({"a": "la casa roja", "b": "y el mar"}, reference) < 90
 
 
 # ----------------------------------------------------------------------------------------------- the shipped references
@@ -298,6 +341,15 @@ def test_a_request_is_read_back_as_it_was_written_and_so_is_its_answer(fields, c
             assert translate.read_answer(shape.replace("{}", answer), fields) == fields
 
 
+@pytest.mark.parametrize("tag", ["think", "thinking", "THINKING", "mm:think", "think "])
+@pytest.mark.parametrize(
+    "form", ["<{tag}>{notes}</{tag}>{answer}", "{notes}</{tag}> {answer}", "<{tag}></{tag}>{answer}"]
+)
+def test_the_notes_of_a_thinking_model_are_no_part_of_its_answer(tag, form):
+    text = form.format(tag=tag, notes='{"sentence": "a note"}', answer='{"sentence": "Es así."}')
+    assert translate.read_answer(text, ["sentence"]) == {"sentence": "Es así."}
+
+
 @given(st.text(max_size=120))
 def test_any_text_is_read_as_an_answer_or_refused_with_a_reason(text):
     try:
@@ -309,6 +361,8 @@ def test_any_text_is_read_as_an_answer_or_refused_with_a_reason(text):
 @pytest.mark.parametrize(
     "text",
     [
+        '{"sentence": "x"} <thinking> wait',
+        "<reasoning></thinking> no JSON",
         '{"other": "x"}',
         '{"sentence": 3}',
         '{"sentence": "x", "b": "y"}',
@@ -328,15 +382,15 @@ def _hub(monkeypatch, tables=None, error=None):
     """A `datasets` of our own, and a hub that shows signs of life."""
     asked = []
 
-    def load_dataset(name, split):
-        asked.append((name, split))
+    def load_dataset(name, split, streaming):
+        asked.append((name, split, streaming))
         if error:
             raise error
         return tables[name]
 
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
-    monkeypatch.setattr("helpers.translate.rows._sign_of_life", lambda name: None)
+    monkeypatch.setattr("helpers.translate.rows.check_hub", lambda name: None)
     return asked
 
 
@@ -362,8 +416,8 @@ def test_the_real_sets_are_loaded_and_normalised_when_the_hub_answers(monkeypatc
     asked = _hub(monkeypatch, TABLES)
     loaded = load_rows("auto", limit=50)
     assert asked == [
-        ("OpenMed/PubHealth-Processed", "train[:50]"),
-        ("OpenMed/DDI-Corpus-Processed", "train[:50]"),
+        ("OpenMed/PubHealth-Processed", "train", True),
+        ("OpenMed/DDI-Corpus-Processed", "train", True),
     ]
     assert loaded.source == "hub" and [item.label for item in loaded.rows] == ["true", "false", None, None]
     assert (
@@ -376,6 +430,7 @@ def test_the_real_sets_are_loaded_and_normalised_when_the_hub_answers(monkeypatc
         "false": 1,
         "unlabelled": 1,
     }
+    assert len(load_rows("auto", limit=1).rows) == 2
 
 
 @pytest.mark.parametrize(
@@ -481,7 +536,7 @@ def test_failures_are_sent_back_once_with_their_problems_named():
     complaint = client.calls[1][0][-1]["content"]
     assert (
         "“500 mg” is missing" in complaint
-        and "“acetaminofén” must not be used" in complaint
+        and "acetaminophen → paracetamol (never acetaminofén" in complaint
         and len(client.calls[1]) == 2
     )
     assert [item.spanish["sentence"] for item in result.passed] == [
@@ -490,23 +545,9 @@ def test_failures_are_sent_back_once_with_their_problems_named():
     ]
     (failed,) = result.failed
     assert failed.problems[0].check == "numbers" and "4" in failed.problems[0].detail and failed.sent_back
-    assert (result.cost_usd, result.requests, result.cost_per_thousand_rows) == (
-        1.25,
-        5,
-        pytest.approx(1250 / 3),
-    )
-    assert result.rate("numbers") == (1, 3) and result.rate("glossary") == (2, 3) and result.chrf() == 100
-    table = {line["check"]: line for line in result.table()}
-    assert (table["numbers"]["failed at first"], table["numbers"]["mended"], table["numbers"]["lost"]) == (
-        2,
-        1,
-        1,
-    )
-    assert (table["glossary"]["failed at first"], table["glossary"]["mended"], table["glossary"]["lost"]) == (
-        1,
-        1,
-        0,
-    )
+    assert (result.cost_usd, result.total_cost_usd, result.requests) == (1.25, 1.25, 5)
+    assert [item.row for item in result.items] == rows
+    assert [item.first["sentence"] for item in result.sent_back] == ["Tome acetaminofén.", "Tome 3 días."]
 
 
 def test_rows_without_an_answer_fail_with_a_reason_and_do_not_spoil_the_rates():
@@ -516,7 +557,7 @@ def test_rows_without_an_answer_fail_with_a_reason_and_do_not_spoil_the_rates():
         "ES",
     )
     assert [item.problems[0].check for item in result.failed] == ["answer"] and result.stopped == "budget"
-    assert result.rate("glossary") == (1, 1) and len(result.passed) == 1
+    assert len(result.passed) == 1 and result.failed[0].spanish is None
 
 
 def test_an_unknown_country_is_refused_before_anything_is_asked():
@@ -524,3 +565,111 @@ def test_an_unknown_country_is_refused_before_anything_is_asked():
     with pytest.raises(LabError, match="No emergency number on file for country 'ZZ'"):
         translate.translate([row("Rest.")], client, "ZZ")
     assert client.calls == []
+
+
+# ------------------------------------------------------------------------------------------------------- the checks on trial
+ENGLISH = "Do not take more than 400 mg of acetaminophen before 10 mg of warfarin."
+SPANISH = "No tome más de 400 mg de paracetamol antes de 10 mg de warfarina."
+MISTAKES = {**translate.LOOKED_FOR, **translate.NOT_LOOKED_FOR, **translate.HARMLESS}
+TRUE = translate.drop_false_claims(SAMPLE)[0]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "expected"),
+    [
+        (trial.forbidden_word, "No tome más de 400 mg de acetaminofén antes de 10 mg de warfarina."),
+        (trial.lost_number, "No tome más de mg de paracetamol antes de 10 mg de warfarina."),
+        (trial.left_in_english, ENGLISH),
+        (trial.exchanged_numbers, "No tome más de 10 mg de paracetamol antes de 400 mg de warfarina."),
+        (trial.opposite_word, "No tome menos de 400 mg de paracetamol antes de 10 mg de warfarina."),
+        (trial.lost_no, "Tome más de 400 mg de paracetamol antes de 10 mg de warfarina."),
+        (trial.lost_sentence, SPANISH),
+        (trial.correct_synonym, SPANISH),
+    ],
+)
+def test_a_mistake_is_planted_once_and_nothing_else_changes(mistake, expected):
+    assert mistake(ENGLISH, SPANISH) == expected
+
+
+def test_the_last_sentence_goes_only_where_there_are_several():
+    assert trial.lost_sentence("", "Uno es así. Dos es así. Tres es así.") == "Uno es así. Dos es así."
+
+
+@given(st.text(max_size=80), st.text(max_size=80), st.sampled_from(sorted(MISTAKES)))
+def test_a_mistake_can_be_planted_in_any_text(english, spanish, name):
+    assert isinstance(MISTAKES[name](english, spanish), str)
+
+
+def _noticed(mistake):
+    """For every place where it can be planted: do the checks notice?"""
+    hits = []
+    for one in TRUE:
+        column = max(one.fields, key=lambda name: len(one.fields[name]))
+        spanish = mistake(one.fields[column], one.reference[column])
+        if spanish != one.reference[column]:
+            hits.append(bool(check_row(one.fields, {**one.reference, column: spanish}, "ES")))
+    return hits
+
+
+@pytest.mark.parametrize(
+    ("name", "at_least", "at_most"),
+    [
+        *((name, 0.95, 1) for name in translate.LOOKED_FOR),
+        ("two numbers exchanged", 0.4, 0.7),
+        ("a word turned into its opposite", 0, 0.05),
+        ("a “no” lost", 0, 0.05),
+        *((name, 0, 0) for name in translate.HARMLESS),
+    ],
+)
+def test_the_checks_notice_what_they_look_for_and_are_blind_to_the_rest(name, at_least, at_most):
+    hits = _noticed(MISTAKES[name])
+    assert len(hits) > 40 and at_least <= sum(hits) / len(hits) <= at_most
+
+
+def test_the_offline_teachers_mistakes_are_told_from_its_clean_answers():
+    endpoint, some = teacher.described("offline", base_url="http://127.0.0.1:1/v1"), TRUE[:20]
+    clean = [
+        {name: answers.in_country(text, one.reference[name], "GT") for name, text in one.fields.items()}
+        for one in some
+    ]
+    assert not any(teacher.planted_mistakes(endpoint, some, clean, "GT"))
+    clean[3] = {**clean[3], "claim": some[3].fields["claim"]}
+    planted = teacher.planted_mistakes(endpoint, some, [*clean[:-1], None], "GT")
+    assert planted == [place == 3 for place in range(len(some))]
+    assert teacher.planted_mistakes(teacher.described("minimax"), some, clean, "GT") == []
+
+
+def _counts_negations():
+    """The check that notebook 01 defines inline."""
+    chapter = next(one for one in notebooks.chapters() if one.name == "01_translation")
+    source = next(
+        cell.source for cell in notebooks.read(chapter.path).cells if "def counts_negations" in cell.source
+    )
+    tree, space = ast.parse(source), {"re": re}
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]
+    exec(compile(tree, "01", "exec"), space)
+    return space["counts_negations"]
+
+
+COUNTS = _counts_negations()
+
+
+@pytest.mark.parametrize(
+    ("english", "spanish", "kept"),
+    [
+        ("Do not stop. Never take two.", "No pare. No tome nunca dos.", True),
+        ("Do not stop. Never take two.", "No pare. Tome dos.", False),
+        ("It doesn't cross it without help.", "No la atraviesa sin ayuda.", True),
+        ("Notice the nose at noon.", "Fíjese en la nariz por la noche.", True),
+        ("Put nothing in the mouth.", "No introduzca nada en la boca.", True),
+        ("Put nothing in the mouth.", "Introduzca nada en la boca.", True),  # the hole that is left
+    ],
+)
+def test_the_notebooks_check_of_negations_counts_by_sentence(english, spanish, kept):
+    assert COUNTS(english, spanish) is kept
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_the_notebooks_check_of_negations_takes_any_text(english, spanish):
+    assert COUNTS(english, spanish) in (True, False)
+    assert COUNTS("Rest now", spanish)

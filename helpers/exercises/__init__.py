@@ -34,6 +34,7 @@ from helpers.exercises.to_distillation import (
     main_effect,
     missed_urgency,
     perplexity_of_labels,
+    read_level,
     still_to_ask,
     unique_after,
     with_replay,
@@ -42,6 +43,7 @@ from helpers.exercises.to_distillation import (
 CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
     check.__name__: check
     for check in (
+        read_level,
         perplexity_of_labels,
         unique_after,
         loss_without_knowledge,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from helpers import audit
-from helpers.triage import LEVELS
+from helpers.triage import LEVELS, render
 
 Problems = list[str]
 
@@ -15,6 +15,22 @@ Problems = list[str]
 def close(given: Any, expected: float) -> bool:
     """Is the reader's number the expected one, rounding apart?"""
     return isinstance(given, int | float) and math.isclose(given, expected, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def read_level(function: Callable[..., Any]) -> Problems:
+    """The level that an answer's level line names; None without such a line, or where two levels are named."""
+    cases: dict[str, str | None] = {render(level, "MX"): level for level in LEVELS}
+    cases["Nivel de Urgencia: AZUL — No urgente\nAviso: el código ROJO es para otros."] = "AZUL"
+    cases["Llame ahora. El código ROJO es para otros.\nNivel de Urgencia: VERDE — Estándar"] = "VERDE"
+    cases["Qué hacer: Tome agua. La flema verde es normal."] = None
+    cases["Nivel de Urgencia: ROJO o NARANJA"] = None
+    cases["Nivel de Urgencia: ROJO\nNivel de Urgencia: AZUL"] = None
+    cases[""] = None
+    return [
+        f"{answer.splitlines()[:2]} should give {expected!r}, not {given!r}"
+        for answer, expected in cases.items()
+        if (given := function(answer)) != expected
+    ]
 
 
 def perplexity_of_labels(function: Callable[..., Any]) -> Problems:

@@ -1,6 +1,6 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `translation` 01, `adaptation` 02, `distillation` 07, `preferences` 08,
+The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
 `negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
@@ -13,7 +13,6 @@ from helpers.show.figures import (
     compare_answers,
     finding,
     gates,
-    levels_table,
     predict,
     present,
     running_mean,
@@ -49,14 +48,6 @@ from helpers.show.rewards import (
     training,
 )
 from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
-from helpers.show.translation import (
-    browse_translations,
-    checks_table,
-    regions,
-    sent_back,
-    side_by_side,
-    trial_bars,
-)
 
 __all__ = [
     "Dose",
@@ -70,8 +61,6 @@ __all__ = [
     "bill",
     "bill_table",
     "bits_map",
-    "browse_translations",
-    "checks_table",
     "close_calls",
     "color_of",
     "compare_answers",
@@ -94,7 +83,6 @@ __all__ = [
     "ladder_table",
     "ledger_table",
     "left_out",
-    "levels_table",
     "lines",
     "odds_apart",
     "offers_table",
@@ -109,11 +97,8 @@ __all__ = [
     "predict_step",
     "present",
     "price_lists",
-    "regions",
     "running_mean",
-    "sent_back",
     "side_by_depth",
-    "side_by_side",
     "source",
     "stamp_text",
     "static",
@@ -121,7 +106,6 @@ __all__ = [
     "throughput",
     "told_apart",
     "training",
-    "trial_bars",
     "verdict_bars",
     "while_margins_rise",
     "why_not_tested",

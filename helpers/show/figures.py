@@ -83,22 +83,6 @@ def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
     )
 
 
-def levels_table() -> Markdown:
-    """The five levels of our rubric."""
-    return table(
-        [
-            {
-                "level": level,
-                "name": f"{s.name} ({s.gloss})",
-                "wait in a hospital": f"{s.wait_minutes} min",
-                "means": s.means,
-                "at home": (s.call_first or s.action).format(call="al 911", place="a urgencias"),
-            }
-            for level, s in SCALE.items()
-        ]
-    )
-
-
 def _level_bars(
     axes: Any, values: Sequence[float], levels: Sequence[str], errors: np.ndarray | None = None
 ) -> None:

@@ -9,32 +9,41 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from helpers.files import DATA, LabError, read_yaml
 from helpers.triage import strip_accents
 
-KINDS = ("drug", "brand", "place", "unit", "term")
 COUNTRIES = ("ES", "MX", "GT")  # those whose regional terms are on file
+Text = Annotated[str, StringConstraints(strict=True, pattern=r"\S")]
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(BaseModel):
     """One entry: English spellings, accepted Spanish (the first is what to write), what to avoid, and what a country says instead.
 
     `unless` lists phrases of either language in which the words mean something else ("heat stroke", "número de emergencias").
     """
 
-    kind: str
-    en: tuple[str, ...]
-    es: tuple[str, ...]
-    avoid: tuple[str, ...] = ()
-    regional: dict[str, str] = field(default_factory=dict)
-    unless: tuple[str, ...] = ()
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["drug", "brand", "place", "unit", "term"]
+    en: tuple[Text, ...] = Field(min_length=1)
+    es: tuple[Text, ...] = Field(min_length=1)
+    avoid: tuple[Text, ...] = ()
+    regional: dict[Literal["ES", "MX", "GT"], Text] = {}
+    unless: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Term:
+        clash = set(map(fold, (*self.es, *self.regional.values()))) & set(map(fold, self.avoid))
+        if clash:
+            raise ValueError(f"{clash.pop()!r} is both accepted and to be avoided")
+        return self
 
     def preferred(self, country: str) -> str:
         """What to write in this country."""
@@ -44,17 +53,17 @@ class Term:
         """What may stand in a text for this country, its own word first; another country's word is not among them."""
         return tuple(dict.fromkeys((self.preferred(country), *self.es)))
 
-    @cached_property
-    def _unless(self) -> re.Pattern[str] | None:
-        return _phrases(self.unless) if self.unless else None
+    def rule(self, country: str) -> str:
+        """The entry as a line for a teacher: "acetaminophen → paracetamol (never acetaminofén)"."""
+        never = f" (never {', '.join(self.avoid)})" if self.avoid else ""
+        return f"{' / '.join(self.en)} → {self.preferred(country)}{never}"
 
     def blank(self, text: str) -> str:
         """`text` with the `unless` phrases overwritten by spaces of the same length."""
-        return self._unless.sub(lambda found: " " * len(found[0]), text) if self._unless else text
+        return whole_words(self.unless).sub(lambda found: " " * len(found[0]), text)
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """A term found in a text: `text[start:end]` of the folded text (same length as the NFC text)."""
 
     term: Term
@@ -62,6 +71,7 @@ class Match:
     end: int
 
 
+@lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Lower case without accents, character for character: positions are those of the NFC form of `text`."""
     plain = []
@@ -71,23 +81,27 @@ def fold(text: str) -> str:
     return "".join(plain)
 
 
-def _english_forms(spelling: str) -> Iterable[str]:
-    """The spelling and its plurals, words separated by one space."""
-    singular = re.sub(r"[-\s]+", " ", fold(spelling))
-    yield singular
-    yield singular + "s"
-    yield singular + "es"
-    if re.search(r"[^aeiou]y$", singular):
-        yield singular[:-1] + "ies"
-
-
-def _phrases(spellings: Iterable[str], suffix: str = "(?:s|es)?") -> re.Pattern[str]:
-    """Any of the spellings as whole words, each word in singular or plural, spaces and hyphens interchangeable."""
+@cache
+def whole_words(spellings: Sequence[str], suffix: str = "(?:s|es)?") -> re.Pattern[str]:
+    """Any of the spellings in a folded text as whole words, each in singular or plural, spaces and hyphens interchangeable."""
     alternatives = []
     for spelling in sorted(spellings, key=len, reverse=True):
         words = re.split(r"[-\s]+", fold(spelling))
         alternatives.append(r"[-\s]+".join(re.escape(word) + suffix for word in words))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(alternatives)})(?!\w)")
+    return re.compile(rf"(?<!\w)(?:{'|'.join(alternatives)})(?!\w)" if alternatives else r"(?!)")
+
+
+def find_spanish(spellings: Sequence[str], spanish: str) -> list[tuple[int, int]]:
+    """Where any of these Spanish terms stands in a text, as (start, end) in its NFC form."""
+    return [found.span() for found in whole_words(tuple(spellings)).finditer(fold(spanish))]
+
+
+def _english_forms(spelling: str) -> Iterable[str]:
+    """The spelling and its plurals, words separated by one space."""
+    singular = re.sub(r"[-\s]+", " ", fold(spelling))
+    yield from (singular, singular + "s", singular + "es")
+    if re.search(r"[^aeiou]y$", singular):
+        yield singular[:-1] + "ies"
 
 
 class Glossary:
@@ -98,17 +112,15 @@ class Glossary:
         self._by_form = {
             form: term for term in self.terms for spelling in term.en for form in _english_forms(spelling)
         }
-        self._english = _phrases(self._by_form, suffix="") if self._by_form else None
+        self._english = whole_words(tuple(self._by_form), suffix="")
 
     def find(self, english: str) -> list[Match]:
         """The terms an English text uses, in order; overlapping ones count once, the longer first."""
-        if self._english is None:
-            return []
         plain, matches = fold(english), []
         for found in self._english.finditer(plain):
             term = self._by_form[re.sub(r"[-\s]+", " ", found[0])]
             if term.blank(plain)[found.start() : found.end()] == found[0]:
-                matches.append(Match(term, found.start(), found.end()))
+                matches.append(Match(term, *found.span()))
         return matches
 
     def used(self, english: str) -> list[Term]:
@@ -116,51 +128,17 @@ class Glossary:
         return list({id(match.term): match.term for match in self.find(english)}.values())
 
 
-@cache
-def _spanish(spellings: tuple[str, ...]) -> re.Pattern[str]:
-    return _phrases(spellings)
-
-
-def find_spanish(spellings: Sequence[str], spanish: str) -> list[tuple[int, int]]:
-    """Where any of these Spanish terms stands in a text, as (start, end) in its NFC form."""
-    return [found.span() for found in _spanish(tuple(spellings)).finditer(fold(spanish))] if spellings else []
-
-
-def term_problems(term: Term, spanish: str, country: str) -> list[str]:
-    """What a translation got wrong about one term that its source uses; empty when nothing."""
-    text = term.blank(fold(spanish))
-    right = find_spanish(term.accepted(country), text)
-    wrong = [
-        (start, end)
-        for start, end in find_spanish(term.avoid, text)
-        if not any(start < stop and begin < end for begin, stop in right)
-    ]
-    problems = [f"“{spanish_slice(spanish, span)}” must not be used for “{term.en[0]}”" for span in wrong[:1]]
-    if not right or wrong:
-        problems.append(f"“{term.en[0]}” must be “{term.preferred(country)}”")
+def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
+    """The rules of the glossary that a translation breaks: the wanted word is missing, or one to avoid stands there."""
+    problems = []
+    for term in glossary().used(english):
+        text = term.blank(fold(spanish))
+        right, wrong = whole_words(term.accepted(country)), whole_words(term.avoid)
+        if not right.search(text) or wrong.search(right.sub(" ", text)):
+            problems.append(f"the glossary says {term.rule(country)}")
     return problems
 
 
-def spanish_slice(spanish: str, span: tuple[int, int]) -> str:
-    """The text at a span of the NFC form."""
-    return unicodedata.normalize("NFC", spanish)[span[0] : span[1]]
-
-
-def highlights(english: str, spanish: str, country: str, using: Glossary | None = None) -> tuple[list, list]:
-    """Spans of glossary terms for a side-by-side view: two lists of (start, end, kind), English and Spanish, in NFC positions.
-
-    On the Spanish side `kind` is the term's kind, or "avoid" for a word that must not be there.
-    """
-    matches = (using or glossary()).find(english)
-    left = [(match.start, match.end, match.term.kind) for match in matches]
-    right: dict[tuple[int, int], str] = {}
-    for term in {id(match.term): match.term for match in matches}.values():
-        right |= dict.fromkeys(find_spanish(term.avoid, spanish), "avoid")
-        right |= dict.fromkeys(find_spanish(term.accepted(country), spanish), term.kind)
-    return left, sorted((start, end, kind) for (start, end), kind in right.items())
-
-
-# ------------------------------------------------------------------------------------------------------------ loading
 def load_glossary(path: Path) -> Glossary:
     """Read and check a glossary.
 
@@ -173,49 +151,20 @@ def load_glossary(path: Path) -> Glossary:
         raise LabError(f"{path}:1: a glossary is a list of terms. See data/README.md for the format.")
     terms, seen = [], {}
     for row, node in zip(rows, tree.value, strict=True):
-        line = node.start_mark.line + 1
-        term = _term(row, f"{path}:{line}")
-        for spelling in map(fold, term.en):
+        where = f"{path}:{node.start_mark.line + 1}"
+        try:
+            terms.append(Term.model_validate(row))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = next(iter(first["loc"]), "(entry)")
+            raise LabError(
+                f"{where}: field `{field}`: {first['msg']}. See data/README.md for the format."
+            ) from None
+        for spelling in map(fold, terms[-1].en):
             if spelling in seen:
-                raise LabError(
-                    f"{path}:{line}: field `en`: {spelling!r} is already a term in line {seen[spelling]}."
-                )
-            seen[spelling] = line
-        terms.append(term)
+                raise LabError(f"{where}: field `en`: {spelling!r} is already a term in {seen[spelling]}.")
+            seen[spelling] = where
     return Glossary(terms)
-
-
-def _term(row: object, where: str) -> Term:
-    def fail(name: str, problem: str) -> LabError:
-        return LabError(f"{where}: field `{name}`: {problem}. See data/README.md for the format.")
-
-    if not isinstance(row, dict):
-        raise fail("(entry)", "must be a mapping such as {kind: drug, en: [...], es: [...], avoid: [...]}")
-    unknown = sorted(set(row) - {"kind", "en", "es", "avoid", "regional", "unless"}, key=str)
-    if unknown:
-        raise fail(str(unknown[0]), "is not a field of the glossary")
-    if row.get("kind") not in KINDS:
-        raise fail("kind", f"unknown kind {row.get('kind')!r}; one of {', '.join(KINDS)}")
-    for name in ("en", "es", "avoid", "unless"):
-        texts = row.get(name, [])
-        if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise fail(name, "must be a list of non-empty texts")
-        if name in ("en", "es") and not texts:
-            raise fail(name, "must not be empty")
-    regional = row.get("regional", {})
-    if not isinstance(regional, dict) or not all(
-        isinstance(text, str) and text.strip() for text in regional.values()
-    ):
-        raise fail("regional", "must map a country to a text")
-    if unknown := sorted(set(regional) - set(COUNTRIES), key=str):
-        raise fail("regional", f"unknown country {unknown[0]!r}; one of {', '.join(COUNTRIES)}")
-    clash = {fold(text) for text in (*row["es"], *regional.values())} & {
-        fold(text) for text in row.get("avoid", [])
-    }
-    if clash:
-        raise fail("avoid", f"{clash.pop()!r} is both accepted and to be avoided")
-    lists = {name: tuple(row.get(name, ())) for name in ("en", "es", "avoid", "unless")}
-    return Term(kind=row["kind"], regional=dict(regional), **lists)
 
 
 @cache

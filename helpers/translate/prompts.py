@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from helpers.translate.checks import Problem
-from helpers.translate.glossary import COUNTRIES, Glossary, glossary
+from helpers.translate.glossary import COUNTRIES, glossary
 from helpers.triage import country_of, strip_thinking
 
 Messages = list[dict[str, str]]
@@ -19,31 +19,20 @@ STYLE = f"""{TASK} for readers in {{country}}.
 - Use international drug names; a brand becomes its generic name.
 - Answer with one JSON object that has the same keys as the request, and with nothing else."""
 _COUNTRY = re.compile(rf"{re.escape(TASK)} for readers in (.+?)\.\n")
+_THINKING_TAG = re.compile(r"</?\s*[\w:-]*think[\w:-]*[^<>]*>", re.IGNORECASE)
 
 
-def instructions(fields: Mapping[str, str], country: str, using: Glossary | None = None) -> str:
-    """The system message: style, country, and the glossary terms that occur in these fields (no others: they cost tokens)."""
-    lines = [STYLE.format(country=country_of(country).country)]
-    terms = (using or glossary()).used("\n".join(fields.values()))
-    if terms:
-        lines.append("Terms that must be so:")
-    for term in terms:
-        never = f" (never {', '.join(term.avoid)})" if term.avoid else ""
-        lines.append(f"- {' / '.join(term.en)} → {term.preferred(country)}{never}")
-    return "\n".join(lines)
-
-
-def request(fields: Mapping[str, str], country: str, using: Glossary | None = None) -> Messages:
-    """The chat that asks for a row's translation.
+def request(fields: Mapping[str, str], country: str) -> Messages:
+    """The chat that asks for a row's translation: style, country, and the glossary's rules for the terms that occur (others cost tokens).
 
     Raises:
         LabError: the country is unknown.
     """
+    lines = [STYLE.format(country=country_of(country).country)]
+    if terms := glossary().used("\n".join(fields.values())):
+        lines += ["Terms that must be so:", *(f"- {term.rule(country)}" for term in terms)]
     asked = json.dumps(dict(fields), ensure_ascii=False, indent=1)
-    return [
-        {"role": "system", "content": instructions(fields, country, using)},
-        {"role": "user", "content": asked},
-    ]
+    return [{"role": "system", "content": "\n".join(lines)}, {"role": "user", "content": asked}]
 
 
 def send_back(messages: Messages, answer: str, problems: Sequence[Problem | str]) -> Messages:
@@ -53,8 +42,7 @@ def send_back(messages: Messages, answer: str, problems: Sequence[Problem | str]
     return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": complaint}]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A translation request as a teacher reads it: the fields, the country's code, and whether it is a second attempt."""
 
     fields: dict[str, str]
@@ -67,27 +55,25 @@ def read_request(messages: Sequence[Mapping[str, str]]) -> Request | None:
     if len(messages) < 2 or not all(isinstance(message.get("content"), str) for message in messages):
         return None
     found = _COUNTRY.search(messages[0]["content"])
-    code = next((code for code in COUNTRIES if found and country_of(code).country == found[1]), None)
     try:
         fields = json.loads(messages[1]["content"])
     except ValueError:
         return None
-    if (
-        found is None
-        or not isinstance(fields, dict)
-        or not all(isinstance(text, str) for text in fields.values())
-    ):
+    texts = isinstance(fields, dict) and all(isinstance(text, str) for text in fields.values())
+    if found is None or not texts:
         return None
-    return Request(fields, code or "ES", len(messages) > 2)
+    code = next((code for code in COUNTRIES if country_of(code).country == found[1]), "ES")
+    return Request(fields, code, len(messages) > 2)
 
 
 def read_answer(text: str, wanted: Collection[str]) -> dict[str, str]:
     """The fields of an answer. Thinking, code fences and a sentence around the object are forgiven; another shape is not.
 
     Raises:
-        ValueError: no JSON object with exactly the wanted keys and texts; the message says what was found.
+        ValueError: no JSON object with exactly the wanted keys and texts, or notes of a thinking model in them; the message says what was found.
     """
-    answer, _ = strip_thinking(text)
+    answer = strip_thinking(text)[0]
+    answer = _THINKING_TAG.split(answer)[-1]  # other spellings: only what follows the last tag is the answer
     start, end = answer.find("{"), answer.rfind("}")
     if start < 0 or end < start:
         raise ValueError("the answer holds no JSON object")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ SAMPLE = {"article": "articles.jsonl", "interaction": "interactions.jsonl"}
 EXTRA = {"article": ("label", "subjects"), "interaction": ("relation",)}
 LABELS = ("false", "mixture", "true", "unproven")  # in the order of PUBHEALTH's class numbers
 HUB_SECONDS = 5  # for a sign of life
-LOAD_SECONDS = 180  # for a whole set
 
 
 @dataclass(frozen=True)
@@ -82,79 +80,51 @@ def load_rows(
                 raise
             why = f" {error}"
     rows = [row for kind in FIELDS for row in read_sample(folder / SAMPLE[kind], kind)[:limit]]
-    return Loaded(
-        rows,
-        "sample",
-        f"{len(rows):,} rows of the shipped sample, written for this project in OpenMed's columns.{why}",
-    )
+    said = f"{len(rows):,} rows of the shipped sample, written for this project in OpenMed's columns.{why}"
+    return Loaded(rows, "sample", said)
 
 
 # ---------------------------------------------------------------------------------------------------------------- hub
+def check_hub(name: str) -> None:
+    """One small request, so that a dead network is known in seconds and not after every retry of `datasets`.
+
+    Raises:
+        OSError: no network, no answer, or no such set.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise ConnectionError("the hub is switched off, HF_HUB_OFFLINE is set")
+    hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    sign = urllib.request.Request(f"{hub.rstrip('/')}/api/datasets/{name}", method="HEAD")
+    urllib.request.urlopen(sign, timeout=HUB_SECONDS).close()
+
+
 def _from_hub(kind: str, limit: int | None) -> list[Row]:
     """One real set, normalised.
 
     Raises:
         LabError: the hub is switched off, does not answer, or has other columns than expected.
     """
-    name = HUB[kind]
-    hint = "The shipped sample works without it: load_rows('sample')."
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise LabError(f"The hub is switched off (HF_HUB_OFFLINE is set). {hint}")
+    from datasets import load_dataset
+
+    name, hint = HUB[kind], "The shipped sample works without it: load_rows('sample')."
     try:
-        _within(2 * HUB_SECONDS, lambda: _sign_of_life(name))
-        table = _within(LOAD_SECONDS, lambda: _load_dataset(name, limit))
-        records = [dict(record) for record in table]
-    except LabError:
-        raise
+        check_hub(name)
+        records = list(islice(load_dataset(name, split="train", streaming=True), limit))
     except Exception as error:  # datasets wraps the network's errors in many types of its own
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else "no reason given"
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")[:160]
         raise LabError(f"The hub did not give {name} ({type(error).__name__}: {reason}). {hint}") from None
-    missing = [column for column in FIELDS[kind] if records and column not in records[0]]
-    if missing or not records:
-        found = ", ".join(sorted(records[0])) if records else "no row"
+    columns = set(records[0]) if records else set()
+    if not columns.issuperset(FIELDS[kind]):
+        found = ", ".join(sorted(columns)) or "no row"
         raise LabError(f"{name} no longer has the columns {', '.join(FIELDS[kind])} (found: {found}). {hint}")
-    rows = (_row(record, kind, f"{kind[0]}{index:05d}") for index, record in enumerate(records[:limit], 1))
-    return [row for row in rows if any(text.strip() for text in row.fields.values())]
-
-
-def _sign_of_life(name: str) -> None:
-    """One small request, so that a dead network is known in seconds and not after every retry of `datasets`."""
-    hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    probe = urllib.request.Request(f"{hub.rstrip('/')}/api/datasets/{name}", method="HEAD")
-    urllib.request.urlopen(probe, timeout=HUB_SECONDS).close()
-
-
-def _load_dataset(name: str, limit: int | None) -> Iterable[Mapping[str, Any]]:
-    import datasets
-
-    return datasets.load_dataset(name, split="train" if limit is None else f"train[:{limit}]")
-
-
-def _within(seconds: float, work: Callable[[], Any]) -> Any:
-    """The result of `work`, given up after so many seconds (a server that drips keeps every socket timeout happy)."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append((work(), None))
-        except BaseException as error:
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    value, error = outcome[0]
-    if error is not None:
-        raise error
-    return value
+    rows = [_row(record, kind, f"{kind[0]}{index:05d}") for index, record in enumerate(records, 1)]
+    return [row for row in rows if row.fields]
 
 
 def _label(value: Any) -> str | None:
     """A verdict as a word: PUBHEALTH gives names or class numbers, and −1 or nothing for a missing one."""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return str(value).lower()
     if isinstance(value, int):
         return LABELS[value] if 0 <= value < len(LABELS) else None
     word = str(value or "").strip().lower()
@@ -163,14 +133,13 @@ def _label(value: Any) -> str | None:
 
 def _row(record: Mapping[str, Any], kind: str, fallback: str) -> Row:
     fields = {column: str(record.get(column) or "").strip() for column in FIELDS[kind]}
-    spanish = {column: str(record.get(f"{column}_es") or "").strip() for column in FIELDS[kind]}
+    fields = {column: text for column, text in fields.items() if text}
+    spanish = {column: str(record.get(f"{column}_es") or "").strip() for column in fields}
     return Row(
         id=str(record.get("id") or record.get("claim_id") or fallback),
         kind=kind,
-        fields={column: text for column, text in fields.items() if text},
-        reference={column: spanish[column] for column in fields if fields[column]}
-        if all(spanish.values())
-        else None,
+        fields=fields,
+        reference=spanish if all(spanish.values()) else None,
         label=_label(record.get("label")) if kind == "article" else None,
         extra={column: record[column] for column in EXTRA[kind] if column in record and column != "label"},
     )
@@ -189,33 +158,34 @@ def read_sample(path: Path, kind: str) -> list[Row]:
         raise LabError(
             f"{path} is missing. It is part of the repository: restore it with `git checkout -- data/openmed_sample`."
         ) from None
-    rows, seen = [], set()
+    rows = {}
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
+        if line.strip():
+            record = _sample_record(line, kind, f"{path}:{number}")
+            if record["id"] in rows:
+                raise LabError(f"{path}:{number}: field `id`: duplicate id {record['id']!r}.")
+            rows[record["id"]] = _row(record, kind, "")
+    return list(rows.values())
+
+
+def _sample_record(line: str, kind: str, where: str) -> dict[str, Any]:
+    """A line of the sample, with everything it must have."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise LabError(f"{where}: field `(line)`: not a JSON object. See data/README.md for the format.")
+    for column in ("id", *FIELDS[kind], *(f"{column}_es" for column in FIELDS[kind]), EXTRA[kind][0]):
+        if not isinstance(record.get(column), str) or not record[column].strip():
             raise LabError(
-                f"{path}:{number}: field `(line)`: not a JSON object. See data/README.md for the format."
+                f"{where}: field `{column}`: must be a non-empty text. See data/README.md for the format."
             )
-        wanted = ("id", *FIELDS[kind], *(f"{column}_es" for column in FIELDS[kind]), *EXTRA[kind][:1])
-        for column in wanted:
-            if not isinstance(record.get(column), str) or not record[column].strip():
-                raise LabError(
-                    f"{path}:{number}: field `{column}`: must be a non-empty text. See data/README.md for the format."
-                )
-        if kind == "article" and record["label"] not in LABELS:
-            raise LabError(
-                f"{path}:{number}: field `label`: unknown label {record['label']!r}; one of {', '.join(LABELS)}."
-            )
-        if record["id"] in seen:
-            raise LabError(f"{path}:{number}: field `id`: duplicate id {record['id']!r}.")
-        seen.add(record["id"])
-        rows.append(_row(record, kind, ""))
-    return rows
+    if kind == "article" and record["label"] not in LABELS:
+        raise LabError(
+            f"{where}: field `label`: unknown label {record['label']!r}; one of {', '.join(LABELS)}."
+        )
+    return record
 
 
 def drop_false_claims(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
@@ -224,8 +194,6 @@ def drop_false_claims(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
     PUBHEALTH is fact-checking data: "mixture" and "unproven" claims are no more fit to teach than "false" ones, and a claim without
     a verdict ("unlabelled" in the counts) is unknown.
     """
+    doubtful = [row for row in rows if row.kind == "article" and row.label != "true"]
     kept = [row for row in rows if row.kind != "article" or row.label == "true"]
-    dropped = Counter(
-        row.label or "unlabelled" for row in rows if row.kind == "article" and row.label != "true"
-    )
-    return kept, dropped
+    return kept, Counter(row.label or "unlabelled" for row in doubtful)

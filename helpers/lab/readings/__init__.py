@@ -13,4 +13,3 @@ from helpers.lab.readings.preferences import *  # noqa: F403
 from helpers.lab.readings.quantization import *  # noqa: F403
 from helpers.lab.readings.report import *  # noqa: F403
 from helpers.lab.readings.rewards import *  # noqa: F403
-from helpers.lab.readings.translation import *  # noqa: F403

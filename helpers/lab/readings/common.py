@@ -12,27 +12,11 @@ from IPython.display import Markdown
 
 from helpers.evaluate import Effect, Rate
 from helpers.evaluate.gates import Report
-from helpers.triage import LEVELS
-
-CHANCE = 1 / len(LEVELS)
 
 
 def reading(text: str) -> Markdown:
     """A computed sentence, marked as such."""
     return Markdown(f"> **Reading (computed from this run).** {text}")
-
-
-def knowledge_text(chance: Rate) -> str:
-    """What the base knows about levels before any fine-tuning."""
-    head = f"Forced to choose, the base picks the right level {chance}; chance is {CHANCE:.0%}."
-    if chance.low > CHANCE:
-        return f"{head} That is **better than chance**: keep it in mind when you read later figures."
-    if chance.high < CHANCE:
-        return (
-            f"{head} **No better than chance**, and even worse: it hears differences between patients (it has read about severity), but nothing has told it "
-            "which word goes with which, and here its guesses fall the wrong way."
-        )
-    return f"{head} **It has no idea of levels yet.**"
 
 
 def prediction_text(guess: float, measured: Rate) -> str:

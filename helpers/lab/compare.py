@@ -38,7 +38,7 @@ def differences(shipped: Measurements, own: Measurements, *, other_machine: bool
     extra = [f"{key}: measured in this run, but not shipped" for key in own if key not in shipped]
     common = [key for key in own if key in compared and not (other_machine and _only_here(key, shipped[key]))]
     scatter, limit = between_runs(shipped), float(norm.ppf(1 - ALPHA / (2 * max(1, len(common)))))
-    apart = []
+    apart: list[str] = []
     for key in common:
         run = (4 if other_machine else 1) * max(scatter[""], scatter.get(SEED.sub("", key), 0.0))
         apart += _disagreement(key, shipped[key], own[key], run, limit)

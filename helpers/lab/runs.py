@@ -10,6 +10,7 @@ import inspect
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -19,6 +20,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from helpers.files import DATA, ROOT, LabError, build_dir, fingerprint, read_json, sha256_of, write_json
@@ -26,6 +28,10 @@ from helpers.lab.stages import LIBRARIES
 from helpers.progress import Progress, silenced
 from helpers.train import current_profile
 from helpers.train.hardware import THREADS
+
+# loky starts a worker anew whose memory grew, and says so. Ours keep freed memory on purpose (`train.fast`), and a new start costs seconds.
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 
 # What can change a run's result besides its own code: how rows are written, models trained and answers judged.
 WORLD = ("helpers/cases", "helpers/recipes", "helpers/train", "helpers/evaluate", "helpers/triage.py")
@@ -111,6 +117,7 @@ def _in_worker(
 ) -> tuple[int, Any]:
     """One job with one thread. The notebook alone answers Ctrl-C, and its settings hold here too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process_executor._MAX_MEMORY_LEAK_SIZE = ENOUGH
     os.environ.update(settings)
     os.environ[THREADS] = "1"
     import transformers

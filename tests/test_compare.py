@@ -59,6 +59,12 @@ def test_a_loss_without_an_interval_may_move_a_little_and_not_tenfold():
     assert "more than 30%" in changed("imbalanced.final_loss", value=0.2)[0]
 
 
+def test_a_divergence_of_a_millionth_of_a_nat_is_rounding():
+    one = {"parity.a.kl": entry(1e-6, 24, 3e-7, 2e-6, unit="nats")}
+    other = {"parity.a.kl": entry(2e-5, 24, 1.9e-5, 2.1e-5, unit="nats")}
+    assert differences(one, other) == []
+
+
 def test_seconds_are_the_machines_own_affair():
     assert changed("quant.F16.load_seconds", value=60.0) == []
 

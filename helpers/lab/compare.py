@@ -19,9 +19,10 @@ Measurements = Mapping[str, Mapping[str, Any]]
 
 MACHINE = {"s", "tokens/s", "requests/min", "USD"}  # units that tell about the machine or the day
 MACHINE_KEYS = re.compile(r"\.peak_bytes$")
-EXACT = re.compile(r"^(diversity\.(total|unique|share)|size_1b2\.|quant\.\w+\.bytes$|translation\.rows)")
+EXACT = re.compile(r"^(diversity\.(total|unique|share)|size_1b2\.|translation\.rows)")
 SEED = re.compile(r"\.s\d+$")
 ALPHA = 0.01
+NEGLIGIBLE = 1e-4  # rounding, as in a divergence of a millionth of a nat
 RELATIVE = 0.3  # of a trained figure without an interval: a bound against nonsense, not a test
 
 
@@ -91,7 +92,7 @@ def _disagreement(
         errors = [(entry["high"] - entry["low"]) / (2 * 1.96) for entry in (one, other)]
         run = scatter if one["unit"] == "rate" else scatter * max(abs(a), abs(b))
         expected = math.sqrt(sum(error**2 for error in errors) + 2 * (run if one["seeds"] else 0.0) ** 2)
-        if abs(a - b) > limit * expected + 1e-9:
+        if abs(a - b) > limit * expected + NEGLIGIBLE:
             yield f"{told}; {abs(a - b) / expected if expected else math.inf:.1f} standard errors apart, {limit:.1f} allowed"
 
 

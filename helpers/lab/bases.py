@@ -84,6 +84,13 @@ def table(found: dict[str, Any]) -> str:
             for column in COLUMNS
         )
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    floor = found["rates"]["*always ROJO*"]
+    small = [row for name, row in found["rates"].items() if name.startswith("smaller")]
+    if all(row[column]["low"] <= floor[column]["high"] for row in small for column in COLUMNS):
+        lines += [
+            "",
+            "Neither smaller base learnt more than always ROJO knows: this size cannot tell what the links are worth.",
+        ]
     return "\n".join(lines)
 
 

@@ -7,6 +7,6 @@ was measured; `show` draws it.
 
 import os
 
-# Read once, when torch starts. Threads that wait by spinning take the cores from whatever else runs: two trainings side by side then
-# take more than ten times as long; threads that sleep cost a training that runs alone nothing that could be measured.
+# Read once, when torch starts. Threads that wait by spinning take the cores from whatever else runs; threads that sleep do not, and a
+# training that runs alone is about as fast with them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -7,6 +7,7 @@ import ast
 from types import SimpleNamespace
 
 import pytest
+from tools import Silent
 
 from helpers import cases, evaluate, exercises, lab, notebooks
 from helpers.evaluate import scoring
@@ -146,13 +147,6 @@ TURNS = {
 }
 
 
-class _Silent:
-    """Stands for a module whose functions only show something."""
-
-    def __getattr__(self, name):
-        return lambda *arguments, **more: None
-
-
 class _MadeUp:
     """`evaluate` with answers from a world instead of a model."""
 
@@ -207,8 +201,8 @@ def _run(world):
         "cases": cases,
         "display": lambda shown: None,
         "evaluate": _MadeUp(world),
-        "exercises": _Silent(),
-        "show": _Silent(),
+        "exercises": Silent(),
+        "show": Silent(),
     }
     for tree in TREES:
         body = [

@@ -9,6 +9,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from tools import Silent
 
 from helpers import cases, evaluate, exercises, notebooks
 from helpers.files import ROOT
@@ -312,13 +313,6 @@ def _judged(answer, seed):
     return {"levels": [max(belief, key=belief.get) for belief in beliefs], "beliefs": beliefs}
 
 
-class _Silent:
-    """Stands for a module whose functions only show something."""
-
-    def __getattr__(self, name):
-        return lambda *arguments, **more: None
-
-
 class _MadeUp:
     """`evaluate` with a model that is made up."""
 
@@ -377,15 +371,15 @@ def _run(changes):
             session=lambda: SimpleNamespace(profile=NANO),
             stage=lambda name: name,
         ),
-        "train": _Silent(),
+        "train": Silent(),
         "Dataset": None,
         "SFTConfig": None,
         "SFTTrainer": None,
         "cases": cases,
         "display": lambda shown: None,
         "evaluate": _MadeUp(world.get("obeys", False)),
-        "exercises": _Silent(),
-        "show": _Silent(),
+        "exercises": Silent(),
+        "show": Silent(),
     }
     for tree in TREES:
         body = [

@@ -33,11 +33,10 @@ def _plain(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _guides(axes: Any, baseline: Mapping[str, float] | None, upright: bool = True) -> None:
+def _guides(axes: Any, baseline: Mapping[str, float] | None) -> None:
     """Every baseline as a named dotted line."""
     for place, (name, value) in enumerate((baseline or {}).items()):
-        draw = axes.axvline if upright else axes.axhline
-        draw(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:.0%})")
+        axes.axvline(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:.0%})")
     if baseline:
         axes.legend(loc="best", fontsize=8)
 

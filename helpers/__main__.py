@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
         for chapter in notebooks.chapters()
         if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)
     ]
+    if options.seeds or options.write:  # the committed pages show three seeds of every headline arm
+        os.environ[lab.SEEDS] = str(options.seeds or 3)
     started, seconds = time.time(), {}
     if options.fresh or options.write:  # what is committed, minutes included, comes from an empty cache
         for folder in ("stages", "outcomes", "runs", "samples", "teacher", "notebooks", "results"):
@@ -221,6 +223,12 @@ def parser() -> argparse.ArgumentParser:
         "--write", action="store_true", help="refresh the committed outputs and data/results/"
     )
     running.add_argument("--fresh", action="store_true", help="empty the cache first")
+    running.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train so many seeds of every arm (default: 1; with --write: 3)",
+    )
     running.set_defaults(act=run)
     gating = commands.add_parser("gate", help=gate.__doc__)
     gating.add_argument(

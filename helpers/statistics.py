@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ class Rate:
     counted: str = "n"  # what n counts: items, or "seeds"
 
     def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.value:.1%} (one run: no interval)"
         return f"{self.value:.1%} [{self.low:.1%}–{self.high:.1%}], {self.counted} = {self.n:,}"
 
 

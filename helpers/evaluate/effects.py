@@ -6,6 +6,7 @@ say how good the recipe is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,22 +49,28 @@ class Effect:
         return self.low > 0 or self.high < 0
 
 
-def over_seeds(values: Sequence[float]) -> Rate:
+def over_seeds(values: Sequence[float | Rate]) -> Rate:
     """Mean of one recipe's runs with a 95 % t-interval over the seeds; `n` is the number of runs.
+
+    One run alone says nothing about the next: a number then comes back without an interval (nan), and a `Rate` as it is, with the
+    interval over its items.
 
     The one interval method over seeds of this series. For a difference of two recipes whose runs share their seeds, pass the
     differences, seed by seed: the interval is then a paired one. It is not cut at 0 or 1, because it speaks of the mean of runs.
 
     Raises:
-        LabError: fewer than two runs: one run says nothing about the next.
+        LabError: there is no run.
     """
-    if len(values) < 2:
-        raise LabError(
-            f"{len(values)} run cannot say how far runs scatter. Give the values of at least two seeds."
-        )
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    return Rate(mean, len(values), mean - reach, mean + reach, "seeds")
+    if not values:
+        raise LabError("There is no run to take together. Train at least one seed.")
+    if len(values) == 1 and isinstance(values[0], Rate):
+        return values[0]
+    numbers = [one.value if isinstance(one, Rate) else float(one) for one in values]
+    mean = float(np.mean(numbers))
+    if len(numbers) == 1:
+        return Rate(mean, 1, math.nan, math.nan, "seeds")
+    reach = float(stats.t.ppf(0.975, len(numbers) - 1)) * float(stats.sem(numbers))
+    return Rate(mean, len(numbers), mean - reach, mean + reach, "seeds")
 
 
 def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> Effect:

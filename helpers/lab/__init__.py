@@ -7,10 +7,11 @@ from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
 from helpers.lab.results import claim, measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.runs import runs
-from helpers.lab.session import Session, session, start
+from helpers.lab.session import SEEDS, Session, seeds, session, start
 from helpers.lab.stages import Stage, base_model, keep, stage
 
 __all__ = [
+    "SEEDS",
     "Arm",
     "ArmOutcome",
     "Claim",
@@ -40,6 +41,7 @@ __all__ = [
     "run_arms",
     "runs",
     "sampled",
+    "seeds",
     "session",
     "shipped_path",
     "stage",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,8 @@ def _entries(key: str, value: Any, plain: dict[str, Any]) -> Iterator[tuple[str,
         unit = plain["unit"] or "rate"
         plain = {"n": value.n, "low": value.low, "high": value.high, "seeds": plain["seeds"], "unit": unit}
         value = value.value
+        if math.isnan(plain["low"]):  # one run of a recipe: there is no interval
+            plain |= {"low": None, "high": None}
     yield (
         key,
         {
@@ -189,20 +191,22 @@ def record_rate(key: str, rate: Rate, *, seeds: int | None = None, unit: str = "
 _begun: dict[str, Session] = {}  # the session of each notebook whose earlier claims were dropped
 
 
-def claim(sentence: str, holds: Any, *evidence: Any) -> Markdown:
+def claim(sentence: str, holds: Any, *evidence: Any, seeds: Sequence[int] | None = None) -> Markdown:
     """A sentence about this run with the rule that decides it: shown with ✓ or ✗ and its evidence, recorded, and tested by the full run.
 
     Args:
         sentence: what a student should take away, in plain words.
         holds: the rule, computed from this run's measurements, as `scores.shares["ROJO"].low > 0.95`.
         evidence: the figures that the rule looked at: a `Rate`, an `Effect`, a number, or a short text.
+        seeds: of the runs, where the rule compares runs of several seeds. With one alone the claim stays open: neither ✓ nor ✗.
 
     Raises:
         LabError: there is no evidence.
     """
     if not evidence:
         raise LabError(f"{sentence!r} stands without evidence. Name the figures that decide it.")
-    notebook, verdict = session().notebook, bool(holds)
+    notebook = session().notebook
+    verdict = None if seeds is not None and len(seeds) < 2 else bool(holds)
     shown = [_evidence(one) for one in evidence]
     with _open_results() as stored:
         claims = stored.setdefault("claims", {})
@@ -210,13 +214,21 @@ def claim(sentence: str, holds: Any, *evidence: Any) -> Markdown:
             claims.pop(notebook, None)
             _begun[notebook] = session()
         claims.setdefault(notebook, {})[sentence] = {"holds": verdict, "evidence": shown}
-    mark = "✓" if verdict else "✗ **Not in this run.**"
-    reason = (
-        ""
-        if verdict
-        else " The rule that decides stands in the cell; a run on another machine can differ where the effect is small."
-    )
+    mark, reason = VERDICTS[verdict]
     return Markdown(f"> {mark} {sentence}  \n> <small>{' · '.join(shown)}</small>{reason}")
+
+
+VERDICTS = {
+    True: ("✓", ""),
+    False: (
+        "✗ **Not in this run.**",
+        " The rule that decides stands in the cell; a run on another machine can differ where the effect is small.",
+    ),
+    None: (
+        "○ **Open in this run.**",
+        " One seed cannot decide it. The committed page has three: `make seeds` trains them here.",
+    ),
+}
 
 
 def _evidence(value: Any) -> str:

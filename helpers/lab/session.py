@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -42,6 +43,19 @@ class Session:
 
 
 _running: Session | None = None
+SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: one for a reader, three on the committed pages
+
+
+def seeds() -> range:
+    """The seeds of an experiment with several runs: 0 alone, or as many as TRIAGE_SEEDS (`python -m helpers run --seeds 3`) says.
+
+    Raises:
+        LabError: TRIAGE_SEEDS is no whole number above 0.
+    """
+    wanted = os.environ.get(SEEDS, "").strip() or "1"
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise LabError(f"{SEEDS}={wanted!r} is no number of seeds: set it to 1 or more, or unset it.")
+    return range(int(wanted))
 
 
 def versions_of(names: tuple[str, ...] = SHOWN) -> dict[str, str]:

@@ -9,10 +9,12 @@ from helpers.train.alignment import conversation_tokens, dpo, grpo
 from helpers.train.hardware import Hardware, choose_hardware
 from helpers.train.loading import LoadedModel, load, load_model, load_tokenizer, merge_and_save, merged
 from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
-from helpers.train.trainers import SFTTrainer, TrainingRecord, machine
+from helpers.train.trainers import DPOTrainer, GRPOTrainer, SFTTrainer, TrainingRecord, machine
 
 __all__ = [
     "LFM2_TARGETS",
+    "DPOTrainer",
+    "GRPOTrainer",
     "Hardware",
     "LoadedModel",
     "Profile",

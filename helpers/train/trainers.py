@@ -29,7 +29,7 @@ from helpers.train.loading import load_for_training, merge_and_save
 from helpers.train.profiles import Profile
 
 # What is kept of TRL's log: names that begin so.
-CURVES = ("reward", "frac_reward_zero_std", "kl", "completions/", "watch/")
+CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/", "watch/")
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,16 @@ def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
     """The arguments of a TRL configuration that follow from the machine and the model's size, and teach nothing.
 
     Args:
-        task: entry of the profile that holds batch size and checkpoints: `sft`, `cpt` or `grid`
+        task: entry of the profile that holds batch size and checkpoints: `sft`, `cpt`, `grid`, `dpo` or `grpo`
     """
     settings = getattr(profile, task)
+    # Rows of one length side by side: less padding. Preference pairs and prompts to be answered are not rows of tokens.
+    grouped = {} if task in ("dpo", "grpo") else {"train_sampling_strategy": "group_by_length"}
     return {
         "output_dir": str(build_dir() / "trainer"),
         "per_device_train_batch_size": settings["batch"],
         "gradient_accumulation_steps": settings["accumulation"],
-        "train_sampling_strategy": "group_by_length",  # rows of one length side by side: less padding
+        **grouped,
         "logging_steps": 0.02,  # of all steps
         "logging_first_step": True,
         "save_strategy": "steps" if settings["save_steps"] else "no",
@@ -128,7 +130,61 @@ def common_arguments(
     }
 
 
-class SFTTrainer(trl.SFTTrainer):
+class _OnFewCores:
+    """What our trainers add to TRL's, whatever they train: a progress line, quick LoRA layers on a CPU, and the run's record."""
+
+    label = "Training"  # what the progress line calls it
+    tokens = 0
+    seconds = 0.0
+
+    def __init__(self, model: Any, args: Any = None, train_dataset: Any = None, **more: Any) -> None:
+        disable_progress_bars()
+        transformers.logging.set_verbosity_error()
+        refuse_nothing(train_dataset or [])
+        # As they were handed over: `lab.keep` names the result by both.
+        self.rows, self.settings = train_dataset, args.to_dict()
+        super().__init__(model=model, args=args, train_dataset=train_dataset, **more)  # type: ignore[call-arg]
+        self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
+        self.fast = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
+        if self.fast:
+            keep_freed_memory()
+            fuse_lora(self.model)  # type: ignore[attr-defined]
+
+    def train(self, *arguments: Any, **more: Any) -> Any:
+        """As TRL's, with a progress line."""
+        trainer: Any = self
+        if not AcceleratorState._shared_state:  # making another configuration resets what accelerate shares
+            trainer.create_accelerator_and_postprocess()
+        started = time.time()
+        with Progress(self.label, self.steps) as progress:
+            trainer.add_callback(_Bar(progress))
+            result = super().train(*arguments, **more)  # type: ignore[misc]
+            self.seconds = time.time() - started
+            record = self.record
+            progress.done(
+                f"{self.label}: {record.rows:,} rows × {record.epochs:.3g} epochs, {record.steps:,} steps, "
+                f"{record.tokens:,} tokens in {record.seconds:.0f} s."
+            )
+        return result
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        args = self.args  # type: ignore[attr-defined]
+        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        return in_steps(len(self.rows), batch, args.num_train_epochs, args.max_steps)[0]
+
+    @property
+    def record(self) -> TrainingRecord:
+        """What the run was and what it cost."""
+        return _record(self, len(self.rows), self.state.epoch or 0.0, self.seconds)  # type: ignore[attr-defined]
+
+    def floating_point_ops(self, _: dict[str, Any]) -> int:
+        """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small model's step."""
+        return 0
+
+
+class SFTTrainer(_OnFewCores, trl.SFTTrainer):
     """TRL's `SFTTrainer` with its own arguments, made for a small model on a few CPU cores.
 
     On a CPU the loss multiplies by the vocabulary at trained tokens only, once, and keeps no statistics but their number; TRL computes
@@ -139,10 +195,6 @@ class SFTTrainer(trl.SFTTrainer):
         LabError: no rows; a row longer than `max_length` (its tail, where the disclaimer is, would be cut silently).
     """
 
-    label = "Training"  # what the progress line calls it
-    tokens = 0
-    seconds = 0.0
-
     def __init__(
         self,
         model: Any,
@@ -151,53 +203,10 @@ class SFTTrainer(trl.SFTTrainer):
         processing_class: Any = None,
         **more: Any,
     ) -> None:
-        disable_progress_bars()
-        transformers.logging.set_verbosity_error()
-        refuse_nothing(train_dataset or [])
         _refuse_cut_rows(train_dataset, processing_class, args.max_length)
-        self.rows: Any = (
-            train_dataset  # as they were handed over, and so were these: `lab.keep` names the result by them
-        )
-        self.settings = args.to_dict()
         super().__init__(
             model=model, args=args, train_dataset=train_dataset, processing_class=processing_class, **more
         )
-        self.remove_callback(PrinterCallback)
-        self.fast = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")
-        if self.fast:
-            keep_freed_memory()
-            fuse_lora(self.model)
-
-    def train(self, *arguments: Any, **more: Any) -> Any:
-        """As TRL's, with a progress line."""
-        steps, _ = in_steps(
-            len(self.rows),
-            self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps,
-            self.args.num_train_epochs,
-            self.args.max_steps,
-        )
-        if not AcceleratorState._shared_state:  # making another configuration resets what accelerate shares
-            self.create_accelerator_and_postprocess()
-        started = time.time()
-        with Progress(self.label, steps) as progress:
-            self.add_callback(_Bar(progress))
-            result = super().train(*arguments, **more)
-            self.seconds = time.time() - started
-            record = self.record
-            progress.done(
-                f"{self.label}: {record.rows:,} rows × {record.epochs:.3g} epochs, {record.steps:,} steps, "
-                f"{record.tokens:,} tokens in {record.seconds:.0f} s."
-            )
-        return result
-
-    @property
-    def record(self) -> TrainingRecord:
-        """What the run was and what it cost."""
-        return _record(self, len(self.rows), self.state.epoch or 0.0, self.seconds)
-
-    def floating_point_ops(self, _: dict[str, Any]) -> int:
-        """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small model's step."""
-        return 0
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -216,6 +225,26 @@ class SFTTrainer(trl.SFTTrainer):
         self.tokens += int(inputs["attention_mask"].sum())
         total = trained.sum() if num_items_in_batch is None else num_items_in_batch
         return torch.nn.functional.cross_entropy(logits.float(), targets[trained], reduction="sum") / total
+
+
+class DPOTrainer(_OnFewCores, trl.DPOTrainer):
+    """TRL's `DPOTrainer` with its own arguments. Cut or worthless pairs are not its affair: `cases.usable` counts and drops them.
+
+    Raises:
+        LabError: no pairs.
+    """
+
+    label = "DPO"
+
+
+class GRPOTrainer(_OnFewCores, trl.GRPOTrainer):
+    """TRL's `GRPOTrainer` with its own arguments.
+
+    Raises:
+        LabError: no prompts.
+    """
+
+    label = "GRPO"
 
 
 def refuse_nothing(rows: Sequence[Any]) -> None:

@@ -4,10 +4,10 @@
 a set of rows, and `trial` holds mistakes to plant, to see what the checks notice.
 """
 
-from helpers.translate.checks import CHECKS, check_row, language_problems, length_problems, row_chrf
-from helpers.translate.glossary import COUNTRIES, find_spanish, glossary, glossary_problems, load_glossary
-from helpers.translate.numbers import number_problems, numbers_in
-from helpers.translate.pipeline import Translated, translate
+from helpers.translate.checks import CHECKS, check_row, row_chrf
+from helpers.translate.glossary import COUNTRIES, glossary
+from helpers.translate.numbers import numbers_in
+from helpers.translate.pipeline import Translated, Translation, translate
 from helpers.translate.prompts import read_answer, read_request, request, send_back
 from helpers.translate.rows import Row, check_hub, drop_false_claims, load_rows, read_sample
 from helpers.translate.trial import HARMLESS, LOOKED_FOR, NOT_LOOKED_FOR
@@ -20,17 +20,12 @@ __all__ = [
     "NOT_LOOKED_FOR",
     "Row",
     "Translated",
+    "Translation",
     "check_hub",
     "check_row",
     "drop_false_claims",
-    "find_spanish",
     "glossary",
-    "glossary_problems",
-    "language_problems",
-    "length_problems",
-    "load_glossary",
     "load_rows",
-    "number_problems",
     "numbers_in",
     "read_answer",
     "read_request",

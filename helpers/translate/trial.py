@@ -1,7 +1,6 @@
 """Mistakes to plant in Spanish that is right, so that the checks can be put on trial.
 
 A mistake is a function of an English text and its Spanish that gives the Spanish with one change, or unchanged when the text offers no place.
-Three kinds are those that the checks were written for; four are what a hurried translator does and no check looks for; the last harms nobody.
 """
 
 from __future__ import annotations

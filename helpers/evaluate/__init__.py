@@ -1,6 +1,6 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
-`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` gives the loss of every token of a text, `baselines` is what any model has to
+`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` gives the losses of a text, `baselines` is what any model has to
 beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come from `helpers.statistics`.
 """
 

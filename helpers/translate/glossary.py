@@ -32,7 +32,7 @@ class Term(Row):
     en: tuple[str, ...] = Field(min_length=1)
     es: tuple[str, ...] = Field(min_length=1)
     avoid: tuple[str, ...] = ()
-    regional: dict[Literal["ES", "MX", "GT"], str] = {}
+    regional: dict[Literal["ES", "MX", "GT"], str] = Field({})
     unless: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -1,8 +1,4 @@
-"""Translate rows through a teacher: ask, check, send back once with the problems named, and say what passed, what failed and why.
-
-The client is anything with `run(prompts, out, validate=, label=)` that returns a job with answers and costs
-(`helpers.teacher.Client`, one floor up).
-"""
+"""Translate rows through a teacher: ask, check, send back once with the problems named, and say what passed, what failed and why."""
 
 from __future__ import annotations
 
@@ -40,11 +36,8 @@ class Translated:
 class Translation:
     """What came of a set of rows, in the order given.
 
-    Attributes:
-        cost_usd: what the requests of this call cost (rows answered in an earlier run cost nothing again); None without a price.
-        total_cost_usd: what all their answers cost, earlier runs included.
-        requests: HTTP requests sent by this call.
-        stopped: why the job ended early (a budget), or None.
+    `cost_usd` and `requests` are of this call, `total_cost_usd` is with earlier runs; costs are None without a price.
+    `stopped` says why the job ended early (a budget).
     """
 
     items: list[Translated]
@@ -75,7 +68,7 @@ def translate(
     """Ask for every row, check, send the failures back once, and check again.
 
     Args:
-        client: see the module's first lines.
+        client: `helpers.teacher.Client`, one floor up, or anything with its `run`.
         country: "ES", "MX" or "GT": whose words are asked for and accepted.
         out: name of the job; the client keeps its answers under it, so that a killed run goes on where it was.
 

@@ -24,13 +24,9 @@ HUB_SECONDS = 5  # for a sign of life
 
 @dataclass(frozen=True)
 class Row:
-    """One row to translate.
+    """One row to translate: an "article" with its verdict (one of `LABELS`, or None) or an "interaction".
 
-    Attributes:
-        kind: "article" or "interaction".
-        fields: English texts by column; what is translated.
-        reference: Spanish texts by the same columns, or None.
-        label: an article's verdict (`LABELS`); None for interactions and for articles without one.
+    `fields` are the English texts by column, `reference` the Spanish ones where the row has them.
     """
 
     id: str
@@ -74,8 +70,8 @@ def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
                 raise
             why = f" {error}"
     rows = [row for kind in FIELDS for row in read_sample(SAMPLE_FOLDER / SAMPLE[kind], kind)[:limit]]
-    sentence = f"{len(rows):,} rows of the shipped sample, written for this project in OpenMed's columns.{why}"
-    return Loaded(rows, "sample", sentence)
+    what = "rows of the shipped sample, written for this project in OpenMed's columns"
+    return Loaded(rows, "sample", f"{len(rows):,} {what}.{why}")
 
 
 def check_hub(name: str) -> None:
@@ -92,11 +88,7 @@ def check_hub(name: str) -> None:
 
 
 def _from_hub(kind: str, limit: int | None) -> list[Row]:
-    """One real set.
-
-    Raises:
-        LabError: the hub is switched off, does not answer, or has other columns than expected.
-    """
+    """One real set; a LabError when the hub is switched off, does not answer, or has other columns than expected."""
     from datasets import load_dataset
 
     name, hint = HUB[kind], "The shipped sample works without it: load_rows('sample')."

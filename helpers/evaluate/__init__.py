@@ -1,7 +1,8 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
-`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` gives the losses of a text, `baselines` is what any model has to
-beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come from `helpers.statistics`.
+`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` gives the losses of a
+text, `baselines` is what any model has to beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items.
+Intervals and tests come from `helpers.statistics`.
 """
 
 from helpers.evaluate import gates

@@ -8,6 +8,7 @@ import pytest
 # Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
 # A single slow test elsewhere carries the mark itself.
 SLOW_MODULES = {
+    "test_adaptation",
     "test_alignment",
     "test_arms",
     "test_balanced_notebook",

@@ -295,6 +295,7 @@ def test_a_cell_that_differs_from_its_helper_is_noticed():
 CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "00": {"from_pretrained", "apply_chat_template", "generate"},
     "01": {"load_dataset", "OpenAI", "create"},
+    "02": {"SFTTrainer", "SFTConfig", "LoraLinear", "from_list", "keep", "runs"},
     "03": {"MinHash", "MinHashLSH", "TfidfVectorizer", "LogisticRegression"},
     "04": {
         "SFTTrainer",

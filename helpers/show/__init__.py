@@ -1,10 +1,9 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
+The others serve a notebook each until it draws with the primitives: `distillation` 07, `preferences` 08,
 `negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
-from helpers.show.adaptation import perplexities, word_prices
 from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
@@ -89,7 +88,6 @@ __all__ = [
     "other_models",
     "page_portrait",
     "parity_table",
-    "perplexities",
     "phone_map",
     "pick_file",
     "policy_map",
@@ -109,5 +107,4 @@ __all__ = [
     "verdict_bars",
     "while_margins_rise",
     "why_not_tested",
-    "word_prices",
 ]

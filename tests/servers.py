@@ -62,7 +62,8 @@ class Scripted:
             "key": KEY,
             "minute": 0.6,
             "timeout_s": 5,
-            "price": {"input": 1.0, "output": 1.0},
+            "price_in": 1.0,
+            "price_out": 1.0,
         }
         return teacher.described("compatible", **fields | changes)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from servers import Scripted, always, chats, completion, lines
@@ -26,9 +27,7 @@ VALID = teacher.triage_validator(ROWS)
 @pytest.fixture(scope="module")
 def quick():
     """An offline teacher without limits worth mentioning and without faults."""
-    with teacher.OfflineTeacher(
-        minute=0.6, requests_per_minute=100_000, tokens_per_minute=None, latency=(0.5, 1.5)
-    ) as server:
+    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=100_000, latency=(0.5, 1.5)) as server:
         yield server
 
 
@@ -105,24 +104,17 @@ def test_what_was_answered_before_the_credit_ended_is_kept_and_not_paid_again(tm
 
 
 def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):
-    refused = []
-
     def script(number, body, sent):
         if number == 10:
-            refused.append(time.monotonic())
-            return (
-                429,
-                {"retry-after": "0.7"},
-                {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
-            )
+            return 429, {"retry-after": "0.7"}, {"error": {"message": "slow down"}}
         time.sleep(0.02)
         return 200, {}, completion()
 
     with Scripted(script) as server:
         job = teacher.Client(server.endpoint(minute=6), concurrency=8).run(chats(60), tmp_path, label=None)
-        gap = [at - refused[0] for at in server.times if at > refused[0] + 0.1]
+        silence = max(later - earlier for earlier, later in pairwise(server.times))
     assert job.answered == 60 and job.limited == 1
-    assert min(gap) >= 0.69
+    assert silence >= 0.65  # nobody knocked
     assert Counter(body["messages"][0]["content"] for body in server.requests).most_common(1)[0][1] == 2
 
 
@@ -253,7 +245,7 @@ import sys
 from pathlib import Path
 from helpers import teacher
 prompts = [[{"role": "user", "content": f"hola {i}"}] for i in range(160)]
-endpoint = teacher.described("offline", base_url=sys.argv[1], key="x", minute=0.6, requests_per_minute=30000, tokens_per_minute=None)
+endpoint = teacher.described("offline", base_url=sys.argv[1], key="x", minute=0.6, requests_per_minute=30000)
 job = teacher.Client(endpoint, concurrency=16).run(prompts, Path(sys.argv[2]), validate=lambda text, _: None if "modelo" in text else "other", label=None)
 print(job.answered, job.resumed, flush=True)
 """
@@ -271,9 +263,7 @@ def test_killed_again_and_again_the_job_ends_with_every_row_exactly_once(tmp_pat
     script = tmp_path / "job.py"
     script.write_text(KILLED)
     dice, so_far = random.Random(4), 0
-    with teacher.OfflineTeacher(
-        minute=0.6, requests_per_minute=None, tokens_per_minute=None, latency=(2, 5)
-    ) as server:
+    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, latency=(2, 5)) as server:
         command = [sys.executable, str(script), server.endpoint.base_url, str(tmp_path / "job")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         for _ in range(3):
@@ -295,9 +285,7 @@ def test_ctrl_c_keeps_the_answers_and_is_one_message(tmp_path):
         + "".join(f"    {line}\n" for line in KILLED.strip().splitlines())
         + "except LabError as error:\n    print(error, flush=True)\n"
     )
-    with teacher.OfflineTeacher(
-        minute=6, requests_per_minute=None, tokens_per_minute=None, latency=(2, 5)
-    ) as server:
+    with teacher.OfflineTeacher(minute=6, requests_per_minute=None, latency=(2, 5)) as server:
         command = [sys.executable, str(script), server.endpoint.base_url, str(tmp_path / "job")]
         process = subprocess.Popen(
             command,

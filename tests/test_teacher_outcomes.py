@@ -90,7 +90,7 @@ AGAIN = [
     ("groq", 498, plain("Flex tier capacity exceeded", "capacity_exceeded"), "retry"),
     ("groq", 429, plain("Rate limit reached for model `x` on tokens per minute (TPM): Please try again in 12ms.", "rate_limit_exceeded", "tokens"), "wait"),
     ("gemini", 429, [{"error": {"code": 429, "message": "You exceeded your current quota. Please retry in 0.01s.", "status": "RESOURCE_EXHAUSTED"}}], "wait"),
-    ("mistral", 429, {"object": "error", "message": "Service tier capacity exceeded for this model.", "type": "service_tier_capacity_exceeded", "code": "3505"}, "wait"),
+    ("mistral", 429, {"object": "error", "message": "Service tier capacity exceeded.", "type": "service_tier_capacity_exceeded", "code": "3505"}, "wait"),
     ("openrouter", 200, {"error": {"code": 502, "message": "Provider returned error"}}, "retry"),
     ("openrouter", 408, {"error": {"code": 408, "message": "Timed out"}}, "retry"),
     ("llama.cpp", 503, plain("Loading model", 503, "unavailable_error"), "retry"),
@@ -134,10 +134,10 @@ def test_the_reset_of_a_plan_and_the_day_of_a_price_are_quoted(tmp_path):
             teacher.Client(server.endpoint()).run(chats(3), tmp_path, label=None)
     with Scripted(always(404, plain("The model `MiniMax-M2.5` does not exist", "model_not_found"))) as server:
         endpoint = teacher.described("minimax", base_url=server.endpoint().base_url)
-        said = rf"MiniMax-M2.5 is not offered, or no longer offered.*Set another one.*{endpoint.price.date}"
+        said = rf"MiniMax-M2.5 is not offered, or no longer offered.*Set another one.*{endpoint.price_date}"
         with pytest.raises(LabError, match=said):
             teacher.Client(endpoint).run(chats(3), tmp_path, label=None)
-        assert re.fullmatch(r"20\d\d-\d\d-\d\d", endpoint.price.date)
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", endpoint.price_date)
 
 
 @pytest.mark.parametrize(

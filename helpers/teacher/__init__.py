@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from helpers.teacher.client import Client, Job
-from helpers.teacher.config import Endpoint, Price, chosen, described, remote_endpoint
+from helpers.teacher.config import Endpoint, chosen, described, remote_endpoint
 from helpers.teacher.journal import content_key
 from helpers.teacher.offline import Faults, OfflineTeacher, Options
 from helpers.teacher.offline.answers import planted_mistakes
@@ -22,7 +22,6 @@ __all__ = [
     "Job",
     "OfflineTeacher",
     "Options",
-    "Price",
     "chosen",
     "content_key",
     "described",

@@ -56,10 +56,10 @@ class Client:
     patience: float = 90.0
 
     def __post_init__(self) -> None:
-        if self.max_cost_usd is not None and self.endpoint.price is None:
+        if self.max_cost_usd is not None and self.endpoint.cost(1, 1) is None:
             raise LabError(
                 f"A budget was set, but the price of {self.endpoint.what} is unknown. Give it, in US dollars for a million tokens: "
-                'endpoint.model_copy(update={"price": teacher.Price(input=…, output=…)}).'
+                'endpoint.model_copy(update={"price_in": …, "price_out": …}).'
             )
 
     def run(
@@ -139,14 +139,13 @@ class Job:
         self.before = sum(
             row.get("cost_usd") or 0.0 for file in (self.kept, self.lost) for row in file.values()
         )
-        self.scale = self.endpoint.minute / 60
+        self.scale, self.priced = self.endpoint.minute / 60, self.endpoint.cost(1, 1) is not None
         self.problems: Counter[str] = Counter()
         self.failure: str | None = None  # a sentence for the reader: the job had to stop
         self.crash: BaseException | None = None  # a bug of ours, or of the caller's `validate`
         self.stopped: str | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.last_answer = time.monotonic()
-        self.seen = [100.0, 30.0, 300.0, 1]  # characters, tokens read, tokens written, answers: a first guess
 
     # --------------------------------------------------------------------------------------------------- what came of it
     @property
@@ -157,12 +156,12 @@ class Job:
     @property
     def cost_usd(self) -> float | None:
         """What this run cost; None without a price."""
-        return self.spent if self.endpoint.price else None
+        return self.spent if self.priced else None
 
     @property
     def total_cost_usd(self) -> float | None:
         """What the answers and errors of these rows cost, over all runs; None without a price."""
-        if not self.endpoint.price:
+        if not self.priced:
             return None
         files = (self.kept, self.lost)
         return sum(file.get(key, {}).get("cost_usd") or 0.0 for file in files for key in set(self.keys))
@@ -184,7 +183,7 @@ class Job:
         parts = [f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute)"]
         parts += [f"{self.resumed:,} were there already"] * bool(self.resumed)
         parts += [f"{self.failed:,} failed (errors.jsonl says why)"] * bool(self.failed)
-        parts += [f"${self.spent:.4f}" if self.endpoint.price else "price unknown"]
+        parts += [f"${self.spent:.4f}" if self.priced else "price unknown"]
         return "; ".join(parts + [f"stopped: {self.stopped}"] * bool(self.stopped)) + "."
 
     def __repr__(self) -> str:
@@ -205,7 +204,7 @@ class Job:
                     thread.join(0.1)
                     self.seconds = time.monotonic() - started
                     if progress and (more := self.answered + self.failed - progress.count):
-                        progress.update(more, f"· ${self.spent:.3f}" if self.endpoint.price else "")
+                        progress.update(more, f"· ${self.spent:.3f}" if self.priced else "")
             except KeyboardInterrupt:
                 self.fail("Interrupted.")
                 thread.join(GRACE_S + 5)
@@ -237,7 +236,7 @@ class Job:
         ):  # at DEBUG they print headers, and a server may echo the key
             logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger(name).level))
         endpoint, self.loop, self.stop = self.endpoint, asyncio.get_running_loop(), asyncio.Event()
-        self.line = Line((endpoint.requests_per_minute, endpoint.tokens_per_minute), endpoint.minute)
+        self.line = Line(endpoint.requests_per_minute, endpoint.minute)
         self.in_flight: set[Any] = set()
         async with (
             openai.AsyncOpenAI(
@@ -280,13 +279,12 @@ class Job:
         )  # two characters a token, all room used
         if not await self.afford(dearest):
             return True
-        guess = row.characters * self.seen[1] / self.seen[0] + self.seen[2] / self.seen[3]
         try:
-            await self.line.enter(1, guess)
+            await self.line.enter()
             outcome = await self.send(row, room)
         finally:
             self.reserved -= dearest
-        self.count(row, outcome, guess)
+        self.count(row, outcome)
         return await self.act(row, outcome)
 
     async def send(self, row: Row, room: int) -> Outcome:
@@ -324,21 +322,14 @@ class Job:
         self.reserved += dearest
         return True
 
-    def count(self, row: Row, outcome: Outcome, guess: float) -> None:
-        """Tokens and cost; what the server does not say is estimated from the characters."""
+    def count(self, row: Row, outcome: Outcome) -> None:
+        """Cost; tokens that the server does not tell are estimated, four characters each."""
         prompt, completion = outcome.prompt_tokens, outcome.completion_tokens
-        if outcome.kind != "answer" and completion is None:
-            if outcome.kind == "wait":
-                self.line.settle(0, -guess)  # it was not let in, so it used nothing
-            return
-        each = self.seen[1] / self.seen[0]
-        prompt = round(row.characters * each) if prompt is None else prompt
-        completion = round(len(outcome.text) * each) if completion is None else completion
-        now = (row.characters, prompt, completion, 1)
-        self.seen = [old + new for old, new in zip(self.seen, now, strict=True)]
-        self.line.settle(0, prompt + completion - guess)
-        cost = self.endpoint.cost(prompt, completion) or 0.0
-        row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
+        if outcome.kind == "answer" or completion is not None:
+            prompt = row.characters // 4 if prompt is None else prompt
+            completion = len(outcome.text) // 4 if completion is None else completion
+            cost = self.endpoint.cost(prompt, completion) or 0.0
+            row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
 
     # ---------------------------------------------------------------------------------------------- what follows from it
     async def act(self, row: Row, outcome: Outcome) -> bool:
@@ -411,6 +402,6 @@ class Job:
 
     def keep(self, journal: Journal, row: Row, fields: dict[str, Any]) -> None:
         """Append a record with what the row cost."""
-        cost = round(row.cost_usd, 9) if self.endpoint.price else None
+        cost = round(row.cost_usd, 9) if self.priced else None
         more = {"cost_usd": cost, "attempts": row.sent, "at": round(time.time(), 3)}
         journal.append({"key": row.key, **fields, **more})

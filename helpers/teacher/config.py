@@ -20,21 +20,14 @@ def table() -> dict[str, Any]:
     return read_yaml(DATA / "teachers.yaml")
 
 
-class Price(BaseModel):
-    """US dollars for a million tokens, and the day they were read from the provider's page."""
-
-    input: float
-    output: float
-    date: str = ""
-
-
 class Endpoint(BaseModel):
-    """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price": Price(input=1, output=2)})`.
+    """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price_in": 1.0, "price_out": 2.0})`.
 
     Attributes:
         what: a sentence's subject for readers ("MiniMax M2.5").
         base_url: up to and including /v1.
-        requests_per_minute, tokens_per_minute: the server's limits; None when unknown (then only its 429s are obeyed).
+        requests_per_minute: the server's limit; None when unknown (then only its 429s are obeyed).
+        price_in, price_out: US dollars for a million tokens, on `price_date`; None when unknown.
         minute: seconds that the server's minute lasts; 60 except for an offline teacher with a faster clock.
     """
 
@@ -45,8 +38,9 @@ class Endpoint(BaseModel):
     model: str
     key: SecretStr = SecretStr("none")
     requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    price: Price | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    price_date: str = ""
     temperature: float = 0.7
     max_completion_tokens: int = 2048
     token_limit_name: str = "max_tokens"
@@ -67,9 +61,9 @@ class Endpoint(BaseModel):
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float | None:
         """US dollars for so many tokens; None when the price is unknown."""
-        if self.price is None:
+        if self.price_in is None or self.price_out is None:
             return None
-        return (prompt_tokens * self.price.input + completion_tokens * self.price.output) / 1e6
+        return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
 
     def hide(self, text: str) -> str:
         """`text` with every occurrence of the key blotted out (a server may echo it in an error)."""
@@ -85,11 +79,11 @@ class Endpoint(BaseModel):
     __str__ = __repr__
 
     def _repr_markdown_(self) -> str:
-        price, limit = self.price, self.requests_per_minute
+        limit = self.requests_per_minute
         nobody = "; MiniMax’s, and nobody is charged" if self.name == "offline" else ""
         told = (
-            f"${price.input:.2f} in / ${price.output:.2f} out per million tokens ({price.date}{nobody})"
-            if price
+            f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens ({self.price_date}{nobody})"
+            if self.price_in is not None
             else "price unknown"
         )
         clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"

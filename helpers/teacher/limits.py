@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 
@@ -58,35 +58,26 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 class Line:
-    """The queue in front of the server, first come, first served, large requests included; a 429 stops it for everybody."""
+    """The queue in front of the server, first come, first served; a 429 stops it for everybody."""
 
-    def __init__(self, limits: Sequence[float | None], minute: float) -> None:
-        self.buckets = [TokenBucket(limit, minute) if limit else None for limit in limits]
+    def __init__(self, per_minute: float | None, minute: float) -> None:
+        self.bucket = TokenBucket(per_minute, minute) if per_minute else None
         self.minute, self.until, self.lock = minute, 0.0, asyncio.Lock()
 
-    async def enter(self, *amounts: float) -> None:
-        """Return when a request of these amounts (one for each limit) may be sent; it is then counted."""
+    async def enter(self) -> None:
+        """Return when a request may be sent; it is then counted."""
         while (pause := self.until - time.monotonic()) > 0:
             await asyncio.sleep(pause + backoff(2, self.minute))  # everybody leaves at a moment of its own
         async with self.lock:  # asyncio's locks are first come, first served
-            while (wait := self._delay(amounts)) > 0:
+            while (
+                wait := max(self.until - time.monotonic(), self.bucket.delay() if self.bucket else 0.0)
+            ) > 0:
                 await asyncio.sleep(wait)
-            self.settle(*amounts)
-
-    def _delay(self, amounts: Sequence[float]) -> float:
-        delays = [
-            bucket.delay(amount) for bucket, amount in zip(self.buckets, amounts, strict=True) if bucket
-        ]
-        return max(self.until - time.monotonic(), *delays, 0.0)
-
-    def settle(self, *amounts: float) -> None:
-        """Count these amounts; negative ones give back what was guessed too high."""
-        for bucket, amount in zip(self.buckets, amounts, strict=True):
-            if bucket:
-                bucket.take(amount)
+            if self.bucket:
+                self.bucket.take()
 
     def stop_for(self, seconds: float) -> None:
-        """Nobody enters for so long, and what the buckets had saved is gone: no burst afterwards."""
+        """Nobody enters for so long, and what the bucket had saved is gone: no burst afterwards."""
         self.until = max(self.until, time.monotonic() + seconds)
-        for bucket in filter(None, self.buckets):
-            bucket.level = min(bucket.level, 0.0)
+        if self.bucket:
+            self.bucket.level = min(self.bucket.level, 0.0)

@@ -105,7 +105,7 @@ def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> 
     )
     told = f"HTTP {status}: {endpoint.hide(said)[:300]}"
     if row["kind"] == "fatal":
-        fields = {"model": endpoint.model, "date": endpoint.price.date if endpoint.price else "their day"}
+        fields = {"model": endpoint.model, "date": endpoint.price_date or "their day"}
         what, advice = (text.format(**fields) for text in table()["advice"][row["why"]])
         return Outcome("fatal", f"{what} ({told}). {advice}", str(status))
     return Outcome(

@@ -79,7 +79,7 @@ class OfflineTeacher:
     @property
     def endpoint(self) -> Endpoint:
         """What a client needs. Limits and clock are the server's own."""
-        own = self.options.model_dump(include={"minute", "requests_per_minute", "tokens_per_minute"})
+        own = self.options.model_dump(include={"minute", "requests_per_minute"})
         return described("offline", base_url=f"{self.url}/v1", key=self.options.key or "offline", **own)
 
     def stats(self) -> dict[str, Any]:

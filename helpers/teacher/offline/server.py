@@ -67,7 +67,7 @@ class Options(BaseModel):
 
     Attributes:
         minute: seconds that its minute lasts (60 in the world; 2 makes tests quick). Everything below follows it.
-        requests_per_minute, tokens_per_minute: limits of a sliding minute; None for none.
+        requests_per_minute: the limit of a sliding minute; None for none.
         burst: the requests are limited as gateways do it: so many at once, refilled at the rate above; `Retry-After` in whole seconds, the same
             for all who were refused together.
         latency: shortest and longest thinking time.
@@ -81,7 +81,6 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     minute: float = 60.0
     requests_per_minute: float | None = 500
-    tokens_per_minute: float | None = 20_000_000
     burst: int | None = None
     latency: tuple[float, float] = (2.0, 6.0)
     outage: tuple[float, float] | None = None
@@ -97,24 +96,17 @@ class Window:
     """At most `limit` in any window of `seconds`: exact, remembers every entry."""
 
     def __init__(self, limit: float | None, seconds: float) -> None:
-        self.limit, self.seconds, self.used = limit, seconds, 0.0
-        self.entries: deque[tuple[float, float]] = deque()
+        self.limit, self.seconds = limit or math.inf, seconds
+        self.entries: deque[float] = deque()
 
-    def wait(self, amount: float, now: float) -> float:
-        """Seconds until `amount` fits; 0 when it does now. More than the limit fits into an empty window."""
-        while self.entries and self.entries[0][0] <= now - self.seconds:
-            self.used -= self.entries.popleft()[1]
-        over, seconds = self.used + amount - (math.inf if self.limit is None else self.limit), 0.0
-        for at, size in self.entries:
-            if over <= 1e-9:
-                break
-            over, seconds = over - size, max(1e-3, at + self.seconds - now)
-        return seconds
-
-    def add(self, amount: float, now: float) -> None:
-        """Count `amount` now."""
-        self.entries.append((now, amount))
-        self.used += amount
+    def wait(self, now: float) -> float:
+        """Seconds until one more fits, or 0, and it is counted."""
+        while self.entries and self.entries[0] <= now - self.seconds:
+            self.entries.popleft()
+        if len(self.entries) >= self.limit:
+            return max(1e-3, self.entries[0] + self.seconds - now)
+        self.entries.append(now)
+        return 0.0
 
 
 class Gateway:
@@ -124,17 +116,14 @@ class Gateway:
         self.rate, self.burst, self.second = limit / 60 / second, burst, second
         self.level, self.at = float(burst), 0.0
 
-    def wait(self, amount: float, now: float) -> float:
-        """0 when it fits, else the time to the first whole second at which something fits."""
+    def wait(self, now: float) -> float:
+        """0 when one more fits, and it is counted; else the time to the first whole second at which it would."""
         self.level, self.at = min(self.burst, self.level + (now - self.at) * self.rate), now
-        if self.level >= amount:
+        if self.level >= 1:
+            self.level -= 1
             return 0.0
-        free = now + (amount - self.level) / self.rate
+        free = now + (1 - self.level) / self.rate
         return math.ceil(free / self.second) * self.second - now
-
-    def add(self, amount: float, _: float) -> None:
-        """Count `amount`."""
-        self.level -= amount
 
 
 def _error(what: str, status: int, message: str, code: str, wait: float | None = None) -> Response:
@@ -154,7 +143,7 @@ class Teacher:
 
     def __init__(self, options: Options) -> None:
         self.options, self.second = options, options.minute / 60
-        limit, self.tokens = options.requests_per_minute, Window(options.tokens_per_minute, options.minute)
+        limit = options.requests_per_minute
         self.requests: Window | Gateway = Window(limit, options.minute)
         if options.burst and limit:
             self.requests = Gateway(limit, options.burst, self.second)
@@ -162,7 +151,7 @@ class Teacher:
         self.counts: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()  # attempts per content, so that a retry throws new dice
-        self.in_flight = self.peak = self.tokens_used = self.admitted = 0
+        self.in_flight = self.peak = self.admitted = 0
         self.series: list[dict[str, int]] = []
 
     @property
@@ -174,14 +163,14 @@ class Teacher:
     def bin(self) -> dict[str, int]:
         """The counters of the present second of the scaled clock."""
         while len(self.series) <= int(self.clock / self.second):
-            row = {"second": len(self.series), "accepted": 0, "limited": 0, "broken": 0, "tokens": 0}
+            row = {"second": len(self.series), "accepted": 0, "limited": 0, "broken": 0}
             self.series.append(row | {"in_flight": self.in_flight})
         return self.series[-1]
 
     def stats(self) -> dict[str, Any]:
         """Everything counted so far; `series` has one entry for each second of a 60-second minute."""
         names = ("accepted", "limited", "broken", "refused")
-        flight = {"in_flight": self.in_flight, "peak_in_flight": self.peak, "tokens": self.tokens_used}
+        flight = {"in_flight": self.in_flight, "peak_in_flight": self.peak}
         return (
             {name: self.counts[name] for name in names}
             | flight
@@ -213,21 +202,18 @@ class Teacher:
             return _error("refused", 413 if len(raw) > BODY_LIMIT else 400, SHAPE, "invalid_request_error")
         if options.credit is not None and self.admitted >= options.credit:
             return _error("refused", 402 if options.payment else 429, "You exceeded your current quota.", "insufficient_quota")  # fmt: skip
-        prompt, now = sum(tokens_in(message["content"]) + 4 for message in messages), self.clock
+        now = self.clock
         first, last = options.outage or (math.inf, 0.0)
         if first <= now / self.second < last:
             return _error(
                 "broken", 503, "The service is unavailable.", "unavailable", last * self.second - now
             )
-        wait = max(self.requests.wait(1, now), self.tokens.wait(prompt, now))
-        if wait > 0:
+        if (wait := self.requests.wait(now)) > 0:
             return _error("limited", 429, "Rate limit reached.", "rate_limit_exceeded", wait)
-        self.requests.add(1, now)
-        self.tokens.add(prompt, now)
         self.admitted += 1
-        return await self.answer(messages, prompt)
+        return await self.answer(messages)
 
-    async def answer(self, messages: list[dict[str, str]], prompt: int) -> Response:
+    async def answer(self, messages: list[dict[str, str]]) -> Response:
         """Think, then answer or break, as the dice of this content and attempt say."""
         content = json.dumps(messages, sort_keys=True)
         self.seen[content] += 1
@@ -245,19 +231,16 @@ class Teacher:
             return _error("broken", 503 if wait else 500, "The engine is overloaded.", "server_error", wait)
         text = answers.answer(messages, self.options.mistakes, self.options.seed)
         text, reason = _spoil(text, fault, messages, which)
-        written = tokens_in(text)
-        self.tokens.add(written, self.clock)
-        self.tokens_used += prompt + written
-        self.bin()["tokens"] += prompt + written
+        read, written = sum(tokens_in(message["content"]) + 4 for message in messages), tokens_in(text)
         message = {"role": "assistant", "content": text}
-        usage = {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
-        body = {
+        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        body: dict[str, Any] = {
             "id": "chatcmpl-offline",
             "object": "chat.completion",
             "created": 0,
             "model": MODEL,
-            "usage": usage,
         }
+        body["usage"] = usage
         body["choices"] = [{"index": 0, "message": message, "finish_reason": reason, "logprobs": None}]
         if fault == "garbage":
             return Response(json.dumps(body)[: len(text) // 2], 200, broken, "application/json")

@@ -271,6 +271,8 @@ def test_every_level_is_shown_with_its_name_and_what_to_do(stubbed, level):
         ("Nivel de Urgencia: ROJO\nNivel de Urgencia: AZUL", "se contradice"),
         ("Nivel de Urgencia: VERDE — Emergencia", "se contradice"),
         ("<think>Nivel de Urgencia: AZUL</think>Beba agua.", ""),
+        ("<thinking>Nivel de Urgencia: AZUL</thinking>Beba agua.", ""),
+        ("Nivel de Urgencia: AZUL</mm:think>Beba agua.", ""),
     ],
 )
 def test_an_answer_without_one_clear_level_shows_none_and_says_to_call(stubbed, said, because):
@@ -681,6 +683,7 @@ PIECES = st.one_of(
         "ROJO", "rojo", "Rojó", "NARANJA", "amarillo", "VERDE", "verde", "AZUL", "azules", " — ", "Emergencia", "no urgente", "Muy urgente", ":", "\n",
         " ", "al ", "AL 911", "Nivel de Urgencia:", "nivel de urgencia", "NIVEL",
         "Triaje", "clasificación", "Urgencia: ", "<think>", "</think>", "</THINK>", "<thınk>",
+        "<thinking>", "</thinking>", "</mm:think>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷", "<|end_of_thought|>", "< / think >", "&lt;think&gt;",
         "Emergencias: ", "emergencia", "112", "911", "1122", "٣١٢", ".", "*", "**", "_", "-", "flema", "ñ", "é", "e\u0301", "\u0345", "\u093e", "ß", "İ",
         "Σ", "ſ", "\u212a", "ﬁ", "Ｒojo", "🚑", "\u200d", "\u00a0", "\t", "\r", "\u2028", "0", "²", "Ⅳ", "一", "\ufeff",
     ]),

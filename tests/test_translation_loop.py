@@ -66,7 +66,7 @@ def test_any_text_is_read_as_an_answer_or_refused_with_a_reason(text):
 @pytest.mark.parametrize(
     "text",
     [
-        '{"sentence": "x"} <thinking> wait',
+        '<thinking> {"sentence": "x"}',
         "<reasoning></thinking> no JSON",
         '{"other": "x"}',
         '{"sentence": 3}',

@@ -1,10 +1,9 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
+The others serve a notebook each until it draws with the primitives: `preferences` 08, `negatives` 09, `rewards` 10,
+`quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
-from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
     answer_card,
@@ -57,7 +56,6 @@ __all__ = [
     "bars",
     "before_after",
     "best_answers",
-    "bill",
     "bill_table",
     "bits_map",
     "close_calls",
@@ -77,7 +75,6 @@ __all__ = [
     "gates",
     "gates_moved",
     "heatmap",
-    "herd",
     "ladder_levels",
     "ladder_table",
     "ledger_table",
@@ -101,7 +98,6 @@ __all__ = [
     "stamp_text",
     "static",
     "table",
-    "throughput",
     "told_apart",
     "training",
     "verdict_bars",

@@ -4,6 +4,11 @@ import os
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and no test is about time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
 # A single slow test elsewhere carries the mark itself.

@@ -281,7 +281,19 @@ WEAKER = {  # at a third and at a tenth of the rate
     "absent": _of(0.98, 0.96, 0.01, 0.93, 3, -6),
     "cut off": _of(0.96, 0.93, 0.24, 0.87, 3, -7),
 }
-SKIPPED = ("make_trainer(", "first.", "trained.", "start.model", "toy.", "exercises.")
+LOADS_A_MODEL = (
+    *(
+        "make_trainer(",
+        "first.",
+        "trained.",
+        "train.merged",
+        "trainer.train",
+        "start.model",
+        "ours",
+        "round(chosen",
+    ),
+    *("toy.", "exercises.", "in answers"),
+)
 
 
 UNRELATED, FALLING = [6, 1, 9, 3, 11, 0, 8, 2, 10, 4, 7, 5], list(range(12, 0, -1))
@@ -353,14 +365,14 @@ def _run(changes, seeds=3):
         **{"Dataset": Dataset, "DPOConfig": DPOConfig, "DPOTrainer": DPOTrainer},
     }
     for tree in TREES:
-        inline = [
-            node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)
-        ]
-        skipped = any(word in ast.unparse(node) for node in inline for word in SKIPPED)
         kept = [
             node
             for node in tree.body
-            if isinstance(node, ast.FunctionDef) or (node in inline and not skipped)
+            if isinstance(node, ast.FunctionDef)
+            or not (
+                isinstance(node, ast.Import | ast.ImportFrom)
+                or any(word in ast.unparse(node) for word in LOADS_A_MODEL)
+            )
         ]
         exec(compile(ast.Module(kept, []), PATH.name, "exec"), space)
     return claims, records, ran

@@ -292,7 +292,7 @@ LOADS_A_MODEL = (
         "ours",
         "round(chosen",
     ),
-    *("toy.", "exercises.", "in answers"),
+    *("toy.", "exercises.", "in answers", "start = evaluate.load"),
 )
 
 

@@ -361,6 +361,7 @@ def _run(changes, seeds=3):
             "stats": stats,
             "replace": replace,
         },
+        "start": SimpleNamespace(tokenizer=load_tokenizer(NANO.base)),
         **{"show": Silent(), "exercises": Silent(), "display": lambda shown: None, "train": train},
         **{"Dataset": Dataset, "DPOConfig": DPOConfig, "DPOTrainer": DPOTrainer},
     }
@@ -408,6 +409,7 @@ TURNS = {
         s: {**one, "parts": MEASURED["before"]["parts"]} for s, one in MEASURED.items()
     },
     "wrong about the disclaimer where the trainer cuts": _with("cut off", LINE),
+    "Audited as the trainer reads them": _with("before", NO_LINE),
     "No chosen answer lacks the emergency number": _with("as described", {"number": 0.99}),
     "Lines that are the same on both sides": _with("same end", {"number": 0.99}),
     "CHES score tells which": {s: {**one, "ches": FALLING} for s, one in MEASURED.items()},

@@ -281,6 +281,7 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "05": {"SFTTrainer", "SFTConfig", "from_list", "keep"},
     "06": {"SFTTrainer", "SFTConfig", "from_list", "runs"},
     "07": {"AsyncOpenAI", "Semaphore", "gather", "create", "sleep", "uniform", "truncate"},
+    "08": {"DPOTrainer", "DPOConfig", "from_list", "runs"},
 }
 
 

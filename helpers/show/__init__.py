@@ -20,7 +20,6 @@ from helpers.show.figures import (
 )
 from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.picker import offers_table, phone_map, pick_file
-from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
 from helpers.show.quantization import (
     StepGuess,
@@ -48,13 +47,11 @@ from helpers.show.rewards import (
 from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 
 __all__ = [
-    "Dose",
     "Prediction",
     "StepGuess",
     "alive_groups",
     "answer_card",
     "bars",
-    "before_after",
     "best_answers",
     "bill_table",
     "bits_map",
@@ -63,7 +60,6 @@ __all__ = [
     "compare_answers",
     "crossing",
     "document",
-    "dose_response",
     "dots",
     "drift",
     "error_by_bits",
@@ -101,6 +97,5 @@ __all__ = [
     "told_apart",
     "training",
     "verdict_bars",
-    "while_margins_rise",
     "why_not_tested",
 ]

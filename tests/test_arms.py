@@ -386,3 +386,9 @@ def test_no_model_trains_on_the_held_out_medical_texts_and_no_limit_moves_a_text
     assert not [text for text in (*trained, *held_out) if named.search(text)]
     assert recipe_named("cpt").rows(limited(30))["text"] == medical.medical_texts(limited(30))
     medical._translated.cache_clear()
+
+
+def test_probes_change_an_arms_key_and_their_absence_does_not():
+    key = PREFERENCE.key(PROMPTS, 0.0, NANO)
+    assert key == dataclasses.replace(PREFERENCE, name="b", probes=()).key(PROMPTS, 0.0, NANO)
+    assert key != dataclasses.replace(PREFERENCE, probes=tuple(PAIRS[:2])).key(PROMPTS, 0.0, NANO)

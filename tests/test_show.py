@@ -80,15 +80,6 @@ DRAW = {
     "other_models": lambda: show.other_models({"one": LADDER, "other": LADDER}),
     "file_costs": lambda: show.file_costs(COSTS, FILES),
     "phone_map": lambda: show.phone_map(_advise, [2, 12], [4, 32]),
-    "gates_moved": lambda: show.gates_moved(
-        {"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2
-    ),
-    "left_out": lambda: show.left_out(
-        {"label": {"without no_alarms": EFFECTS[0], "the other seed": EFFECTS[1]}}, 480
-    ),
-    "told_apart": lambda: show.told_apart(
-        {"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2
-    ),
     "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "throughput": lambda: show.throughput([CLIENT, CLIENT]),

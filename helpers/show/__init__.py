@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
 The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
+`rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
 from helpers.show.adaptation import perplexities, word_prices
@@ -20,7 +20,6 @@ from helpers.show.figures import (
     static,
     table,
 )
-from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.picker import offers_table, phone_map, pick_file
 from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
@@ -76,13 +75,11 @@ __all__ = [
     "finding",
     "forest",
     "gates",
-    "gates_moved",
     "heatmap",
     "herd",
     "ladder_levels",
     "ladder_table",
     "ledger_table",
-    "left_out",
     "lines",
     "odds_apart",
     "offers_table",
@@ -104,7 +101,6 @@ __all__ = [
     "static",
     "table",
     "throughput",
-    "told_apart",
     "training",
     "verdict_bars",
     "while_margins_rise",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from helpers import cases, evaluate
-from helpers.evaluate import over_seeds, paired_change, wilson
+from helpers.evaluate import gate_changes, over_seeds, paired_change, wilson
 from helpers.files import ROOT, LabError
 
 
@@ -134,3 +134,9 @@ def test_a_paired_change_counts_the_items_that_turned():
 def test_no_item_changed_has_no_width_and_is_not_present():
     found = paired_change("x", [True, False], [True, False])
     assert (found.estimate, found.low, found.high, found.p) == (0, 0, 0, 1) and not found.present
+
+
+def test_the_changes_of_the_gates_are_paired_over_the_same_items():
+    found = gate_changes(DEV, GOOD, BARE)
+    assert found["disclaimer"].estimate == found["strict"].estimate == -1 and found["disclaimer"].p < 0.001
+    assert {gate for gate, one in found.items() if one.estimate} == {"disclaimer", "strict"}

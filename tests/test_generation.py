@@ -75,3 +75,24 @@ def test_no_pairs_have_no_margins_and_unequal_lists_are_refused():
     assert evaluate.pair_margins(lab.base_model(), []) == []
     with pytest.raises(LabError, match="one text for every example"):
         evaluate.answer_logprobs(lab.base_model(), ROWS[:2], ["x"])
+
+
+def test_ches_is_the_papers_formula_over_the_states_that_predict_the_answer():
+    pairs = cases.hard_pairs(ROWS, 5)[:3]
+    loaded = evaluate.load(lab.base_model())
+    for pair, score in zip(pairs, evaluate.ches(lab.base_model(), pairs, batch=2), strict=True):
+        sums = []
+        for text in (pair.chosen, pair.rejected):
+            prompt = evaluate.prompt_ids(loaded, pair.example)
+            answer = loaded.tokenizer.encode(text + loaded.tokenizer.eos_token, add_special_tokens=False)
+            with torch.inference_mode():
+                states = loaded.model.model(input_ids=torch.tensor([prompt + answer])).last_hidden_state[0]
+            sums.append(sum(states[len(prompt) - 1 + place] for place in range(len(answer))))
+        assert score == pytest.approx(float(sums[0] @ sums[1] - sums[0] @ sums[0]), rel=1e-3)
+
+
+def test_ches_of_a_pair_whose_sides_are_the_same_is_zero_and_no_pair_has_no_score():
+    row = ROWS[0]
+    (score,) = evaluate.ches(lab.base_model(), [cases.Pair(row, row.answer, row.answer)])
+    assert abs(score) < 1.0  # of numbers in the ten thousands
+    assert evaluate.ches(lab.base_model(), []) == []

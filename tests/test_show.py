@@ -159,6 +159,14 @@ def test_a_forest_shows_points_intervals_and_the_line_of_no_difference(shown):
     assert "seeds=3" in stamp and "harm -20.0 points" in caption and "%" not in caption
 
 
+def test_several_runs_of_one_row_stand_beside_each_other(shown):
+    show.forest({"a": list(DIFFERENCES.values()), "b": DIFFERENCES["harm"]}, "Runs")
+    figure, caption = shown
+    heights = [bars.lines[0].get_ydata()[0] for bars in figure.axes[0].containers]
+    assert len(heights) == len(set(heights)) == 3 and max(abs(h - round(h)) for h in heights) < 0.5
+    assert caption.data.count("a -20.0 points") == 1 and caption.data.count("a +0.0 points") == 1
+
+
 def test_an_effect_is_drawn_like_a_rate(shown):
     show.forest({"skew": EFFECTS[0]}, "Effects")
     segment = shown[0].axes[0].containers[0].lines[2][0].get_segments()[0]

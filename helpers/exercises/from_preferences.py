@@ -75,23 +75,6 @@ def with_number(function: Callable[..., Any]) -> Problems:
     return problems
 
 
-def what_is_wrong(function: Callable[..., Any]) -> Problems:
-    """The one part in which a near miss is worse than the good answer: level, alarms, disclaimer or number."""
-    row = cases.evaluation_prompts("dev")[0]
-    named = {
-        "off_by_one": "level",
-        "no_alarms": "alarms",
-        "no_disclaimer": "disclaimer",
-        "wrong_number": "number",
-    }
-    problems = []
-    for kind, part in named.items():
-        (pair,) = cases.hard_pairs([row], 0, [kind])
-        if (given := function(pair.chosen, pair.rejected)) != part:
-            problems.append(f"the pair of kind {kind} should give {part!r}, not {given!r}")
-    return problems
-
-
 def over_price(function: Callable[..., Any]) -> Problems:
     """The price of a level of over-triage from which ROJO, against AZUL, is best from a given probability on."""
     cases = {

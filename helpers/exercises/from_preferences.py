@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, quants
 
-from helpers import cases
 from helpers.exercises.to_distillation import Problems, close
 from helpers.statistics import wilson
 from helpers.triage import LEVELS, UNKNOWN, country_of, render

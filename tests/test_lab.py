@@ -514,6 +514,21 @@ def test_a_mean_of_one_run_is_recorded_without_an_interval():
     assert lab.result("factorial.x")["low"] is lab.result("factorial.x")["high"] is None
 
 
+def test_the_runs_of_several_seeds_are_kept_one_by_one_and_over_the_seeds():
+    lab.record_runs("recipe", [{"part": wilson(80, 100)}, {"part": wilson(60, 100)}])
+    found = lab.measurements()
+    assert (found["recipe.part.s0"]["value"], found["recipe.part.s1"]["value"]) == (0.8, 0.6)
+    assert (found["recipe.part.s0"]["n"], found["recipe.part.s0"]["seeds"]) == (100, 1)
+    assert found["recipe.part"]["value"] == pytest.approx(0.7)
+    assert (found["recipe.part"]["n"], found["recipe.part"]["seeds"]) == (2, 2)
+
+
+def test_one_run_alone_keeps_the_interval_over_its_items():
+    lab.record_runs("recipe", [{"part": wilson(80, 100)}])
+    found = lab.measurements()
+    assert found["recipe.part"] == found["recipe.part.s0"]
+
+
 def test_a_claim_without_evidence_is_refused_and_not_recorded():
     with pytest.raises(LabError, match="without evidence"):
         lab.claim("The model is good", True)

@@ -282,6 +282,7 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "06": {"SFTTrainer", "SFTConfig", "from_list", "runs"},
     "07": {"AsyncOpenAI", "Semaphore", "gather", "create", "sleep", "uniform", "truncate"},
     "08": {"DPOTrainer", "DPOConfig", "from_list", "runs"},
+    "09": {"DPOTrainer", "DPOConfig", "from_list", "preferences", "runs"},
 }
 
 

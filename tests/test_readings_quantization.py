@@ -244,3 +244,27 @@ def test_the_summary_switches_line_by_line():
         _ladder(_row("Q8_0")), costs, large, {"F16": _report(0), "Q8_0": _report(0)}
     )
     assert "**No step is shown to keep fewer" in calm and "No gate stands differently" in calm
+
+
+GOOD = [row.answer for row in PEOPLE]
+BARE = [replace(row, parts=("actions", "alarms", "number")).answer for row in PEOPLE]
+HELD, HELD_BARE = evaluate.held_by_gate(PEOPLE, GOOD), evaluate.held_by_gate(PEOPLE, BARE)
+SAME, LOST = readings.moved_gates(HELD, [HELD, HELD]), readings.moved_gates(HELD, [HELD_BARE, HELD_BARE])
+WON = readings.moved_gates(HELD_BARE, [HELD, HELD])
+
+
+def test_a_gate_is_worse_or_better_only_when_every_run_says_so():
+    assert {row.verdict for row in SAME} == {"not shown"}
+    assert {row.gate for row in LOST if row.verdict == "worse"} == {"disclaimer", "strict"}
+    assert {row.gate for row in WON if row.verdict == "better"} == {"disclaimer", "strict"}
+    assert all(row.verdict == "not shown" for row in readings.moved_gates(HELD, [HELD_BARE, HELD]))
+
+
+def test_the_moved_gates_are_named_with_both_shares():
+    assert "no gate is shown to be worse" in readings.moved_gates_text(
+        "hard", SAME
+    ) and "None is shown" in readings.moved_gates_text("h", SAME)
+    assert "worse in **disclaimer** (100.0% → 0.0%)" in readings.moved_gates_text("weak", LOST)
+    assert "Better in **disclaimer**" in readings.moved_gates_text("hard", WON)
+    mixed = readings.moved_gates_text("x", readings.moved_gates(HELD, [HELD_BARE, HELD]))
+    assert "within luck: disclaimer" in mixed

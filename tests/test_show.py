@@ -72,15 +72,6 @@ DRAW = {
     "other_models": lambda: show.other_models({"one": LADDER, "other": LADDER}),
     "file_costs": lambda: show.file_costs(COSTS, FILES),
     "phone_map": lambda: show.phone_map(_advise, [2, 12], [4, 32]),
-    "gates_moved": lambda: show.gates_moved(
-        {"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2
-    ),
-    "left_out": lambda: show.left_out(
-        {"label": {"without no_alarms": EFFECTS[0], "the other seed": EFFECTS[1]}}, 480
-    ),
-    "told_apart": lambda: show.told_apart(
-        {"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2
-    ),
     "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "bars": lambda: show.bars(SHARES, "Shares", baseline=BASELINE),
@@ -155,6 +146,14 @@ def test_a_forest_shows_points_intervals_and_the_line_of_no_difference(shown):
         assert clear == (not rate.low <= 0 <= rate.high)
     assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
     assert "seeds=3" in stamp and "harm -20.0 points" in caption and "%" not in caption
+
+
+def test_several_runs_of_one_row_stand_beside_each_other(shown):
+    show.forest({"a": list(DIFFERENCES.values()), "b": DIFFERENCES["harm"]}, "Runs")
+    figure, caption = shown
+    heights = [bars.lines[0].get_ydata()[0] for bars in figure.axes[0].containers]
+    assert len(heights) == len(set(heights)) == 3 and max(abs(h - round(h)) for h in heights) < 0.5
+    assert caption.data.count("a -20.0 points") == 1 and caption.data.count("a +0.0 points") == 1
 
 
 def test_an_effect_is_drawn_like_a_rate(shown):

@@ -19,7 +19,6 @@ from helpers.exercises.from_preferences import (
     safe_reward,
     unpack_q4_0,
     verdict_of,
-    what_is_wrong,
     with_number,
 )
 from helpers.exercises.to_distillation import (
@@ -60,7 +59,6 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         odds_ratio,
         dpo_loss,
         with_number,
-        what_is_wrong,
         over_price,
         safe_reward,
         people_needed,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, quants
 
-from helpers import cases
 from helpers.exercises.to_distillation import Problems, close
 from helpers.statistics import wilson
 from helpers.triage import LEVELS, UNKNOWN, country_of, render
@@ -72,23 +71,6 @@ def with_number(function: Callable[..., Any]) -> Problems:
                 f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r}, with «al {wrong}» in the other lines "
                 f"and nothing else changed: got {given!r}"
             )
-    return problems
-
-
-def what_is_wrong(function: Callable[..., Any]) -> Problems:
-    """The one part in which a near miss is worse than the good answer: level, alarms, disclaimer or number."""
-    row = cases.evaluation_prompts("dev")[0]
-    named = {
-        "off_by_one": "level",
-        "no_alarms": "alarms",
-        "no_disclaimer": "disclaimer",
-        "wrong_number": "number",
-    }
-    problems = []
-    for kind, part in named.items():
-        (pair,) = cases.hard_pairs([row], 0, [kind])
-        if (given := function(pair.chosen, pair.rejected)) != part:
-            problems.append(f"the pair of kind {kind} should give {part!r}, not {given!r}")
     return problems
 
 

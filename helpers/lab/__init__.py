@@ -4,7 +4,16 @@ from helpers.lab import card, costs, ladder, picker, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
 from helpers.lab.readings import reading
-from helpers.lab.results import claim, measurements, record, record_rate, result, results_path, shipped_path
+from helpers.lab.results import (
+    claim,
+    measurements,
+    record,
+    record_rate,
+    record_runs,
+    result,
+    results_path,
+    shipped_path,
+)
 from helpers.lab.runs import runs
 from helpers.lab.session import SEEDS, Session, seeds, session, start
 from helpers.lab.stages import Stage, base_model, keep, stage
@@ -32,6 +41,7 @@ __all__ = [
     "readings",
     "record",
     "record_rate",
+    "record_runs",
     "report",
     "result",
     "results_path",

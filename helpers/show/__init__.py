@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `preferences` 08, `negatives` 09, `rewards` 10,
-`quantization` and `picker` 11, `runtimes` 12, `report` 14.
+The others serve a notebook each until it draws with the primitives: `rewards` 10, `quantization` and `picker` 11,
+`runtimes` 12, `report` 14.
 """
 
 from helpers.show.figures import (
@@ -18,7 +18,6 @@ from helpers.show.figures import (
     static,
     table,
 )
-from helpers.show.negatives import gates_moved, left_out, told_apart
 from helpers.show.picker import offers_table, phone_map, pick_file
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
 from helpers.show.quantization import (
@@ -69,12 +68,10 @@ __all__ = [
     "finding",
     "forest",
     "gates",
-    "gates_moved",
     "heatmap",
     "ladder_levels",
     "ladder_table",
     "ledger_table",
-    "left_out",
     "lines",
     "odds_apart",
     "offers_table",
@@ -94,7 +91,6 @@ __all__ = [
     "stamp_text",
     "static",
     "table",
-    "told_apart",
     "training",
     "verdict_bars",
     "why_not_tested",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from helpers.cases import Example
-from helpers.evaluate import bootstrap_mean
+from helpers.evaluate import bootstrap_mean, paired_test
 from helpers.evaluate.gates import Report
 from helpers.evaluate.scoring import distance
 from helpers.export import BLOG, Exported, Prediction, as_listed
@@ -25,6 +26,8 @@ __all__ = [
     "first_change_text",
     "gates_down_text",
     "lie_text",
+    "moved_gates",
+    "moved_gates_text",
     "no_model_agreement_text",
     "quantization_summary_text",
     "rounding_text",
@@ -35,6 +38,55 @@ __all__ = [
 ]
 
 MISSED = "is below it"
+BETTER, WORSE, NOT_SHOWN = "better", "worse", "not shown"
+
+
+@dataclass(frozen=True)
+class MovedGate:
+    """One gate before and after, on the same items.
+
+    Attributes:
+        before, after: share of items that are as the gate wants them; after: mean of the runs.
+        p: of every run, the exact paired test against the model before.
+        verdict: better or worse if *every* run is at 5 %, in one direction; else not shown.
+    """
+
+    gate: str
+    before: float
+    after: float
+    p: tuple[float, ...]
+    verdict: str
+
+
+def moved_gates(
+    before: Mapping[str, Sequence[bool]], runs: Sequence[Mapping[str, Sequence[bool]]]
+) -> list[MovedGate]:
+    """What became of every gate: each run of an arm against the model before, item by item (`evaluate.held_by_gate`)."""
+    rows = []
+    for gate, held in before.items():
+        steps = [sum(run[gate]) - sum(held) for run in runs]
+        p = tuple(paired_test(run[gate], held) for run in runs)
+        shown = all(value < 0.05 for value in p)
+        verdict = BETTER if shown and min(steps) > 0 else WORSE if shown and max(steps) < 0 else NOT_SHOWN
+        share = sum(sum(run[gate]) for run in runs) / (len(runs) * len(held))
+        rows.append(MovedGate(gate, sum(held) / len(held), share, p, verdict))
+    return rows
+
+
+def _shares(rows: Sequence[MovedGate]) -> str:
+    return ", ".join(f"**{row.gate}** ({row.before:.1%} → {row.after:.1%})" for row in rows)
+
+
+def moved_gates_text(name: str, rows: Sequence[MovedGate]) -> str:
+    """Which gates an arm moved, in shares of items as the gate wants them."""
+    worse, better = ([row for row in rows if row.verdict == verdict] for verdict in (WORSE, BETTER))
+    fell = [row for row in rows if row.verdict == NOT_SHOWN and row.after < row.before - 0.005]
+    text = f"{name}: "
+    text += f"worse in {_shares(worse)}. " if worse else "**no gate is shown to be worse** than before. "
+    text += f"Better in {_shares(better)}." if better else "None is shown to be better."
+    if fell:
+        text += f" Lower, but within luck: {', '.join(f'{row.gate} ({row.before:.1%} → {row.after:.1%})' for row in fell)}."
+    return text
 
 
 def _listed(names: Sequence[str]) -> str:

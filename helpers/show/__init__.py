@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
 The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
+`negatives` 09, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
 """
 
 from helpers.show.adaptation import perplexities, word_prices
@@ -36,41 +36,24 @@ from helpers.show.quantization import (
     predict_step,
 )
 from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
-from helpers.show.rewards import (
-    alive_groups,
-    best_answers,
-    bill_table,
-    crossing,
-    drift,
-    explore_prices,
-    policy_map,
-    price_lists,
-    training,
-)
 from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 
 __all__ = [
     "Dose",
     "Prediction",
     "StepGuess",
-    "alive_groups",
     "answer_card",
     "bars",
     "before_after",
-    "best_answers",
     "bill",
-    "bill_table",
     "bits_map",
     "close_calls",
     "color_of",
     "compare_answers",
-    "crossing",
     "document",
     "dose_response",
     "dots",
-    "drift",
     "error_by_bits",
-    "explore_prices",
     "fault_matrix",
     "file_costs",
     "finding",
@@ -92,11 +75,9 @@ __all__ = [
     "perplexities",
     "phone_map",
     "pick_file",
-    "policy_map",
     "predict",
     "predict_step",
     "present",
-    "price_lists",
     "running_mean",
     "side_by_depth",
     "source",
@@ -105,7 +86,6 @@ __all__ = [
     "table",
     "throughput",
     "told_apart",
-    "training",
     "verdict_bars",
     "while_margins_rise",
     "why_not_tested",

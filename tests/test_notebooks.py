@@ -283,6 +283,7 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "07": {"AsyncOpenAI", "Semaphore", "gather", "create", "sleep", "uniform", "truncate"},
     "08": {"DPOTrainer", "DPOConfig", "from_list", "runs"},
     "09": {"DPOTrainer", "DPOConfig", "from_list", "preferences", "runs"},
+    "10": {"GRPOTrainer", "GRPOConfig", "from_list", "runs"},
 }
 
 

@@ -1,6 +1,6 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab import card, costs, ladder, picker, readings, rewarded
+from helpers.lab import card, costs, ladder, picker, readings
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
 from helpers.lab.readings import reading
@@ -45,7 +45,6 @@ __all__ = [
     "report",
     "result",
     "results_path",
-    "rewarded",
     "run_arms",
     "runs",
     "sampled",

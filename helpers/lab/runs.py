@@ -34,7 +34,14 @@ warnings.filterwarnings("ignore", message="A worker stopped while some jobs were
 ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 
 # What can change a run's result besides its own code: how rows are written, models trained and answers judged.
-WORLD = ("helpers/cases", "helpers/recipes", "helpers/train", "helpers/evaluate", "helpers/triage.py")
+WORLD = (
+    "helpers/cases",
+    "helpers/recipes",
+    "helpers/train",
+    "helpers/evaluate",
+    "helpers/rewards.py",
+    "helpers/triage.py",
+)
 # Data that no run reads. The profile names a result by itself.
 OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers")
 

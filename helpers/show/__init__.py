@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `rewards` 10, `quantization` and `picker` 11,
-`runtimes` 12, `report` 14.
+The others serve a notebook each until it draws with the primitives: `quantization` and `picker` 11, `runtimes` 12,
+`report` 14.
 """
 
 from helpers.show.figures import (
@@ -32,37 +32,20 @@ from helpers.show.quantization import (
     predict_step,
 )
 from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
-from helpers.show.rewards import (
-    alive_groups,
-    best_answers,
-    bill_table,
-    crossing,
-    drift,
-    explore_prices,
-    policy_map,
-    price_lists,
-    training,
-)
 from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 
 __all__ = [
     "Prediction",
     "StepGuess",
-    "alive_groups",
     "answer_card",
     "bars",
-    "best_answers",
-    "bill_table",
     "bits_map",
     "close_calls",
     "color_of",
     "compare_answers",
-    "crossing",
     "document",
     "dots",
-    "drift",
     "error_by_bits",
-    "explore_prices",
     "fault_matrix",
     "file_costs",
     "finding",
@@ -80,18 +63,15 @@ __all__ = [
     "parity_table",
     "phone_map",
     "pick_file",
-    "policy_map",
     "predict",
     "predict_step",
     "present",
-    "price_lists",
     "running_mean",
     "side_by_depth",
     "source",
     "stamp_text",
     "static",
     "table",
-    "training",
     "verdict_bars",
     "why_not_tested",
 ]

@@ -15,7 +15,7 @@ settings.load_profile("untimed")
 SLOW_MODULES = {
     "test_adaptation",
     "test_alignment",
-    "test_arms",
+    "test_recipes",
     "test_balanced_notebook",
     "test_browser",
     "test_export",

@@ -8,7 +8,7 @@
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, baselines, keyword_rules, naive_bayes, tfidf
 from helpers.evaluate.ches import ches
-from helpers.evaluate.effects import Effect, over_seeds, paired_change, spanned
+from helpers.evaluate.effects import Effect, over_seeds, paired_change
 from helpers.evaluate.generation import (
     Answer,
     answer_logprobs,
@@ -57,7 +57,6 @@ __all__ = [
     "prompt_ids",
     "rendered_prompt",
     "score",
-    "spanned",
     "text_losses",
     "tfidf",
     "token_losses",

@@ -1,7 +1,6 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
 from helpers.lab import card, costs, ladder, picker, readings
-from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
 from helpers.lab.readings import reading
 from helpers.lab.results import (
@@ -20,8 +19,6 @@ from helpers.lab.stages import Stage, base_model, keep, stage
 
 __all__ = [
     "SEEDS",
-    "Arm",
-    "ArmOutcome",
     "Claim",
     "Entry",
     "Session",
@@ -45,9 +42,7 @@ __all__ = [
     "report",
     "result",
     "results_path",
-    "run_arms",
     "runs",
-    "sampled",
     "seeds",
     "session",
     "shipped_path",

@@ -28,7 +28,7 @@ TREES = [
     if cell.cell_type == "code" and notebooks.BOOT_TAG not in cell.metadata.get("tags", [])
 ]
 NANO = profile_named("nano")
-TESTS = cases.evaluation_prompts("test")[::2]
+TESTS = cases.evaluation_prompts("test")[::3]
 
 
 def _nodes(kind):

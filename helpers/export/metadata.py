@@ -15,7 +15,6 @@ import gguf
 import yaml
 
 from helpers.export.architecture import NAME, Architecture
-from helpers.export.ladder import check_step
 from helpers.files import LabError, read_json
 from helpers.train import load_tokenizer
 
@@ -24,25 +23,23 @@ SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\
 PRE_TOKENIZER = "lfm2"
 
 
-def architecture_metadata(architecture: Architecture, quant: str = "F16") -> gguf.GGUFWriter:
-    """A writer that holds the keys which follow from config.json.
-
-    Raises:
-        LabError: there is no such step on the ladder.
-    """
-    writer = gguf.GGUFWriter(None, NAME)
+def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
+    """A writer that holds the keys which follow from config.json, for a file of 16-bit weights."""
+    writer, config = gguf.GGUFWriter(None, NAME), architecture.config
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_block_count(architecture.layers)
-    writer.add_context_length(architecture.context)
-    writer.add_embedding_length(architecture.hidden)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(architecture.feed_forward)
-    writer.add_head_count(architecture.heads)
-    writer.add_head_count_kv(architecture.kv_heads_by_layer)
-    writer.add_rope_freq_base(architecture.rope_theta)
-    writer.add_layer_norm_rms_eps(architecture.norm_eps)
-    writer.add_vocab_size(architecture.vocabulary)
-    writer.add_shortconv_l_cache(architecture.kernel)
-    writer.add_file_type(check_step(quant))
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(
+        [config.num_key_value_heads * kind for kind in architecture.attention]
+    )  # 0: a convolution
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_shortconv_l_cache(config.conv_L_cache)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     return writer
 

@@ -1,6 +1,6 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab import card, costs, ladder, picker, readings, rewarded
+from helpers.lab import card, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
 from helpers.lab.plumbing import ClientRun, try_client
@@ -24,12 +24,9 @@ __all__ = [
     "card",
     "claim",
     "claims",
-    "costs",
     "keep",
-    "ladder",
     "ledger",
     "measurements",
-    "picker",
     "reading",
     "readings",
     "record",

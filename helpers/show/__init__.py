@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
 The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
+`negatives` 09, `rewards` 10, `runtimes` 12, `report` 14.
 """
 
 from helpers.show.adaptation import perplexities, word_prices
@@ -21,20 +21,8 @@ from helpers.show.figures import (
     table,
 )
 from helpers.show.negatives import gates_moved, left_out, told_apart
-from helpers.show.picker import offers_table, phone_map, pick_file
 from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
-from helpers.show.quantization import (
-    StepGuess,
-    bits_map,
-    close_calls,
-    error_by_bits,
-    file_costs,
-    ladder_levels,
-    ladder_table,
-    other_models,
-    predict_step,
-)
 from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
 from helpers.show.rewards import (
     alive_groups,
@@ -52,7 +40,6 @@ from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parit
 __all__ = [
     "Dose",
     "Prediction",
-    "StepGuess",
     "alive_groups",
     "answer_card",
     "bars",
@@ -60,8 +47,6 @@ __all__ = [
     "best_answers",
     "bill",
     "bill_table",
-    "bits_map",
-    "close_calls",
     "color_of",
     "compare_answers",
     "crossing",
@@ -69,32 +54,23 @@ __all__ = [
     "dose_response",
     "dots",
     "drift",
-    "error_by_bits",
     "explore_prices",
     "fault_matrix",
-    "file_costs",
     "finding",
     "forest",
     "gates",
     "gates_moved",
     "heatmap",
     "herd",
-    "ladder_levels",
-    "ladder_table",
     "ledger_table",
     "left_out",
     "lines",
     "odds_apart",
-    "offers_table",
-    "other_models",
     "page_portrait",
     "parity_table",
     "perplexities",
-    "phone_map",
-    "pick_file",
     "policy_map",
     "predict",
-    "predict_step",
     "present",
     "price_lists",
     "running_mean",

@@ -29,7 +29,7 @@ def test_an_unknown_step_names_the_ladder(tmp_path):
     ("config", "match"),
     [
         ({"architectures": ["LlamaForCausalLM"]}, "LlamaForCausalLM; the export knows Lfm2ForCausalLM only"),
-        ({"conv_bias": True}, "convolutions have a bias"),
+        ({"conv_bias": True}, "convolutions with a bias"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "'yarn'"),
         ({"layer_types": ["conv"]}, r"`num_hidden_layers` \(4\) must be equal"),
         ({"hidden_size": "wide"}, "describes no model.*wide"),

@@ -159,3 +159,10 @@ def test_the_record_holds_what_the_ledger_asks_for():
     for claim in lab.claims().values():
         key = (claim.test or {}).get("key", "")
         assert not key.startswith("size_1b2.") or lab.result(key)
+
+
+def test_the_conversions_centre_that_the_page_opens_is_short():
+    import inspect
+
+    body = inspect.getsource(export.write_f16).splitlines()[2:]
+    assert len(body) <= 10 and "show.source(export.write_f16)" in SOURCES

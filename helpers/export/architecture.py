@@ -21,6 +21,15 @@ from helpers.files import LabError
 SUPPORTED = Lfm2ForCausalLM.__name__
 NAME = gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.LFM2]
 ELSEWHERE = "Use llama.cpp's own convert_hf_to_gguf.py, which knows more kinds."
+_KEYS = {  # a dimension's name in config.json, and in a GGUF behind "lfm2."
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_attention_heads": "attention.head_count",
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "context_length",
+    "conv_L_cache": "shortconv.l_cache",
+    "norm_eps": "attention.layer_norm_rms_epsilon",
+}
 # What a config.json that is noise makes of transformers.
 _NONSENSE = (StrictDataclassError, ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError)
 
@@ -57,7 +66,7 @@ class Architecture:
             with torch.device("meta"):
                 model = Lfm2ForCausalLM(self.config)
         except _NONSENSE as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(" ".join(str(error).split())) from None  # in one line
         heads, keys = self.config.num_attention_heads, self.config.num_key_value_heads
         if self.config.hidden_size % heads or heads % keys or not 0 < self.config.norm_eps < 1:
             raise ValueError("sizes that do not divide, or a constant out of its range")
@@ -103,24 +112,22 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """
     if not isinstance(config, Mapping):
         raise LabError("The model's config.json is not a list of settings. Save the model again.")
-    names = config.get("architectures") or [config.get("model_type", "nothing")]
-    if SUPPORTED not in names:
-        raise LabError(
-            f"The model is a {', '.join(map(str, names))}; the export knows {SUPPORTED} only. {ELSEWHERE}"
-        )
+    names = ", ".join(map(str, config.get("architectures") or [config.get("model_type", "nothing")]))
     rope = (config.get("rope_parameters") or config.get("rope_scaling") or {}).get("rope_type", "default")
-    if rope != "default":
-        raise LabError(
-            f"The model scales its rotary embedding ({rope!r}), which the export does not write. {ELSEWHERE}"
+    problem = (
+        (SUPPORTED not in names and f"is a {names}; the export knows {SUPPORTED} only")
+        or (rope != "default" and f"scales its rotary embedding ({rope!r}), which is not written here")
+        or (
+            config.get("conv_bias")
+            and "has convolutions with a bias, for which llama.cpp's LFM2 has no place"
         )
-    if config.get("conv_bias"):
-        raise LabError("The model's convolutions have a bias, and llama.cpp's LFM2 has no place for one.")
+    )
+    if problem:
+        raise LabError(f"The model {problem}. {ELSEWHERE}")
     try:
         return Architecture(config)
     except ValueError as error:
-        raise LabError(
-            f"The model's config.json describes no model ({error}). Save the model again."
-        ) from None
+        raise LabError(f"The model's config.json describes no model ({error}). Save it again.") from None
 
 
 def whole_architecture(header: Header) -> Architecture:
@@ -131,29 +138,18 @@ def whole_architecture(header: Header) -> Architecture:
     """
     data, again = header.metadata, "Delete it and export the model again."
     if data.get("general.architecture") != NAME:
-        raise LabError(
-            f"{header.path} is a {data.get('general.architecture', 'GGUF of no kind')}, not an LFM2."
-        )
+        kind = data.get("general.architecture", "GGUF of no kind")
+        raise LabError(f"{header.path} is a {kind}, not an LFM2.")
     try:
         kv_heads = data["lfm2.attention.head_count_kv"]
-        if (
-            not data["lfm2.block_count"] == len(kv_heads) <= len(header.tensors)
-        ):  # on this llama.cpp ends the process
-            raise ValueError("layers are counted in two ways")
-        config = {"hidden_size": "embedding_length", "intermediate_size": "feed_forward_length"}
-        config |= {"num_attention_heads": "attention.head_count", "vocab_size": "vocab_size"}
-        config |= {"max_position_embeddings": "context_length", "conv_L_cache": "shortconv.l_cache"}
-        config |= {"norm_eps": "attention.layer_norm_rms_epsilon"}
-        architecture = Architecture(
-            {name: data[f"lfm2.{key}"] for name, key in config.items()}
-            | {"num_key_value_heads": max(kv_heads), "num_hidden_layers": len(kv_heads)}
-            | {"layer_types": ["full_attention" if count else "conv" for count in kv_heads]}
-            | {
-                "block_auto_adjust_ff_dim": False,
-                "tie_word_embeddings": "output.weight" not in header.tensors,
-            }
-            | {"rope_parameters": {"rope_type": "default", "rope_theta": data["lfm2.rope.freq_base"]}}
-        )
+        if not data["lfm2.block_count"] == len(kv_heads) <= len(header.tensors):
+            raise ValueError("layers are counted in two ways")  # on this llama.cpp ends the process
+        config = {name: data[f"lfm2.{key}"] for name, key in _KEYS.items()}
+        config["num_key_value_heads"], config["num_hidden_layers"] = max(kv_heads), len(kv_heads)
+        config["layer_types"] = ["full_attention" if count else "conv" for count in kv_heads]
+        config["rope_parameters"] = {"rope_type": "default", "rope_theta": data["lfm2.rope.freq_base"]}
+        config["tie_word_embeddings"] = "output.weight" not in header.tensors
+        architecture = Architecture(config | {"block_auto_adjust_ff_dim": False})
     except (KeyError, TypeError, ValueError) as error:
         raise LabError(f"{header.path} does not say all its dimensions ({error}). {again}") from None
     held = {name: tensor.shape for name, tensor in header.tensors.items()}

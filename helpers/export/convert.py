@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +65,13 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
     keys = metadata_bytes(writer)
     _check_disk(out, sum(file_bytes(choose_types(architecture, step), keys) for step in {"F16", quant}))
     if quant == "F16":
-        with _arriving(out) as path:
+        with _arriving(out) as path, closing(writer):
             write_f16(path, architecture, weights, writer)
         return _exported(out, quant)
     with writing(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         whole = Path(place) / "f16.gguf"
-        write_f16(whole, architecture, weights, writer)
+        with closing(writer):
+            write_f16(whole, architecture, weights, writer)
         return quantize(whole, out, quant, threads=threads)
 
 
@@ -85,7 +86,6 @@ def write_f16(path: Path, architecture: Architecture, weights: Weights, writer: 
     writer.write_ti_data_to_file()  # name, shape, type and place of every tensor
     for one in architecture.tensors:
         writer.write_tensor_data(weights.read(one))  # from the safetensors, rounded to 16 bits
-    writer.close()
 
 
 def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0) -> Exported:
@@ -101,15 +101,13 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
     out, step, header = Path(out), check_step(quant), read_header(whole)
     architecture = whole_architecture(header)
     if any(tensor.type not in ("F16", "F32") for tensor in header.tensors.values()):
-        raise LabError(
-            f"{header.path} is quantized already, and quantizing twice adds the errors up. Start from F16."
-        )
+        raise LabError(f"{header.path} is quantized already, and twice adds the errors up. Start from F16.")
     keys = header.bytes - sum(tensor.bytes for tensor in header.tensors.values())  # and the list of tensors
     _check_disk(out, file_bytes(choose_types(architecture, quant), keys))
     with _arriving(out) as path:
         if problem := _run_llama_cpp(header.path, path, step, threads):
-            failed = f"llama.cpp could not quantize {header.path} to {quant}: {problem}."
-            raise LabError(f"{failed} Export the model again; if it stays, free disk.")
+            what = f"llama.cpp could not quantize {header.path} to {quant}: {problem}"
+            raise LabError(f"{what}. Export the model again; if it stays, free disk.")
     return _exported(out, quant)
 
 
@@ -123,10 +121,8 @@ def _check_disk(out: Path, needed: int) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out.parent).free
     if free < needed:
-        raise LabError(
-            f"{out} and what is written on the way to it need {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free there. "
-            "Nothing was written. Free some space, or give another folder."
-        )
+        sizes = f"{needed / 1e6:,.1f} MB are needed for {out}, and {free / 1e6:,.1f} MB are free there"
+        raise LabError(f"{sizes}. Nothing was written. Free some space, or give another folder.")
 
 
 @contextmanager

@@ -56,11 +56,7 @@ class Header:
 
 
 def read_header(path: str | Path) -> Header:
-    """Read and check a GGUF's header; the weights themselves are not read.
-
-    Raises:
-        LabError: there is no such file, or it is cut off, damaged, or no GGUF.
-    """
+    """Read and check a GGUF's header, not its weights; a `LabError` for a file that is missing, cut off, damaged, or no GGUF."""
     path = Path(path)
     try:
         with path.open("rb") as stream:
@@ -80,25 +76,23 @@ def renderer(header: Header) -> Callable[[Sequence[dict[str, str]]], str]:
     """
     path, template = header.path, header.chat_template
     if not template:
-        raise LabError(
-            f"{path} carries no chat template: a runtime would ask in a form of its own. Export the model again."
-        )
+        raise LabError(f"{path} carries no chat template, so nothing could ask it. Export the model again.")
+
+    def refused(how: str, error: Exception) -> LabError:
+        return LabError(f"The chat template in {path} {how} ({error}). Export the model again.")
+
     try:
         formatter = Jinja2ChatFormatter(
             template, eos_token=header.token("eos"), bos_token=header.token("bos")
         )
     except Exception as error:  # jinja2's own errors; it is not a dependency of ours
-        raise LabError(
-            f"The chat template in {path} is not valid Jinja ({error}). Export the model again."
-        ) from error
+        raise refused("is not valid Jinja", error) from error
 
     def render(messages: Sequence[dict[str, str]]) -> str:
         try:
             return formatter(messages=list(messages)).prompt
         except Exception as error:  # as above, and whatever the template itself raises
-            raise LabError(
-                f"The chat template in {path} cannot render a conversation ({error}). Export the model again."
-            ) from error
+            raise refused("cannot render a conversation", error) from error
 
     return render
 

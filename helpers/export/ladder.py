@@ -46,11 +46,7 @@ def block_of(type_name: str) -> tuple[int, int]:
 
 
 def check_step(quant: str) -> gguf.LlamaFileType:
-    """llama.cpp's number for a step of the ladder.
-
-    Raises:
-        LabError: there is no such step.
-    """
+    """llama.cpp's number for a step of the ladder; a `LabError` if there is no such step."""
     if quant not in LADDER:
         steps = f"{', '.join(LADDER)}, from the largest file to the smallest"
         raise LabError(f"There is no quantization {quant!r} here. The ladder is {steps}.")
@@ -58,11 +54,7 @@ def check_step(quant: str) -> gguf.LlamaFileType:
 
 
 def choose_types(architecture: Architecture, quant: str) -> tuple[Choice, ...]:
-    """The type of every tensor, in the order of `Architecture.tensors`.
-
-    Raises:
-        LabError: there is no such step.
-    """
+    """The type of every tensor, in the order of `Architecture.tensors`; a `LabError` if there is no such step."""
     check_step(quant)
     values = [tensor.name for tensor in architecture.tensors if "attn_v" in tensor.name]
     choices = []

@@ -39,15 +39,9 @@ class Prediction:
 
 
 def predict(config: Mapping[str, Any], quant: str, other_bytes: int = 0) -> Prediction:
-    """The file from a config.json's content alone.
+    """The file from a config.json's content alone; a `LabError` for an unknown step or architecture.
 
-    Args:
-        config: what config.json holds.
-        quant: a step of `LADDER`.
-        other_bytes: keys that do not follow from the config: tokenizer, name, licence. Without them the size falls short by so much.
-
-    Raises:
-        LabError: unknown step or architecture.
+    `other_bytes` is the space of the keys that do not follow from the config: tokenizer, name, licence.
     """
     architecture = read_architecture(config)
     choices = choose_types(architecture, quant)
@@ -56,11 +50,7 @@ def predict(config: Mapping[str, Any], quant: str, other_bytes: int = 0) -> Pred
 
 
 def predict_folder(folder: str | Path, quant: str) -> Prediction:
-    """The file that `export(folder, …, quant)` would write, to the byte. The weights are neither needed nor read.
-
-    Raises:
-        LabError: unknown step or architecture, or a tokenizer that cannot be exported.
-    """
+    """The file that `export(folder, …, quant)` would write, to the byte. The weights are not read. Errors as there."""
     config = read_json(Path(folder) / "config.json")
     architecture = read_architecture(config)
     every, known = folder_metadata(Path(folder), architecture), architecture_metadata(architecture)
@@ -68,11 +58,7 @@ def predict_folder(folder: str | Path, quant: str) -> Prediction:
 
 
 def predict_large(quant: str) -> Prediction:
-    """LFM2.5-1.2B on a step of the ladder, with the space its tokenizer takes.
-
-    Raises:
-        LabError: unknown step.
-    """
+    """LFM2.5-1.2B on a step of the ladder, with the space its tokenizer takes."""
     described = read_json(LARGE)
     return predict(described["config"], quant, described["other_bytes"])
 

@@ -31,11 +31,7 @@ class _Place(NamedTuple):
 
 
 class Weights:
-    """The tensors of a model folder, whole or in shards.
-
-    Raises:
-        LabError: no safetensors in the folder, a shard is missing, or a file is cut off or not safetensors.
-    """
+    """The tensors of a model folder, whole or in shards. A `LabError` names what is missing, cut off or not safetensors."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,40 +40,26 @@ class Weights:
             self._places |= _read_places(path)
 
     def check(self, expected: tuple[Tensor, ...]) -> None:
-        """Are these the weights of that architecture: all of them, no others, in the shapes its config.json says?
-
-        Raises:
-            LabError: a tensor is missing, unknown, of another shape, or of a type that is not a 16- or 32-bit float.
-        """
+        """A `LabError` unless these are the weights of that architecture: all, no others, its shapes, 16- or 32-bit floats."""
         sources = {tensor.source: tensor for tensor in expected}
         if missing := [name for name in sources if name not in self._places]:
-            raise LabError(
-                f"{self.folder} lacks {_several(missing)}: the weights are not those of its config.json."
-            )
+            raise LabError(f"{self.folder} lacks {_several(missing)}: not the weights of its config.json.")
         known = {
             *sources,
             "lm_head.weight",
         }  # the output layer may be saved although it is the embedding again
         if unknown := [name for name in self._places if name not in known]:
             cause = "an adapter that was not merged, or another architecture"
-            raise LabError(
-                f"{self.folder} holds {_several(unknown)}, which no LFM2 of its config.json has: {cause}."
-            )
+            raise LabError(f"{self.folder} holds {_several(unknown)}, which no such LFM2 has: {cause}.")
         for name, tensor in sources.items():
             path, kind, shape, _ = self._places[name]
             if shape != tensor.stored:
-                raise LabError(
-                    f"{name} in {path} has the shape {shape}; config.json says {tensor.stored}. Save it again."
-                )
+                raise LabError(f"{name} in {path} has the shape {shape}; config.json says {tensor.stored}.")
             if kind not in _TYPES:
                 raise LabError(f"{name} in {path} is stored as {kind}; the export reads {', '.join(_TYPES)}.")
 
     def read(self, tensor: Tensor) -> np.ndarray:
-        """A tensor in the shape and type of a 16-bit GGUF. Memory: the result and one slab.
-
-        Raises:
-            LabError: a weight is not a number, or too large for float16.
-        """
+        """A tensor in the shape and type of a 16-bit GGUF; a `LabError` if it does not fit. Memory: the result and one slab."""
         place = self._places[tensor.source]
         kind, done = _TYPES[place.type], 0
         out = np.empty(math.prod(place.shape), np.float32 if tensor.type == "F32" else np.float16)
@@ -88,13 +70,11 @@ class Weights:
                 buffer = bytearray(len(part) * kind.itemsize)
                 if stream.readinto(buffer) != len(buffer):
                     raise _damaged(place.path, "it ended while it was being read")
-                torch.from_numpy(part).copy_(
-                    torch.frombuffer(buffer, dtype=kind)
-                )  # rounds to nearest, as numpy does
+                torch.from_numpy(part).copy_(torch.frombuffer(buffer, dtype=kind))  # rounds to nearest
                 if not _all_finite(part):
+                    how = "a weight that is not a number or too large for float16 (65,504): training diverged"
                     raise LabError(
-                        f"{tensor.source} in {place.path} holds a weight that is not a number or too large for float16 (65,504): "
-                        "training diverged, or the file is damaged. Train the stage again with a lower learning rate."
+                        f"{tensor.source} in {place.path} holds {how}. Train it again, with a lower learning rate."
                     )
                 done += len(part)
         return out.reshape(tensor.shape)
@@ -108,9 +88,7 @@ def _all_finite(part: np.ndarray) -> bool:
 
 
 def _damaged(path: Path, how: object) -> LabError:
-    return LabError(
-        f"{path} is damaged: {how}. Nothing was written. Restore it, or delete the stage and build it again."
-    )
+    return LabError(f"{path} is damaged: {how}. Nothing was written. Restore it, or build the stage again.")
 
 
 def _several(names: list[str]) -> str:
@@ -121,14 +99,10 @@ def _shards(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
-        raise LabError(
-            f"There is no {SINGLE} in {folder}. Give the folder of a saved model: a stage, or data/nano-base."
-        )
+        raise LabError(f"There is no {SINGLE} in {folder}. Give a saved model: a stage, or data/nano-base.")
     paths = [folder / name for name in sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))]
     if missing := [path.name for path in paths if not path.is_file()]:
-        raise LabError(
-            f"{folder} lacks {', '.join(missing)}, which {INDEX} names: the copy was not finished."
-        )
+        raise LabError(f"{folder} lacks {', '.join(missing)}, which {INDEX} names: a copy not finished.")
     return paths
 
 

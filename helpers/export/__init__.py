@@ -5,27 +5,22 @@ small = quantize(whole.path, "build/export/q4.gguf", "Q4_K_M")  # by llama.cpp
 predict_large("Q5_K_M")                                     # LFM2.5-1.2B to the byte, from its config alone
 """
 
-from helpers.export.architecture import Architecture, Tensor, read_architecture, whole_architecture
+from helpers.export.architecture import Tensor, read_architecture, whole_architecture
 from helpers.export.convert import Exported, export, quantize, write_f16
-from helpers.export.header import Header, StoredTensor, read_header, renderer
-from helpers.export.ladder import LADDER, Choice, choose_types
+from helpers.export.header import Header, read_header, renderer
+from helpers.export.ladder import LADDER, choose_types
 from helpers.export.native import native_log
-from helpers.export.sizes import LARGE, Prediction, predict, predict_folder, predict_large
+from helpers.export.sizes import LARGE, predict_folder, predict_large
 
 __all__ = [
     "LADDER",
     "LARGE",
-    "Architecture",
-    "Choice",
     "Exported",
     "Header",
-    "Prediction",
-    "StoredTensor",
     "Tensor",
     "choose_types",
     "export",
     "native_log",
-    "predict",
     "predict_folder",
     "predict_large",
     "quantize",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,8 +68,8 @@ def read_header(path: str | Path) -> Header:
         raise LabError(f"{path} is not a whole GGUF: {how}. Delete it and export the model again.") from None
 
 
-def renderer(header: Header) -> Callable[[Sequence[dict[str, str]]], str]:
-    """The chat template inside a GGUF as a function, rendered as llama-cpp-python does: a conversation becomes a prompt.
+def renderer(header: Header) -> Callable[[Any], str]:
+    """The chat template inside a GGUF as a function, rendered as llama-cpp-python does: a sequence of messages becomes a prompt.
 
     Raises:
         LabError: the template is missing or not Jinja; and, when it is called, the template refuses the conversation.
@@ -88,7 +88,7 @@ def renderer(header: Header) -> Callable[[Sequence[dict[str, str]]], str]:
     except Exception as error:  # jinja2's own errors; it is not a dependency of ours
         raise refused("is not valid Jinja", error) from error
 
-    def render(messages: Sequence[dict[str, str]]) -> str:
+    def render(messages: Any) -> str:
         try:
             return formatter(messages=list(messages)).prompt
         except Exception as error:  # as above, and whatever the template itself raises

@@ -19,12 +19,12 @@ SLOW_MODULES = {
     "test_balanced_notebook",
     "test_browser",
     "test_export",
+    "test_export_refusals",
     "test_glass_box",
     "test_lab",
     "test_parity",
     "test_phone",
     "test_pretrain",
-    "test_quantization",
     "test_runs",
     "test_runtimes",
     "test_teacher_client",
@@ -57,6 +57,17 @@ def own_build_folder(tmp_path, monkeypatch):
     """`build/` of this test; notebook and training tests share the real cache rules but never the reader's cache."""
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TRIAGE_PROFILE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def ladder(tmp_path_factory):
+    """The nano base on every step."""
+    from exported import NANO
+
+    from helpers import export
+
+    folder = tmp_path_factory.mktemp("ladder")
+    return {quant: export.export(NANO, folder / f"{quant}.gguf", quant, threads=1) for quant in export.LADDER}
 
 
 @pytest.fixture(scope="session")

@@ -284,6 +284,7 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "08": {"DPOTrainer", "DPOConfig", "from_list", "runs"},
     "09": {"DPOTrainer", "DPOConfig", "from_list", "preferences", "runs"},
     "10": {"GRPOTrainer", "GRPOConfig", "from_list", "runs"},
+    "11": {"llama_model_quantize", "Llama", "create_chat_completion"},
 }
 
 

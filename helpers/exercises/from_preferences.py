@@ -110,19 +110,6 @@ def safe_reward(function: Callable[..., Any]) -> Problems:
     ]
 
 
-def people_needed(function: Callable[..., Any]) -> Problems:
-    """How many people must all keep their level before a share is shown: the smallest n whose Wilson interval (n of n) starts there."""
-    cases = {
-        share: next(n for n in range(1, 5000) if wilson(n, n).low >= share)
-        for share in (0.5, 0.9, 0.95, 0.99, 0.999)
-    }
-    return [
-        f"a share of {share:g} should need {expected:,} people, not {given!r}"
-        for share, expected in cases.items()
-        if (given := function(share)) != expected
-    ]
-
-
 def unpack_q4_0(function: Callable[..., Any]) -> Problems:
     """The 32 weights of a Q4_0 block of 18 bytes: a 16-bit scale, then two weights a byte, low halves first."""
     dice = np.random.default_rng(0)

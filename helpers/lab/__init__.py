@@ -1,6 +1,6 @@
 """The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
 
-from helpers.lab import card, costs, ladder, picker, readings
+from helpers.lab import card, readings
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
 from helpers.lab.readings import reading
 from helpers.lab.results import (
@@ -28,12 +28,9 @@ __all__ = [
     "card",
     "claim",
     "claims",
-    "costs",
     "keep",
-    "ladder",
     "ledger",
     "measurements",
-    "picker",
     "reading",
     "readings",
     "record",

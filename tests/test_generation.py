@@ -1,9 +1,12 @@
 """Generation, label probabilities and token losses, on the shipped base."""
 
+import copy
+
 import pytest
 import torch
 
 from helpers import cases, evaluate, lab
+from helpers.train import LoadedModel
 from helpers.triage import LEVELS
 
 ROWS = cases.write_diverse(8, seed=11)
@@ -51,3 +54,18 @@ def test_the_token_loss_of_notebook_04_is_the_helpers_loss():
     targets = torch.tensor([0, 3, 6, 2, 2])
     notebook = -torch.log_softmax(logits, -1).gather(1, targets[:, None]).squeeze(1)
     assert torch.allclose(notebook, torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
+
+
+@pytest.mark.parametrize("setting", [{"repetition_penalty": 1.3}, {"min_new_tokens": 60}, {"num_beams": 3}], ids=str)
+def test_what_a_model_brings_along_for_generation_does_not_change_how_it_is_judged(setting):
+    """A saved generation_config may hold a repetition penalty; llama.cpp does not read it, and greedy answers part."""
+    plain = evaluate.generate(lab.base_model(), ROWS, max_new_tokens=60)
+    model, tokenizer = evaluate.load(lab.base_model()).model, evaluate.load(lab.base_model()).tokenizer
+    own = copy.deepcopy(model.generation_config)
+    try:
+        model.generation_config.update(**setting)
+        judged = evaluate.generate(LoadedModel(model, tokenizer), ROWS, max_new_tokens=60)
+        assert judged == plain
+        assert all(getattr(model.generation_config, name) == value for name, value in setting.items())
+    finally:
+        model.generation_config = own

@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
 The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
+`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `report` 14.
 """
 
 from helpers.show.adaptation import perplexities, word_prices
@@ -47,7 +47,6 @@ from helpers.show.rewards import (
     price_lists,
     training,
 )
-from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 
 __all__ = [
     "Dose",
@@ -71,7 +70,6 @@ __all__ = [
     "drift",
     "error_by_bits",
     "explore_prices",
-    "fault_matrix",
     "file_costs",
     "finding",
     "forest",
@@ -84,11 +82,8 @@ __all__ = [
     "ledger_table",
     "left_out",
     "lines",
-    "odds_apart",
     "offers_table",
     "other_models",
-    "page_portrait",
-    "parity_table",
     "perplexities",
     "phone_map",
     "pick_file",
@@ -98,7 +93,6 @@ __all__ = [
     "present",
     "price_lists",
     "running_mean",
-    "side_by_depth",
     "source",
     "stamp_text",
     "static",

@@ -7,7 +7,6 @@ from helpers.lab.readings.adaptation import *  # noqa: F403
 from helpers.lab.readings.common import *  # noqa: F403
 from helpers.lab.readings.distillation import *  # noqa: F403
 from helpers.lab.readings.negatives import *  # noqa: F403
-from helpers.lab.readings.parity import *  # noqa: F403
 from helpers.lab.readings.picker import *  # noqa: F403
 from helpers.lab.readings.preferences import *  # noqa: F403
 from helpers.lab.readings.quantization import *  # noqa: F403

@@ -56,7 +56,9 @@ def test_the_token_loss_of_notebook_04_is_the_helpers_loss():
     assert torch.allclose(notebook, torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
 
 
-@pytest.mark.parametrize("setting", [{"repetition_penalty": 1.3}, {"min_new_tokens": 60}, {"num_beams": 3}], ids=str)
+@pytest.mark.parametrize(
+    "setting", [{"repetition_penalty": 1.3}, {"min_new_tokens": 60}, {"num_beams": 3}], ids=str
+)
 def test_what_a_model_brings_along_for_generation_does_not_change_how_it_is_judged(setting):
     """A saved generation_config may hold a repetition penalty; llama.cpp does not read it, and greedy answers part."""
     plain = evaluate.generate(lab.base_model(), ROWS, max_new_tokens=60)

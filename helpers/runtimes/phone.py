@@ -78,7 +78,10 @@ def build(
     if out.exists() and not (out / "sw.js").is_file() and any(out.iterdir()):
         raise LabError(f"{out} holds something else than a phone's page. Give an empty folder.")
     limit = max_new_tokens or profile.generate["max_new_tokens"]
-    context = min(header.metadata.get(f"{header.metadata.get('general.architecture')}.context_length", 2048) for header in headers)
+    context = min(
+        header.metadata.get(f"{header.metadata.get('general.architecture')}.context_length", 2048)
+        for header in headers
+    )
     with writing(out):
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(PAGE, out, ignore=shutil.ignore_patterns("*.md"))

@@ -42,7 +42,7 @@ class _Files(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")  # asked every time, answered 304 while nothing changed
         super().end_headers()
 
-    def list_directory(self, path: object) -> None:  # type: ignore[override]
+    def list_directory(self, _: object) -> None:  # type: ignore[override]
         self.send_error(404)
 
     def log_message(self, *_: object) -> None:

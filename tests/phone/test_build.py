@@ -209,7 +209,7 @@ def test_every_file_comes_whole_and_with_its_type(get, folder):
         ".html": "text/html",
     }
     for path in (path for path in folder.rglob("*") if path.is_file()):
-        _, headers, _ = get(path.relative_to(folder).as_posix())
+        status, headers, raw = get(path.relative_to(folder).as_posix())
         assert status == 200 and len(raw) == path.stat().st_size, path
         assert headers["content-type"].startswith(types.get(path.suffix, "")), path
     assert get("")[2] == (folder / "index.html").read_bytes()

@@ -9,13 +9,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import shutil
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ from helpers.files import (
 )
 from helpers.runtimes import npm
 from helpers.train import current_profile
-from helpers.triage import _CALLED, LEVEL_HEADING, READER, ROUND_A_NAME, RUBRIC, SCALE, countries
+from helpers.triage import LEVEL_HEADING, RUBRIC, SCALE, countries, reader_in_javascript
 
 PAGE = ROOT / "phone"
 SELF_TEST = 24  # questions of a page's self-test
@@ -61,36 +58,26 @@ def build(
     Args:
         ggufs: the model, and smaller files of it that the page offers to a device on which the first one fails.
         out: the folder; what this function made there before is replaced.
-        examples: the conversations of the self-test (default: `SELF_TEST` development prompts).
-        max_new_tokens: the longest answer (default: the profile's).
+        examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the profile's).
         name: what the page calls the model (default: each file's name).
 
     Raises:
         LabError: a GGUF is damaged or carries no chat template, the engine cannot be fetched, or the disk is full.
     """
     out, profile, headers = Path(out), current_profile(), [read_header(Path(path)) for path in ggufs]
-    for header in headers:
-        if not header.chat_template:
-            raise LabError(
-                f"{header.path} carries no chat template: the page could not ask it. Export it again."
-            )
+    if mute := [str(header.path) for header in headers if not header.chat_template]:
+        raise LabError(f"{mute[0]} carries no chat template: the page could not ask it. Export it again.")
     files = engine()
     if out.exists() and not (out / "sw.js").is_file() and any(out.iterdir()):
         raise LabError(f"{out} holds something else than a phone's page. Give an empty folder.")
     limit = max_new_tokens or profile.generate["max_new_tokens"]
-    context = min(
-        header.metadata.get(f"{header.metadata.get('general.architecture')}.context_length", 2048)
-        for header in headers
-    )
     with writing(out):
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(PAGE, out, ignore=shutil.ignore_patterns("*.md"))
-        models = [
-            _model(header.path, out / f"model-{rank}.gguf", name) for rank, header in enumerate(headers)
-        ]
+        models = [_model(one.path, out / f"model-{rank}.gguf", name) for rank, one in enumerate(headers)]
     for path, raw in files.items():
         write_atomic(out / path, raw)
-    config = {"models": models, "context": min(context, profile.max_length + limit), "maxNewTokens": limit}
+    config = {"models": models, "context": profile.max_length + limit, "maxNewTokens": limit}
     write_json(out / "config.json", config | from_data())
     write_json(out / "selftest.json", self_test(examples, limit))
     _stamp(out, [model["file"] for model in models])
@@ -132,7 +119,7 @@ def from_data() -> dict[str, Any]:
     prompt = {"system": RUBRIC["system"], "user": RUBRIC["user"]}
     levels = {key: asdict(level) for key, level in SCALE.items()}
     known = {"levels": levels, "countries": lands, "measured": measured(), "prompt": prompt}
-    return known | {"engine": npm.WLLAMA.version, "reader": reader()}
+    return known | {"engine": npm.WLLAMA.version, "reader": reader_in_javascript()}
 
 
 def measured() -> dict[str, Any] | None:
@@ -144,23 +131,6 @@ def measured() -> dict[str, Any] | None:
     if None in rows.values():
         return None
     return {name: {part: row[part] for part in ("value", "low", "high", "n")} for name, row in rows.items()}
-
-
-def reader() -> dict[str, str]:
-    """The patterns of `helpers.triage` as JavaScript writes them (flag "u"), and the accents that both drop before reading."""
-    marks = [code for code in range(0x110000) if unicodedata.combining(chr(code))]
-    runs = [[code for _, code in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
-    accents = "[" + "".join(f"\\u{{{run[0]:x}}}-\\u{{{run[-1]:x}}}" for run in runs) + "]"
-    patterns = {name: _in_javascript(found.pattern) for name, found in {**READER, "called": _CALLED}.items()}
-    return patterns | {"roundAName": ROUND_A_NAME, "accents": accents}
-
-
-def _in_javascript(pattern: str) -> str:
-    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII, so they are spelled out."""
-    word = r"[\p{L}\p{N}_]"
-    edge = f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
-    spelled = {"b": edge, "W": word.replace("[", "[^"), "w": word, "d": r"\p{Nd}", "Z": "$"}
-    return re.sub(r"\\(.)", lambda found: spelled.get(found[1], found[0]), pattern).replace("(?P<", "(?<")
 
 
 def _stamp(out: Path, models: list[str]) -> None:

@@ -253,7 +253,12 @@ _DISCLAIMER = re.compile(
 )
 _NUMBER = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 _NEUTRAL_NUMBER = re.compile(r"\bnumero de emergencias de su pais\b")
-_THINK_TAG = re.compile(r"</?think>", re.IGNORECASE | re.ASCII)
+# The notes of a thinking model: <think>, </thinking>, <mm:think>, <thought x="y">, < / think >, [THINK], ◁think▷, <|end_of_thought|>, &lt;think&gt;.
+_THINK_TAG = re.compile(
+    r"(?:[<\[◁]|&lt;)[ |]*(?P<close>/|end_of_)?[ |]*(?:begin_of_|[a-z]{1,12}:)?"
+    r"(?:think(?:ing)?|thoughts?|reasoning)(?:[ |][ -;=?-~]{0,40})?(?:[>\]▷]|&gt;)",
+    re.IGNORECASE | re.ASCII,
+)
 _LEVEL_ALONE = re.compile(r"^\W*(rojo|naranja|amarillo|verde|azul)\W*\Z")
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
 _LEVEL_WORD_SHOUTED = re.compile(r"\b(ROJO|NARANJA|AMARILLO|VERDE|AZUL)\b")
@@ -277,7 +282,7 @@ def strip_accents(text: str) -> str:
 
 
 def strip_thinking(text: str) -> tuple[str, bool]:
-    """Remove `<think>` blocks in all their forms; say whether there were any.
+    """Remove the notes of a thinking model (`<think>` blocks in all spellings); say whether there were any.
 
     A closing tag without its opening one hides everything before it; an opening tag that is never closed hides everything after.
     """
@@ -285,7 +290,7 @@ def strip_thinking(text: str) -> tuple[str, bool]:
     last, inside, found = 0, False, False
     for tag in _THINK_TAG.finditer(text):
         found = True
-        if tag[0][1] == "/":
+        if tag["close"]:
             if not inside:
                 pieces.clear()
             inside = False

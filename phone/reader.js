@@ -9,7 +9,7 @@ export function makeReader(patterns, levels) {
   function withoutThinking(text) {
     let pieces = [], last = 0, inside = false;
     for (const tag of text.matchAll(all("thinkTag"))) {
-      if (tag[0][1] === "/") {
+      if (tag.groups.close) {
         if (!inside) pieces = [];
         inside = false;
       } else if (!inside) {

@@ -8,6 +8,7 @@ import pytest
 # Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
 # A single slow test elsewhere carries the mark itself; all of tests/phone is slow.
 SLOW_MODULES = {
+    "test_adaptation",
     "test_alignment",
     "test_arms",
     "test_balanced_notebook",
@@ -15,12 +16,15 @@ SLOW_MODULES = {
     "test_glass_box",
     "test_lab",
     "test_parity",
-    "test_plumbing",
     "test_pretrain",
     "test_quantization",
     "test_runs",
     "test_runtimes",
-    "test_teacher",
+    "test_teacher_client",
+    "test_teacher_limits",
+    "test_teacher_offline",
+    "test_teacher_outcomes",
+    "test_teacher_servers",
     "test_train",
     "test_what_fixed_it",
 }

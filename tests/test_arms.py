@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,7 +16,7 @@ from helpers.lab import arms as runner
 from helpers.lab.arms import Arm, Watched, reward_rows, run_arms, sampled
 from helpers.lab.stages import Stage
 from helpers.recipes import BASE as BASE_NAME
-from helpers.recipes import STAGES, medical, recipe_named, stages
+from helpers.recipes import STAGES, recipe_named, stages
 from helpers.triage import LEVEL_HEADING, LEVELS, PARTS, parse
 
 NANO = train.profile_named("nano")
@@ -359,30 +358,3 @@ def test_a_recipes_trainer_holds_its_rows_and_starts_where_it_is_told_to(tmp_pat
     trainer = recipe.trainer(NANO, 0, tmp_path / "start")
     assert trainer.rows.to_list() == cases.chat_rows(EXAMPLES) and trainer.model.source == tmp_path / "start"
     assert trainer.settings["learning_rate"] == NANO.sft["learning_rate"]
-
-
-def test_no_model_trains_on_the_held_out_medical_texts_and_no_limit_moves_a_text_across():
-    medical._translated.cache_clear()
-
-    def limited(limit):
-        return dataclasses.replace(NANO, counts={**NANO.counts, "translated": limit})
-
-    def read(limit):
-        profile = limited(limit)
-        trained, held_out = (
-            medical.medical_texts(profile),
-            medical.medical_texts(profile, seed=3, held_out=True),
-        )
-        passed = [item.text for item in medical._translated(limit)]
-        assert sorted([*trained, *held_out]) == sorted(passed)
-        assert trained == medical.medical_texts(profile, seed=9)
-        return set(trained), set(held_out)
-
-    trained, held_out = read(80)
-    assert trained and held_out and not trained & held_out
-    few_trained, few_held_out = read(30)
-    assert few_trained < trained and few_held_out < held_out
-    named = re.compile(rf"\b(?:{'|'.join(LEVELS)})\b|{LEVEL_HEADING}")
-    assert not [text for text in (*trained, *held_out) if named.search(text)]
-    assert recipe_named("cpt").rows(limited(30))["text"] == medical.medical_texts(limited(30))
-    medical._translated.cache_clear()

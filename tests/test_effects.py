@@ -1,13 +1,14 @@
 """Intervals over seeds, and the recorded effects of notebook 06: every figure is recomputed here by other means."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from helpers.evaluate import over_seeds
+from helpers.evaluate import over_seeds, wilson
 from helpers.files import ROOT, LabError
 
 
@@ -34,10 +35,22 @@ def test_over_seeds_says_that_it_counts_seeds():
     assert "seeds = 2" in str(over_seeds([0.5, 0.6])) and "n =" not in str(over_seeds([0.5, 0.6]))
 
 
-@pytest.mark.parametrize("values", [[], [0.5]])
-def test_one_run_says_nothing_about_the_next(values):
-    with pytest.raises(LabError, match="at least two seeds"):
-        over_seeds(values)
+def test_one_run_says_nothing_about_the_next_so_its_mean_has_no_interval():
+    alone = over_seeds([0.5])
+    assert (alone.value, alone.n) == (0.5, 1)
+    assert math.isnan(alone.low) and math.isnan(alone.high)
+    assert "no interval" in str(alone)
+
+
+def test_one_run_that_brings_an_interval_over_its_items_keeps_it():
+    rate = wilson(5, 10)
+    assert over_seeds([rate]) == rate
+    assert over_seeds([rate, wilson(7, 10)]) == over_seeds([0.5, 0.7])
+
+
+def test_without_a_run_there_is_nothing_to_take_together():
+    with pytest.raises(LabError, match="at least one seed"):
+        over_seeds([])
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(-1, 1))

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig
 
 from helpers import cases, evaluate, lab, recipes, train
-from helpers.evaluate import Effect, wilson
+from helpers.evaluate import Effect, over_seeds, wilson
 from helpers.files import ROOT, LabError, build_dir, write_atomic, write_json
 from helpers.lab.claims import (
     DIRECTION,
@@ -488,6 +488,30 @@ def test_a_claim_is_recorded_for_its_notebook_with_its_verdict_and_evidence():
     lab.claim("Two", wilson(1, 2).low > 0.9, effect, "p = 0.01")
     assert claims_of("04_x") == {"One": {"holds": True, "evidence": [str(wilson(1, 2))]}}
     assert claims_of("05_y") == {"Two": {"holds": False, "evidence": [str(effect), "p = 0.01"]}}
+
+
+def test_a_claim_that_compares_seeds_stays_open_where_there_is_one():
+    for holds in (True, False):
+        assert "○" in lab.claim("Skew costs accuracy", holds, 0.1, seeds=range(1)).data
+        assert claims_of(lab.session().notebook) == {
+            "Skew costs accuracy": {"holds": None, "evidence": ["0.1"]}
+        }
+    assert "✗" in lab.claim("Skew costs accuracy", False, 0.1, seeds=range(2)).data
+
+
+def test_a_reader_trains_one_seed_and_the_committed_pages_show_as_many_as_they_are_told(monkeypatch):
+    monkeypatch.delenv(lab.SEEDS, raising=False)
+    assert list(lab.seeds()) == [0]
+    monkeypatch.setenv(lab.SEEDS, "3")
+    assert list(lab.seeds()) == [0, 1, 2]
+    monkeypatch.setenv(lab.SEEDS, "none")
+    with pytest.raises(LabError, match="TRIAGE_SEEDS='none'"):
+        lab.seeds()
+
+
+def test_a_mean_of_one_run_is_recorded_without_an_interval():
+    lab.record("factorial.x", over_seeds([0.5]), seeds=1)
+    assert lab.result("factorial.x")["low"] is lab.result("factorial.x")["high"] is None
 
 
 def test_a_claim_without_evidence_is_refused_and_not_recorded():

@@ -14,18 +14,10 @@ import pytest
 
 from helpers import cases, evaluate, export, lab, show
 from helpers.evaluate import wilson
-from helpers.lab import ClientRun
 from helpers.lab.costs import Cost
 from helpers.lab.ladder import Step, log_softmax
 from helpers.triage import LEVELS
 
-SERIES = [
-    {"second": second, "accepted": 3, "limited": second % 2, "broken": 1, "tokens": 0, "in_flight": 5}
-    for second in range(40)
-]
-CLIENT = ClientRun(
-    "naive, 5 at once", 10, 1, 2, 160, 20, 0.7, 500, [(0.1, "answer"), (0.2, "429"), (0.3, "answer")], SERIES
-)
 TESTS = cases.evaluation_prompts("dev")[:50]
 SCORES = evaluate.score(TESTS, evaluate.always("ROJO", TESTS))
 
@@ -91,9 +83,6 @@ DRAW = {
     ),
     "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
-    "throughput": lambda: show.throughput([CLIENT, CLIENT]),
-    "herd": lambda: show.herd([CLIENT, CLIENT]),
-    "bill": lambda: show.bill(4_500_000, 0.3, 1.2, 1.4, 0.25),
     "bars": lambda: show.bars(SHARES, "Shares", baseline=BASELINE),
     "forest": lambda: show.forest(DIFFERENCES, "Differences", n=480, seeds=3),
     "dots": lambda: show.dots(SEEDS, "Runs", baseline=BASELINE, n=480),

@@ -1,7 +1,8 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
-`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` prices texts, `baselines` is what any model has to
-beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come from `helpers.statistics`.
+`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` gives the losses of a
+text, `baselines` is what any model has to beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items.
+Intervals and tests come from `helpers.statistics`.
 """
 
 from helpers.evaluate import gates
@@ -21,7 +22,7 @@ from helpers.evaluate.generation import (
     token_losses,
 )
 from helpers.evaluate.items import held_by_gate
-from helpers.evaluate.perplexity import Piece, TextLoss, Word, perplexity, text_losses, words_of
+from helpers.evaluate.perplexity import TextLoss, text_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
 
@@ -29,11 +30,9 @@ __all__ = [
     "COSTS",
     "Answer",
     "Effect",
-    "Piece",
     "Rate",
     "Scores",
     "TextLoss",
-    "Word",
     "always",
     "answer_logprobs",
     "ask",
@@ -52,7 +51,6 @@ __all__ = [
     "pair_margins",
     "paired_change",
     "paired_test",
-    "perplexity",
     "prompt_ids",
     "rendered_prompt",
     "score",
@@ -61,5 +59,4 @@ __all__ = [
     "tfidf",
     "token_losses",
     "wilson",
-    "words_of",
 ]

@@ -3,7 +3,6 @@
 from helpers.lab import card, costs, ladder, picker, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
 from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
-from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
 from helpers.lab.results import claim, measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.runs import runs
@@ -15,7 +14,6 @@ __all__ = [
     "Arm",
     "ArmOutcome",
     "Claim",
-    "ClientRun",
     "Entry",
     "Session",
     "Stage",
@@ -47,6 +45,5 @@ __all__ = [
     "stage",
     "start",
     "tally",
-    "try_client",
     "verdict",
 ]

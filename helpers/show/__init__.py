@@ -1,11 +1,9 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `report` 14.
+The others serve a notebook each until it draws with the primitives: `preferences` 08, `negatives` 09, `rewards` 10,
+`quantization` and `picker` 11, `report` 14.
 """
 
-from helpers.show.adaptation import perplexities, word_prices
-from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
     answer_card,
@@ -57,7 +55,6 @@ __all__ = [
     "bars",
     "before_after",
     "best_answers",
-    "bill",
     "bill_table",
     "bits_map",
     "close_calls",
@@ -76,7 +73,6 @@ __all__ = [
     "gates",
     "gates_moved",
     "heatmap",
-    "herd",
     "ladder_levels",
     "ladder_table",
     "ledger_table",
@@ -84,7 +80,6 @@ __all__ = [
     "lines",
     "offers_table",
     "other_models",
-    "perplexities",
     "phone_map",
     "pick_file",
     "policy_map",
@@ -97,11 +92,9 @@ __all__ = [
     "stamp_text",
     "static",
     "table",
-    "throughput",
     "told_apart",
     "training",
     "verdict_bars",
     "while_margins_rise",
     "why_not_tested",
-    "word_prices",
 ]

@@ -101,7 +101,8 @@ def forest(
         reach = [[100 * (value - one.low)], [100 * (one.high - value)]]
         clear = one.low > 0 or one.high < 0
         axes.errorbar(100 * value, place, xerr=reach, fmt="o", capsize=4, color=BLUE if clear else GREY)
-        told.append(f"{name} {100 * value:+.1f} points [{100 * one.low:+.1f}, {100 * one.high:+.1f}]")
+        interval = f"[{100 * one.low:+.1f}, {100 * one.high:+.1f}]" if one.low == one.low else "(one run)"
+        told.append(f"{name} {100 * value:+.1f} points {interval}")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(differences)), list(reversed(differences)))
     axes.set(

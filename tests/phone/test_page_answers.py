@@ -103,6 +103,8 @@ def test_every_level_is_shown_with_its_name_and_what_to_do(stubbed, level):
         ("Nivel de Urgencia: ROJO\nNivel de Urgencia: AZUL", "se contradice"),
         ("Nivel de Urgencia: VERDE — Emergencia", "se contradice"),
         ("<think>Nivel de Urgencia: AZUL</think>Beba agua.", ""),
+        ("<thinking>Nivel de Urgencia: AZUL</thinking>Beba agua.", ""),
+        ("Nivel de Urgencia: AZUL</mm:think>Beba agua.", ""),
     ],
 )
 def test_an_answer_without_one_clear_level_shows_none_and_says_to_call(stubbed, said, because):

@@ -54,6 +54,7 @@ PIECES = st.one_of(
         "ROJO", "rojo", "Rojó", "NARANJA", "amarillo", "VERDE", "verde", "AZUL", "azules", " — ", "Emergencia", "no urgente", "Muy urgente", ":", "\n",
         " ", "al ", "AL 911", "Nivel de Urgencia:", "nivel de urgencia", "NIVEL",
         "Triaje", "clasificación", "Urgencia: ", "<think>", "</think>", "</THINK>", "<thınk>",
+        "<thinking>", "</thinking>", "</mm:think>", "[THINK]", "[/THINK]", "◁think▷", "◁/think▷", "<|end_of_thought|>", "< / think >", "&lt;think&gt;",
         "Emergencias: ", "emergencia", "112", "911", "1122", "٣١٢", ".", "*", "**", "_", "-", "flema", "ñ", "é", "e\u0301", "\u0345", "\u093e", "ß", "İ",
         "Σ", "ſ", "\u212a", "ﬁ", "Ｒojo", "🚑", "\u200d", "\u00a0", "\t", "\r", "\u2028", "0", "²", "Ⅳ", "一", "\ufeff",
     ]),

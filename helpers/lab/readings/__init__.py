@@ -3,9 +3,7 @@
 They go as their notebooks move to claims written by a person (`lab.claim`).
 """
 
-from helpers.lab.readings.adaptation import *  # noqa: F403
 from helpers.lab.readings.common import *  # noqa: F403
-from helpers.lab.readings.distillation import *  # noqa: F403
 from helpers.lab.readings.negatives import *  # noqa: F403
 from helpers.lab.readings.picker import *  # noqa: F403
 from helpers.lab.readings.preferences import *  # noqa: F403

@@ -58,9 +58,8 @@ def test_the_context_is_emptied_between_prompts(llama, examples):
 
 
 def test_a_cut_answer_says_so_and_has_as_many_tokens_as_were_allowed(llama, examples):
-    before = llama.new_tokens
     (reply,) = llama.complete(examples[:1], max_new_tokens=4)
-    assert reply.finish_reason == LENGTH and llama.new_tokens - before == 4
+    assert reply.finish_reason == LENGTH and 1 <= len(llama.encode(reply.text)) <= 4
 
 
 def test_the_logits_stand_where_the_level_is_said(llama, examples):
@@ -71,14 +70,6 @@ def test_the_logits_stand_where_the_level_is_said(llama, examples):
     for row, belief in zip(logits, label_probabilities(BASE, examples), strict=True):
         odds = np.exp(row[levels] - row[levels].max())
         np.testing.assert_allclose(odds / odds.sum(), list(belief.values()), atol=2e-3)
-
-
-def test_speed_is_counted_for_prompts_and_answers_apart(whole, examples):
-    with LlamaCpp(whole) as runtime:
-        assert runtime.load_seconds > 0 and np.isnan(runtime.tokens_per_second)
-        runtime.complete(examples[:2], max_new_tokens=5)
-        assert 0 < runtime.new_tokens <= 10 and runtime.prompt_tokens > 40
-        assert runtime.tokens_per_second > 0 and runtime.prompt_seconds > 0
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_its_length(llama):

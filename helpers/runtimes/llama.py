@@ -6,7 +6,6 @@ The file is checked before llama.cpp sees it (`checked`), because llama.cpp ends
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,9 +28,7 @@ class LlamaCpp:
         profile: whose context length and answer length; the current one if not given.
 
     Attributes:
-        load_seconds: what loading took.
         place: the answer's tokens before the level.
-        prompt_tokens, prompt_seconds, new_tokens, new_seconds: work done so far and its time, prompts and answers apart.
 
     Raises:
         LabError: there is no such file, it is damaged, no LFM2, or llama.cpp refuses it.
@@ -50,9 +47,7 @@ class LlamaCpp:
         )
         header = checked(self.path)
         self._render, cores = renderer(header), threads or default_threads(header.bytes)
-        self.prompt_tokens, self.prompt_seconds, self.new_tokens, self.new_seconds = 0, 0.0, 0, 0.0
         room = dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), self._size)
-        started = time.perf_counter()
         with native_log() as errors:
             try:
                 self._llama = llama_cpp.Llama(
@@ -62,7 +57,6 @@ class LlamaCpp:
                 raise LabError(
                     f"llama.cpp refuses {self.path}: {' '.join(errors) or error}. Export the model again."
                 ) from None
-        self.load_seconds = time.perf_counter() - started
         self.place = level_place(self.encode)
 
     def __enter__(self) -> LlamaCpp:
@@ -75,11 +69,6 @@ class LlamaCpp:
         """Free model and context; a second time does nothing."""
         with native_log():
             self._llama.close()
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Answer tokens a second so far, prompts not counted; NaN before the first answer."""
-        return self.new_tokens / self.new_seconds if self.new_seconds else float("nan")
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers, in the order of `conversations`.
@@ -116,7 +105,6 @@ class LlamaCpp:
         rendered, tokens = self.prompt(example)
         scores, answer, reason = self._start(tokens), [], LENGTH
         vocabulary = llama_cpp.llama_model_get_vocab(self._llama.model)
-        started = time.perf_counter()
         for left in range(min(limit, self._size - len(tokens)), 0, -1):
             token = int(scores.argmax())
             if llama_cpp.llama_vocab_is_eog(
@@ -127,8 +115,6 @@ class LlamaCpp:
             answer.append(token)
             if left > 1:
                 scores = self._feed([token])
-        self.new_tokens += len(answer)
-        self.new_seconds += time.perf_counter() - started
         return Reply(rendered, tuple(tokens), self.decode(answer).strip(), reason)
 
     def _start(self, tokens: Sequence[int]) -> np.ndarray:
@@ -139,11 +125,7 @@ class LlamaCpp:
                 "raise the profile's max_length."
             )
         self._llama.reset()
-        started = time.perf_counter()
-        scores = self._feed(tokens)
-        self.prompt_tokens += len(tokens)
-        self.prompt_seconds += time.perf_counter() - started
-        return scores
+        return self._feed(tokens)
 
     def _feed(self, tokens: Sequence[int]) -> np.ndarray:
         try:

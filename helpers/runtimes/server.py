@@ -12,7 +12,6 @@ import secrets
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,6 @@ class Server:
 
     Attributes:
         url, key: for any client: `OpenAI(base_url=server.url, api_key=server.key)`.
-        load_seconds: from the start of the process to the open port.
 
     Raises:
         LabError: the file is damaged, or the server does not come up; the message holds its last words.
@@ -54,9 +52,8 @@ class Server:
         self._limit, cores = settings.generate["max_new_tokens"], default_threads(header.bytes)
         model = {"model": str(self.path), "model_alias": self.path.stem, "n_ctx": context_size(settings)}
         model |= {"n_threads": cores, "n_threads_batch": cores, "use_mlock": False, "verbose": False}
-        self.key, started = secrets.token_urlsafe(32), time.perf_counter()
+        self.key = secrets.token_urlsafe(32)
         self.url = f"http://127.0.0.1:{self._start({'api_key': self.key, 'model': model})}/v1"
-        self.load_seconds = time.perf_counter() - started
         direct = openai.DefaultHttpxClient(trust_env=False)  # a proxy has no business on loopback
         self._client = openai.OpenAI(
             base_url=self.url, api_key=self.key, max_retries=0, timeout=120, http_client=direct

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,7 @@ READER: dict[str, re.Pattern[str]] = {
     "levelWordShouted": _LEVEL_WORD_SHOUTED,
     "numbersLine": _NUMBERS,
     "number": _NUMBER,
+    "called": _CALLED,
 }
 
 
@@ -360,3 +362,20 @@ def _name_agrees(level: str | None, plain: str) -> bool | None:
     rest = _LEVEL_WORD.sub(" ", line["rest"]).strip(ROUND_A_NAME)
     given = next((key for key, name in names.items() if rest == name), None)
     return None if not rest else given == level
+
+
+def reader_in_javascript() -> dict[str, str]:
+    """The patterns of `parse` as JavaScript writes them (flag "u"), for the phone's page, and the accents that both drop before reading."""
+    marks = [code for code in range(0x110000) if unicodedata.combining(chr(code))]
+    runs = [[code for _, code in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
+    accents = "[" + "".join(f"\\u{{{run[0]:x}}}-\\u{{{run[-1]:x}}}" for run in runs) + "]"
+    patterns = {name: _in_javascript(found.pattern) for name, found in READER.items()}
+    return patterns | {"roundAName": ROUND_A_NAME, "accents": accents}
+
+
+def _in_javascript(pattern: str) -> str:
+    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII, so they are spelled out."""
+    word = r"[\p{L}\p{N}_]"
+    edge = f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
+    spelled = {"b": edge, "W": word.replace("[", "[^"), "w": word, "d": r"\p{Nd}", "Z": "$"}
+    return re.sub(r"\\(.)", lambda found: spelled.get(found[1], found[0]), pattern).replace("(?P<", "(?<")

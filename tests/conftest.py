@@ -11,19 +11,17 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 # Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
-# A single slow test elsewhere carries the mark itself.
+# A single slow test elsewhere carries the mark itself; all of tests/phone is slow.
 SLOW_MODULES = {
     "test_adaptation",
     "test_alignment",
     "test_recipes",
     "test_balanced_notebook",
-    "test_browser",
     "test_export",
     "test_export_refusals",
     "test_glass_box",
     "test_lab",
     "test_parity",
-    "test_phone",
     "test_pretrain",
     "test_runs",
     "test_runtimes",
@@ -46,7 +44,7 @@ os.environ["TRIAGE_STATIC"] = "1"
 def pytest_collection_modifyitems(items):
     """Mark the slow modules, and give the run of the series more time than `timeout` in pyproject.toml."""
     for item in items:
-        if item.module.__name__ in SLOW_MODULES:
+        if item.module.__name__ in SLOW_MODULES or item.path.parent.name == "phone":
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("notebook"):
             item.add_marker(pytest.mark.timeout(SERIES_SECONDS))

@@ -1,5 +1,6 @@
 """Generation, label probabilities and token losses, on the shipped base."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from helpers import cases, evaluate, lab
 from helpers.files import LabError
+from helpers.train import LoadedModel
 from helpers.triage import LEVELS
 
 ROWS = cases.write_diverse(8, seed=11)
@@ -96,3 +98,20 @@ def test_ches_of_a_pair_whose_sides_are_the_same_is_zero_and_no_pair_has_no_scor
     (score,) = evaluate.ches(lab.base_model(), [cases.Pair(row, row.answer, row.answer)])
     assert abs(score) < 1.0  # of numbers in the ten thousands
     assert evaluate.ches(lab.base_model(), []) == []
+
+
+@pytest.mark.parametrize(
+    "setting", [{"repetition_penalty": 1.3}, {"min_new_tokens": 60}, {"num_beams": 3}], ids=str
+)
+def test_what_a_model_brings_along_for_generation_does_not_change_how_it_is_judged(setting):
+    """A saved generation_config may hold a repetition penalty; llama.cpp does not read it, and greedy answers part."""
+    plain = evaluate.generate(lab.base_model(), ROWS, max_new_tokens=60)
+    model, tokenizer = evaluate.load(lab.base_model()).model, evaluate.load(lab.base_model()).tokenizer
+    own = copy.deepcopy(model.generation_config)
+    try:
+        model.generation_config.update(**setting)
+        judged = evaluate.generate(LoadedModel(model, tokenizer), ROWS, max_new_tokens=60)
+        assert judged == plain
+        assert all(getattr(model.generation_config, name) == value for name, value in setting.items())
+    finally:
+        model.generation_config = own

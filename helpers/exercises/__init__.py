@@ -11,7 +11,6 @@ from IPython.display import Markdown, display
 from helpers.exercises.from_preferences import (
     dpo_loss,
     first_difference,
-    odds_moved,
     odds_ratio,
     over_price,
     passes_gate,
@@ -62,7 +61,6 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         safe_reward,
         unpack_q4_0,
         first_difference,
-        odds_moved,
         verdict_of,
         passes_gate,
     )

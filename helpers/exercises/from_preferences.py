@@ -147,22 +147,6 @@ def first_difference(function: Callable[..., Any]) -> Problems:
     ]
 
 
-def odds_moved(function: Callable[..., Any]) -> Problems:
-    """KL(p ‖ q) in nats over the five levels; a level that p rules out adds nothing."""
-    sure, even, torn = (1.0, 0.0, 0.0, 0.0, 0.0), (0.2,) * 5, (0.5, 0.5, 0.0, 0.0, 0.0)
-    cases = {
-        (even, even): 0.0,
-        (sure, even): math.log(5),
-        (sure, torn): math.log(2),
-        (torn, even): math.log(2.5),
-    }
-    return [
-        f"p = {p} and q = {q} should give {expected:.4f} nats, not {function(list(p), list(q))!r}"
-        for (p, q), expected in cases.items()
-        if not close(function(list(p), list(q)), expected)
-    ]
-
-
 def verdict_of(function: Callable[..., Any]) -> Problems:
     """Three verdicts on a measured number: near the claimed one, at least on its side of a bound, or neither."""
     cases = {

@@ -1,6 +1,6 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `runtimes` 12, `report` 14.
+The others serve a notebook each until it draws with the primitives: `report` 14.
 """
 
 from helpers.show.figures import (
@@ -19,7 +19,6 @@ from helpers.show.figures import (
 )
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
 from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
-from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 
 __all__ = [
     "Prediction",
@@ -29,20 +28,15 @@ __all__ = [
     "compare_answers",
     "document",
     "dots",
-    "fault_matrix",
     "finding",
     "forest",
     "gates",
     "heatmap",
     "ledger_table",
     "lines",
-    "odds_apart",
-    "page_portrait",
-    "parity_table",
     "predict",
     "present",
     "running_mean",
-    "side_by_depth",
     "source",
     "stamp_text",
     "static",

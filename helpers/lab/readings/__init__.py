@@ -4,5 +4,4 @@ They go as their notebooks move to claims written by a person (`lab.claim`).
 """
 
 from helpers.lab.readings.common import *  # noqa: F403
-from helpers.lab.readings.parity import *  # noqa: F403
 from helpers.lab.readings.report import *  # noqa: F403

@@ -1,7 +1,5 @@
 // The model: llama.cpp in WebAssembly, by way of wllama. It runs on this device; nothing that is asked leaves it.
 
-import { Sha256 } from "./sha256.js";
-
 // wllama wants suspendable WebAssembly and 64-bit memory. Where a browser lacks them (Safari), its slower build for such browsers is loaded.
 function hasWideMemory() {
   try {
@@ -16,55 +14,79 @@ export const files = compat ? ["engine/compat.js", "engine/compat.wasm"] : ["eng
 
 export class Problem extends Error {}
 
-async function download(path, onBytes) {
-  let response;
-  try {
-    response = await fetch(path);
-  } catch {
-    throw new Problem("missing");
-  }
-  if (!response.ok) throw new Problem("missing");
-  const parts = [], reader = response.body.getReader();
-  try {
-    for (let piece; !(piece = await reader.read()).done; ) {
-      parts.push(piece.value);
-      onBytes?.(piece.value);
+const TRIES = 2;
+
+// A file, as a blob. A connection that brings no byte for `patience` milliseconds counts as dead, and is tried once more.
+async function download(path, patience, onSeen) {
+  for (let left = TRIES; ; left--) {
+    try {
+      return await downloadOnce(path, patience, onSeen);
+    } catch (problem) {
+      if (left === 1 || problem.message === "missing") throw problem;
     }
-  } catch {
-    throw new Problem("truncated");
+  }
+}
+
+async function downloadOnce(path, patience, onSeen = () => {}) {
+  const stop = new AbortController(), parts = [];
+  let seen = 0, clock = setTimeout(() => stop.abort(), patience);
+  try {
+    const response = await fetch(path, { signal: stop.signal });
+    if (!response.ok) throw new Problem("missing");
+    const reader = response.body.getReader();
+    for (let piece; !(piece = await reader.read()).done; ) {
+      clearTimeout(clock);
+      clock = setTimeout(() => stop.abort(), patience);
+      parts.push(piece.value);
+      onSeen((seen += piece.value.length));
+    }
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem(stop.signal.aborted ? "stalled" : seen ? "truncated" : "missing");
+  } finally {
+    clearTimeout(clock);
   }
   return new Blob(parts, { type: path.endsWith(".wasm") ? "application/wasm" : "" }); // whatever the server calls it
 }
 
+function within(patience, promise) {
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Problem("stalled")), patience));
+  return Promise.race([promise, late]);
+}
+
+// Can a file be held against its hash here? Over plain http the browser does not lend its hash function.
+export const canHash = Boolean(globalThis.crypto?.subtle);
+
 // The model file, held against its size and hash before WebAssembly sees it: llama.cpp trusts what it is given.
-async function downloadModel(model, onProgress) {
-  const hash = new Sha256();
-  let seen = 0;
-  const blob = await download(model.file, (bytes) => {
-    hash.update(bytes);
-    onProgress((seen += bytes.length) / model.bytes);
-  });
+async function downloadModel(model, patience, onProgress) {
+  const blob = await download(model.file, patience, (seen) => onProgress(seen / model.bytes));
   if (blob.size < model.bytes) throw new Problem("truncated");
-  if (blob.size > model.bytes || hash.hex() !== model.sha256) throw new Problem("corrupt");
+  if (blob.size > model.bytes) throw new Problem("corrupt");
+  for (let place = 0; canHash && place < model.pieces.length; place++) {
+    const piece = blob.slice(place * model.pieceBytes, (place + 1) * model.pieceBytes);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await piece.arrayBuffer()));
+    const hex = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (hex !== model.pieces[place]) throw new Problem("corrupt");
+  }
   return blob;
 }
 
 export class Engine {
-  static async load(config, { threads, onProgress = () => {} }) {
+  static async load(config, model, { threads, patience, onProgress = () => {} }) {
     if (typeof WebAssembly !== "object") throw new Problem("no-webassembly");
-    const { Wllama } = await import("./engine/wllama.js").catch(() => {
-      throw new Problem("missing");
+    const { Wllama } = await within(patience, import("./engine/wllama.js")).catch((error) => {
+      throw error instanceof Problem ? error : new Problem("missing");
     });
-    const model = await downloadModel(config.model, onProgress);
+    const file = await downloadModel(model, patience, onProgress);
     // Workers made from code do not ask the service worker in every browser, so they get the file and not its address.
-    const [code, wasm] = await Promise.all([...(compat ? [] : [null]), ...files].map((path) => path && download(path)));
+    const [code, wasm] = await Promise.all([...(compat ? [] : [null]), ...files].map((path) => path && download(path, patience)));
     const place = URL.createObjectURL(wasm);
     // wllama's own cache is left out: the service worker keeps the model, and on plain http wllama does not start with one.
     const attempt = async (count) => {
       const wllama = new Wllama({ default: place }, { suppressNativeLog: true, logger: silent, cacheManager: {} });
       wllama.setCompat(compat ? { worker: { code: await code.text() }, wasm: place } : null);
       try {
-        await wllama.loadModel([model], {
+        await wllama.loadModel([file], {
           n_ctx: config.context, n_threads: count, n_gpu_layers: 0, n_parallel: 1, reasoning_format: "none", skip_chat_parsing: true,
         });
       } catch (error) {
@@ -90,11 +112,12 @@ export class Engine {
     this.special = new Map();
   }
 
-  // The likeliest token each time, so that the same question gets the same answer, here and in every other runtime.
+  // The likeliest token each time, so that the same question gets the same answer, here and in every other runtime. Penalties are named
+  // and switched off, because a file may bring settings of its own.
   async answer(messages, maxTokens, { onText = () => {}, signal, verbose = false } = {}) {
     let text = "", reason = "length", details = null;
     await this.wllama.createChatCompletion({
-      messages, max_tokens: maxTokens, temperature: 0, cache_prompt: false, stream: true, verbose, abortSignal: signal,
+      messages, max_tokens: maxTokens, ...GREEDY, cache_prompt: false, stream: true, verbose, abortSignal: signal,
       onData: (chunk) => {
         const choice = chunk.choices?.[0];
         if (choice?.delta?.content) onText((text += choice.delta.content));
@@ -122,7 +145,7 @@ export class Engine {
   }
 
   raw(options) {
-    return this.wllama.createCompletion({ max_tokens: 1, temperature: 0, cache_prompt: false, verbose: true, ...options });
+    return this.wllama.createCompletion({ max_tokens: 1, ...GREEDY, cache_prompt: false, verbose: true, ...options });
   }
 
   // wllama has no call that tokenizes. But llama.cpp tokenizes a bias given for a text, and says in its settings what became of it; and
@@ -149,4 +172,5 @@ export class Engine {
   }
 }
 
+const GREEDY = { temperature: 0, repeat_penalty: 1, presence_penalty: 0, frequency_penalty: 0, dry_multiplier: 0 };
 const silent = { debug() {}, log() {}, warn() {}, error() {} };

@@ -1,10 +1,12 @@
-import { Engine, Problem, compat } from "./engine.js";
+import { Engine, Problem, canHash, compat, files } from "./engine.js";
 import { makeReader } from "./reader.js";
 import { redFlags } from "./redflags.js";
 
 const WORDS = {
   missing: "No se ha podido descargar el modelo. Compruebe la conexión y vuelva a intentarlo.",
   truncated: "El modelo ha llegado incompleto y no se puede usar. Vuelva a descargarlo.",
+  stalled: "La descarga se ha parado. Compruebe la conexión y vuelva a intentarlo.",
+  crashed: "La última vez la página se cerró mientras cargaba el modelo. Puede que este dispositivo no tenga memoria suficiente.",
   corrupt: "El archivo del modelo está dañado y no se puede usar. Vuelva a descargarlo.",
   refused: "El modelo no ha podido arrancar en este navegador. Actualice el navegador, o abra la página en otro.",
   memory: "Este dispositivo no tiene memoria libre suficiente para el modelo. Cierre otras páginas y aplicaciones y vuelva a intentarlo.",
@@ -23,15 +25,20 @@ const WORDS = {
 const CALL = "Si está preocupado por alguien, llame ya a emergencias.";
 const INSECURE =
   "En esta dirección (http, sin cifrar) el navegador no permite guardar la página: solo funciona mientras el ordenador que la ofrece esté encendido. Para usarla sin conexión, ábrala en localhost o por https.";
+const KEPT = "Está guardada en este dispositivo y funciona sin conexión. Añádala a la pantalla de inicio para tenerla a mano.";
+const KEPT_FOR_NOW =
+  "Está guardada en este dispositivo, pero el navegador puede borrarla si falta espacio o si no se usa durante un tiempo. Añádala a la pantalla de inicio y ábrala de vez en cuando.";
 const CHOSEN = "chosen-country"; // what the person chose; "country" may hold a guess of an earlier page
+const MODEL = "chosen-model", LOADING = "loading-model"; // the second stays behind when the page dies while it loads
 const $ = (id) => document.getElementById(id);
 const show = (id, text) => {
   $(id).textContent = text;
   $(id).hidden = !text;
 };
 
-let config, read, engine, loading, cancel, flags = [];
+let config, model, read, engine, loading, cancel, flags = [];
 const settings = new URLSearchParams(location.search);
+const patience = 1000 * (Number(settings.get("patience")) || 30);
 
 // ---------------------------------------------------------------------------------------------------- the emergency number
 function element(name, text, attributes = {}) {
@@ -113,27 +120,39 @@ function recall(name) {
 
 function remember(name, value) {
   try {
-    localStorage.setItem(name, value);
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, value);
   } catch {} // a private window may refuse
 }
 
 // ---------------------------------------------------------------------------------------------------- getting ready
-// All of the page is on the device once this is true. Never an obstacle: without it the page works as long as its server does.
+// Asks the service worker to keep all of the page. Never an obstacle: without it the page works as long as its server does.
 async function keepOnDevice() {
-  if (!("serviceWorker" in navigator)) return false;
+  if (!("serviceWorker" in navigator)) return;
   navigator.serviceWorker.addEventListener("message", ({ data }) => {
     if (!engine) show("status", `Guardando en este dispositivo… ${Math.round(data.kept * 100)} %`);
   });
+  const asked = new URLSearchParams({ engine: compat ? "compat" : "plain", model: model.file, patience: patience / 1000 });
   try {
-    const registration = await navigator.serviceWorker.register(`sw.js?engine=${compat ? "compat" : "plain"}`);
+    const registration = await navigator.serviceWorker.register(`sw.js?${asked}`);
     registration.addEventListener("updatefound", () => noticeUpdate(registration));
-    if (!registration.active) await activated(registration.installing ?? registration.waiting);
+    const isOurs = registration.active?.scriptURL === new URL(`sw.js?${asked}`, location).href; // another model, another address
+    if (!isOurs) await activated(registration.installing ?? registration.waiting);
     if (registration.waiting) noticeUpdate(registration);
-    navigator.storage?.persist?.().catch(() => {});
-    return true;
-  } catch {
-    return false;
-  }
+    await navigator.storage?.persist?.().catch(() => {});
+  } catch {}
+}
+
+// Is all of it there? The promise "without a connection" stands on what is read from a cache again, not on what was put into it.
+async function isKept() {
+  if (!navigator.serviceWorker?.controller) return false;
+  const bytesIn = async (cache, path) => (await (await cache.match(path))?.blob())?.size;
+  const holdsAll = async (cache) => {
+    for (const path of ["index.html", "app.js", "config.json", "engine/wllama.js", ...files]) if (!(await bytesIn(cache, path))) return false;
+    return (await bytesIn(cache, model.file)) === model.bytes;
+  };
+  for (const name of await caches.keys()) if (name.startsWith("triage-") && (await holdsAll(await caches.open(name)))) return true;
+  return false;
 }
 
 function activated(worker) {
@@ -144,43 +163,82 @@ function activated(worker) {
   });
 }
 
-function noticeUpdate(registration) {
-  if (registration.active) $("offline").textContent = "Hay una versión nueva: cierre esta página y vuelva a abrirla.";
+function noticeUpdate({ active, installing, waiting }) {
+  if (active && active.scriptURL === (waiting ?? installing)?.scriptURL) $("offline").textContent = "Hay una versión nueva: cierre esta página y vuelva a abrirla.";
 }
 
 async function prepare() {
   show("trouble", "");
-  $("again").hidden = true;
+  for (const id of ["again", "anyway", "smaller"]) $(id).hidden = true;
   try {
-    const kept = await keepOnDevice();
-    engine = await Engine.load(config, {
-      threads: Number(settings.get("threads")) || threads(),
+    if (recall(LOADING) === model.file) throw new Problem("crashed");
+    await keepOnDevice();
+    if (wantedThreads() > 1 && !crossOriginIsolated && navigator.serviceWorker?.controller && !sessionStorage.isolating) {
+      sessionStorage.isolating = "tried"; // the service worker adds the headers: they count from the next opening
+      location.reload();
+      await new Promise(() => {});
+    }
+    remember(LOADING, model.file);
+    engine = await Engine.load(config, model, {
+      threads: crossOriginIsolated ? wantedThreads() : 1,
+      patience,
       onProgress: (share) => show("status", `Cargando el modelo… ${Math.round(share * 100)} %`),
     });
-    show("status", kept ? "Listo. Funciona también sin conexión." : "Listo.");
-    if (!$("offline").textContent) {
-      $("offline").textContent = kept
-        ? "Está guardada en este dispositivo y funciona sin conexión. Añádala a la pantalla de inicio para tenerla a mano."
-        : isSecureContext
-          ? "El navegador no ha permitido guardar la página en este dispositivo: no funcionará sin conexión."
-          : INSECURE;
-    }
+    remember(LOADING, null);
+    await showStorage();
     showFacts();
-    document.body.dataset.ready = kept ? "offline" : "online";
   } catch (error) {
     loading = null;
     const kind = error instanceof Problem ? error.message : "refused";
+    if (kind !== "crashed") remember(LOADING, null);
     show("status", "");
     show("trouble", `${WORDS[kind]} ${CALL}`);
-    $("again").hidden = kind === "no-webassembly";
+    offerWays(kind);
     document.body.dataset.ready = kind;
     throw error;
   }
 }
 
-// Threads need an isolated page (the server's headers), and pay only where a token takes long: a small model waits longer for them.
-function threads() {
-  return crossOriginIsolated && config.model.bytes > 100e6 ? Math.min(4, Math.ceil((navigator.hardwareConcurrency || 1) / 2)) : 1;
+async function showStorage() {
+  const kept = await isKept().catch(() => false);
+  const lasting = kept && (await navigator.storage?.persisted?.().catch(() => false));
+  show("status", lasting ? "Listo. Funciona también sin conexión." : kept ? "Listo. De momento funciona también sin conexión." : "Listo.");
+  if (!$("offline").textContent) {
+    $("offline").textContent = lasting
+      ? KEPT
+      : kept
+        ? KEPT_FOR_NOW
+        : isSecureContext
+          ? "El navegador no ha permitido guardar la página en este dispositivo: no funcionará sin conexión."
+          : INSECURE;
+  }
+  document.body.dataset.ready = kept ? "offline" : "online";
+}
+
+// What a person can do about it: download again, load in spite of the crash, or take a smaller file where there is one.
+function offerWays(kind) {
+  const smaller = config.models[config.models.indexOf(model) + 1];
+  $("again").hidden = ["no-webassembly", "crashed"].includes(kind);
+  $("anyway").hidden = kind !== "crashed";
+  $("smaller").hidden = !(smaller && ["crashed", "memory", "refused"].includes(kind));
+  if (smaller) $("smaller").textContent = `Usar el archivo más pequeño (${megabytes(smaller)})`;
+}
+
+function loadAnyway() {
+  remember(LOADING, null);
+  ready().catch(() => {});
+}
+
+function takeSmaller() {
+  remember(MODEL, config.models[config.models.indexOf(model) + 1].file);
+  remember(LOADING, null);
+  location.reload();
+}
+
+// Threads need an isolated page, and pay only where a token takes long: a small model waits longer for them.
+function wantedThreads() {
+  const most = model.bytes > 100e6 ? Math.min(4, Math.ceil((navigator.hardwareConcurrency || 1) / 2)) : 1;
+  return Number(settings.get("threads")) || most;
 }
 
 function ready() {
@@ -193,11 +251,14 @@ async function downloadAgain() {
   location.reload();
 }
 
+function megabytes({ bytes }) {
+  return `${(bytes / 1e6).toLocaleString("es", { maximumFractionDigits: 1 })} MB`;
+}
+
 function showFacts() {
-  const { name, bytes, sha256 } = config.model;
   const facts = {
-    Modelo: `${name}, ${(bytes / 1e6).toLocaleString("es", { maximumFractionDigits: 1 })} MB`,
-    Huella: sha256.slice(0, 16),
+    Modelo: `${model.name}, ${megabytes(model)}`,
+    Huella: `${model.sha256.slice(0, 16)}${canHash ? "" : " (no comprobada: conexión sin cifrar)"}`,
     Motor: `llama.cpp ${engine.version}${compat ? " (compatible)" : ""}, ${engine.threads === 1 ? "1 hilo" : `${engine.threads} hilos`}`,
   };
   $("facts").replaceChildren(...Object.entries(facts).flatMap(([term, fact]) => [element("dt", term), element("dd", fact)]));
@@ -246,13 +307,21 @@ function showLevel({ text, reason }) {
   delete $("level").dataset.level;
   if (level) {
     $("level").style.setProperty("--level", level.color);
-    $("level").style.setProperty("--level-ink", level.ink);
+    $("level").style.setProperty("--level-ink", ink(level.color));
     $("level").dataset.level = reading.level;
   }
   $("level").hidden = false;
   show("warning", `${reason === "length" ? WORDS.cut : ""} ${aboutNumbers(reading, row)}`.trim());
   $("level").focus({ preventScroll: true });
   bringUp(flags.length ? "redflag" : "level");
+}
+
+// Black or white, whichever is easier to read on a colour (WCAG's luminance and contrast).
+function ink(color) {
+  const channels = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255);
+  const [red, green, blue] = channels.map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  const light = 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+  return 1.05 / light >= light / 0.05 ? "#ffffff" : "#000000";
 }
 
 // The page does not know the clinical picture, so where a level may ask to call first it always does.
@@ -332,7 +401,7 @@ async function selfTest() {
   try {
     await ready();
     const test = await (await fetch("selftest.json")).json();
-    const { name, bytes, sha256 } = config.model;
+    const { name, bytes, sha256 } = model;
     const result = { format: 1, runtime: `wllama ${config.engine} (${engine.version})`, model: { name, bytes, sha256 }, replies: [] };
     for (const item of test.items) {
       said.textContent = `Pregunta ${result.replies.length + 1} de ${test.items.length}…`;
@@ -356,11 +425,15 @@ async function selfTest() {
 // ---------------------------------------------------------------------------------------------------- start
 async function start() {
   try {
-    config = await (await fetch("config.json")).json();
+    config = await (await fetch("config.json", { signal: AbortSignal.timeout(patience) })).json();
   } catch {
     document.body.dataset.ready = "missing";
+    $("again").hidden = false;
+    $("again").addEventListener("click", () => location.reload());
     return show("trouble", `${WORDS.missing} ${CALL}`);
   }
+  model = config.models.find(({ file }) => file === recall(MODEL)) ?? config.models[0];
+  addEventListener("pagehide", () => remember(LOADING, null)); // left in good order: no crash
   read = makeReader(config.reader, config.levels);
   listCountries();
   showMeasured();
@@ -371,6 +444,8 @@ async function start() {
   });
   $("cancel").addEventListener("click", () => cancel?.abort());
   $("again").addEventListener("click", downloadAgain);
+  $("anyway").addEventListener("click", loadAnyway);
+  $("smaller").addEventListener("click", takeSmaller);
   $("selftest").addEventListener("click", selfTest);
   await ready().catch(() => {});
 }

@@ -9,6 +9,7 @@ from typing import Any
 from IPython.display import Markdown, display
 
 from helpers.exercises.from_preferences import (
+    could_be,
     dpo_loss,
     first_difference,
     odds_moved,
@@ -18,7 +19,6 @@ from helpers.exercises.from_preferences import (
     people_needed,
     safe_reward,
     unpack_q4_0,
-    verdict_of,
     what_is_wrong,
     with_number,
 )
@@ -67,7 +67,7 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         unpack_q4_0,
         first_difference,
         odds_moved,
-        verdict_of,
+        could_be,
         passes_gate,
     )
 }

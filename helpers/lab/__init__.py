@@ -2,13 +2,13 @@
 
 from helpers.lab import card, costs, ladder, picker, readings, rewarded
 from helpers.lab.arms import Arm, ArmOutcome, run_arms, sampled
-from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
+from helpers.lab.claims import Claim, Entry, claims, ledger, report, tally, verdict
 from helpers.lab.plumbing import ClientRun, try_client
 from helpers.lab.readings import reading
 from helpers.lab.results import claim, measurements, record, record_rate, result, results_path, shipped_path
 from helpers.lab.runs import runs
 from helpers.lab.session import SEEDS, Session, seeds, session, start
-from helpers.lab.stages import Stage, base_model, keep, stage
+from helpers.lab.stages import Stage, base_model, keep, on_disk, stage
 
 __all__ = [
     "SEEDS",
@@ -19,7 +19,6 @@ __all__ = [
     "Entry",
     "Session",
     "Stage",
-    "Verdict",
     "base_model",
     "card",
     "claim",
@@ -29,6 +28,7 @@ __all__ = [
     "ladder",
     "ledger",
     "measurements",
+    "on_disk",
     "picker",
     "reading",
     "readings",

@@ -1,7 +1,7 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
 The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
+`negatives` 09, `rewards` 10, `quantization` and `picker` 11, `runtimes` 12.
 """
 
 from helpers.show.adaptation import perplexities, word_prices
@@ -35,7 +35,6 @@ from helpers.show.quantization import (
     other_models,
     predict_step,
 )
-from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
 from helpers.show.rewards import (
     alive_groups,
     best_answers,
@@ -65,7 +64,6 @@ __all__ = [
     "color_of",
     "compare_answers",
     "crossing",
-    "document",
     "dose_response",
     "dots",
     "drift",
@@ -81,7 +79,6 @@ __all__ = [
     "herd",
     "ladder_levels",
     "ladder_table",
-    "ledger_table",
     "left_out",
     "lines",
     "odds_apart",
@@ -106,8 +103,6 @@ __all__ = [
     "throughput",
     "told_apart",
     "training",
-    "verdict_bars",
     "while_margins_rise",
-    "why_not_tested",
     "word_prices",
 ]

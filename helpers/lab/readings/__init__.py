@@ -11,5 +11,4 @@ from helpers.lab.readings.parity import *  # noqa: F403
 from helpers.lab.readings.picker import *  # noqa: F403
 from helpers.lab.readings.preferences import *  # noqa: F403
 from helpers.lab.readings.quantization import *  # noqa: F403
-from helpers.lab.readings.report import *  # noqa: F403
 from helpers.lab.readings.rewards import *  # noqa: F403

@@ -165,8 +165,6 @@ def test_the_figures_are_recorded_under_the_canonical_keys():
         "size_f16_heading",
         "size_q4",
         "size_q2",
-        "reduction_q5",
-        "reduction_q4",
         "reduction_q2",
     ],
 )

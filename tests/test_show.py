@@ -89,7 +89,6 @@ DRAW = {
     "told_apart": lambda: show.told_apart(
         {"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2
     ),
-    "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "throughput": lambda: show.throughput([CLIENT, CLIENT]),
     "herd": lambda: show.herd([CLIENT, CLIENT]),

@@ -76,7 +76,7 @@ def compare(one: Rate, other: Rate, asks: str, within: float = 0.0) -> str:
 
 
 @dataclass(frozen=True)
-class Test:
+class Check:
     """One way to judge a statement.
 
     Attributes:
@@ -123,7 +123,7 @@ class Claim:
     follows: str | None = None
     tolerance: float = 0.0
     contradicts: str | None = None
-    tests: tuple[Test, ...] = ()
+    tests: tuple[Check, ...] = ()
     source: Mapping[str, Any] | None = None
     untestable: str | None = None
     built_in: str | None = None
@@ -174,13 +174,13 @@ def claims() -> dict[str, Claim]:
     return ledger
 
 
-def _test(row: Mapping[str, Any]) -> Test:
+def _test(row: Mapping[str, Any]) -> Check:
     keys = {
         column: tuple(key) if isinstance(key, list) else (key,)
         for column, key in row.items()
         if column in COLUMNS
     }
-    test = Test(keys=keys, **{name: value for name, value in row.items() if name not in COLUMNS})
+    test = Check(keys=keys, **{name: value for name, value in row.items() if name not in COLUMNS})
     if not keys or any((len(key) == 2) != bool(test.asks) for key in keys.values()):
         raise ValueError(f"the test of {test.metric!r} needs a key a column, and a pair of them with `asks`")
     return test
@@ -206,7 +206,7 @@ def arithmetic(expression: str, numbers: Mapping[str, float]) -> float:
 class Cell(NamedTuple):
     """One verdict: a statement, judged by one test in one column. `str` shows the sign and the figures."""
 
-    test: Test
+    test: Check
     column: str
     verdict: str
     rows: tuple[Mapping[str, Any], ...]

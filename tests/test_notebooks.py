@@ -307,6 +307,7 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     },
     "05": {"SFTTrainer", "SFTConfig", "from_list", "keep"},
     "06": {"SFTTrainer", "SFTConfig", "from_list", "runs"},
+    "14": {"wilson", "hypot", "judge", "compare", "ledger", "checkpoints"},
 }
 
 

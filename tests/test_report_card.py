@@ -197,7 +197,7 @@ def test_the_report_at_the_end_of_a_run_names_independent_results_only(monkeypat
     monkeypatch.setattr(LEDGER, "measurements", lambda: SHIPPED)
     text = lab.report()
     assert CLAIMS["all_rojo"].says in text and CLAIMS["size_q2"].says not in text
-    assert f"Of {len(CLAIMS)} statements" in text
+    assert f"Of the blog's {len(CLAIMS)} statements" in text
 
 
 # ----------------------------------------------------------------------------------------------------------- thirty patients

@@ -1,4 +1,4 @@
-"""Notebook 14's matrix and its paper: every checkpoint against the gates, and a model card, both from the results store alone.
+"""Every checkpoint against the gates, and a model card: both from the results store alone.
 
 The card's words stand in `data/model_card.md`; its figures are filled in here, and none is typed.
 """
@@ -26,15 +26,16 @@ from helpers.triage import LEVELS
 
 Measured = Mapping[str, Mapping[str, Any]]
 FAMILIES = ("gates.", "factorial.", "cpt.", "sft_", "dpo_", "grpo_")
-ALIASES = {  # gate: the names that the notebooks record it by
-    "label": ("label", "accuracy", "mean"), "strict": ("strict", "strict_pass"), "over_triage": ("over_triage", "over"),
-}  # fmt: skip
+ALIASES = {
+    "label": ("label", "accuracy", "mean"),
+    "over_triage": ("over_triage", "over"),
+}  # names of a gate's figure
 NO_CHECKPOINT = {"effect", "simple", "dev", "margin"}  # parts of a key that name no trained model
 NOTHING = Rate(math.nan, 0, 0.0, 1.0)
 
 
 def rate_of(row: Mapping[str, Any] | None) -> Rate:
-    """A recorded rate; without an interval (a single run) its bounds are not numbers, so no gate is passed by it."""
+    """A recorded rate; without an interval its bounds are not numbers, so no gate is passed by it."""
     if row is None:
         return NOTHING
     low, high = (math.nan if row[bound] is None else row[bound] for bound in ("low", "high"))
@@ -42,7 +43,7 @@ def rate_of(row: Mapping[str, Any] | None) -> Rate:
 
 
 def recorded(prefix: str, suffix: str = "", measured: Measured | None = None) -> Report:
-    """A model against every gate, from what is recorded under `<prefix>.<gate><suffix>`; a gate without a record is not shown."""
+    """A model against every gate, from the records `<prefix>.<gate><suffix>`; one without a record is not shown."""
     measured = measurements() if measured is None else measured
 
     def rate(gate: Gate) -> Rate:
@@ -56,7 +57,7 @@ def recorded(prefix: str, suffix: str = "", measured: Measured | None = None) ->
 
 
 def checkpoints(measured: Measured | None = None) -> dict[str, tuple[Report, int]]:
-    """Every trained model with a figure that a gate asks for: its gates on the test wordings, and the number of its seeds."""
+    """Every trained model with a figure that a gate asks for: its report on test wordings, and its seeds."""
     measured = measurements() if measured is None else measured
     names = {name for gate in load_gates() for name in ALIASES.get(gate.id, (gate.id,))}
     seeds: dict[str, int] = {}
@@ -68,11 +69,7 @@ def checkpoints(measured: Measured | None = None) -> dict[str, tuple[Report, int
 
 
 def model_card(measured: Measured | None = None) -> str:
-    """The card of `sft-balanced`, in Markdown.
-
-    Raises:
-        LabError: nothing has been recorded for one of the columns.
-    """
+    """The card of `sft-balanced`, in Markdown; refused while a column has no record."""
     measured = measurements() if measured is None else measured
     profile, recipe = current_profile(), recipe_named("sft-balanced")
     columns = {name: recorded("gates.balanced", suffix, measured) for name, suffix in COLUMNS.items()}
@@ -82,12 +79,7 @@ def model_card(measured: Measured | None = None) -> str:
     share, levels = "sweep_size.350.accuracy", Counter(row.level for row in rows)
     seeds = [f"{row['value']:.1%}" for key, row in measured.items() if key.startswith(f"{share}.s")]
     base = str(Path(profile.base).relative_to(ROOT)) if profile.shipped else profile.base
-    setting = {
-        "method": f"LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}",
-        "learning rate": f"{config.learning_rate:g}",
-        "epochs": f"{config.num_train_epochs:g}",
-        "longest row": f"{config.max_length:,} tokens",
-    }
+    lora = f"LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}; learning rate {config.learning_rate:g}"
     accepted = "It passed the gates of this lab, which are no clinical standard."
     fields = {
         "name": recipe.name,
@@ -101,7 +93,7 @@ def model_card(measured: Measured | None = None) -> str:
         "unique": f"{len({row.text for row in rows}):,}",
         "shares": ", ".join(f"{level} {levels[level]:,}" for level in LEVELS),
         "columns": ", ".join(f"{name} (n = {report.n:,})" for name, report in columns.items()),
-        "recipe": "\n".join(f"- {name}: {value}" for name, value in setting.items()),
+        "recipe": f"{lora}; {config.num_train_epochs:g} epochs; rows of at most {config.max_length:,} tokens.",
         "gates": _gates(columns),
         "rivals": "\n".join(_rivals(columns, measured)[0]),
         "failures": "\n".join(_failures(columns) + _rivals(columns, measured)[1])
@@ -114,11 +106,7 @@ def model_card(measured: Measured | None = None) -> str:
 
 
 def write_card(text: str) -> Path:
-    """Write the card to `build/model_card.md`, whole or not at all.
-
-    Raises:
-        LabError: the disk is full or read-only.
-    """
+    """Write the card to `build/model_card.md`, whole or not at all."""
     write_atomic(path := build_dir() / "model_card.md", text)
     return path
 
@@ -159,6 +147,3 @@ def _rivals(columns: Mapping[str, Report], measured: Measured) -> tuple[list[str
             if rate.n and not difference(label, rate).low > 0:
                 failures.append(f"- On {on} it is **not shown to be above** {name}: {label} against {rate}.")
     return scores, failures
-
-
-__all__ = ["checkpoints", "model_card", "recorded", "write_card"]

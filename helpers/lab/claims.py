@@ -1,6 +1,7 @@
 """The ledger: every statement of the blog, and a verdict computed from what was measured.
 
-`data/claims.yaml` holds what the blog says, where, and how it is judged: by a measurement, by the blog's other numbers, by a source, or not at all.
+`data/claims.yaml` holds what the blog says, where, and how it is judged: by a measurement, by the blog's
+other numbers, by a source, or not at all.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,27 +18,20 @@ from helpers.evaluate import Rate, wilson
 from helpers.files import DATA, LabError, read_yaml
 from helpers.lab.results import measurements, own_keys
 
-REPRODUCED, DIRECTION, UNDECIDED, NOT_REPRODUCED = (
-    "reproduced",
-    "direction only",
-    "undecided",
-    "not reproduced",
-)
-DEPENDS = "depends on what is measured"
-NOT_RUN = "not run yet"
-DISAGREES = "the blog disagrees with itself"
-CONSISTENT = "agrees with the blog's other numbers"
-RIGHT, WRONG = "right by its source", "wrong by its source"
-NOT_TESTABLE = "not testable here"
-VERDICTS = (
-    REPRODUCED, DIRECTION, DEPENDS, UNDECIDED, NOT_REPRODUCED, NOT_RUN, DISAGREES, CONSISTENT, RIGHT, WRONG, NOT_TESTABLE,
-)  # fmt: skip
+REPRODUCED, DIRECTION, NOT_REPRODUCED = "reproduced", "direction only", "not reproduced"
+UNDECIDED, DEPENDS, NOT_RUN = "undecided", "depends on what is measured", "not run yet"
+DISAGREES, CONSISTENT = "the blog disagrees with itself", "agrees with the blog's other numbers"
+RIGHT, WRONG, NOT_TESTABLE = "right by its source", "wrong by its source", "not testable here"
 JUDGED = (REPRODUCED, DIRECTION, DEPENDS, UNDECIDED, NOT_REPRODUCED)
+VERDICTS = (*JUDGED, NOT_RUN, DISAGREES, CONSISTENT, RIGHT, WRONG, NOT_TESTABLE)
 COLUMNS = ("wordings", "syndromes", "vignettes", "elsewhere")  # the last: no patients are judged
 SIGNS = {REPRODUCED: "✓", DIRECTION: "↗", UNDECIDED: "?", NOT_REPRODUCED: "✗", NOT_RUN: "…"}
 _OPERATIONS = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-}  # fmt: skip
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 def difference(one: Rate, other: Rate) -> Rate:
@@ -81,7 +74,7 @@ class Check:
 
     Attributes:
         metric: what is measured: accepted, primary, ROJO share, …
-        keys: by column: the measurement's key; or, for a sentence, a pair of it and what it is compared with (a key or a number).
+        keys: by column: the measurement's key; for a sentence a pair of it and another key, or a number.
         within: how near is near. above, below: what counts as the direction of a number.
         asks: for a sentence: `more`, `less` or `same`.
         points: what is measured is a difference of shares, to be shown in points.
@@ -132,14 +125,13 @@ class Claim:
 
     @property
     def independent(self) -> bool:
-        """Does a measurement of it say something that neither our construction nor another statement says already?"""
+        """Would a measurement say what neither our construction nor another statement says already?"""
         return bool(self.tests) and not (self.built_in or self.rests_on)
 
     @property
     def rate(self) -> Rate:
-        """The number with the interval that its sample leaves, where it is a rate of a known sample; else without one."""
-        if self.number is None:
-            raise LabError(f"data/claims.yaml: claim {self.id!r} is judged as a number and has none.")
+        """The number, with the interval that its sample leaves where that is known."""
+        assert self.number is not None, f"{self.id} is judged as a number and has none"
         if self.of:
             return wilson(round(self.number * self.of), self.of)
         return Rate(self.number, 0, self.number, self.number)
@@ -167,7 +159,8 @@ def claims() -> dict[str, Claim]:
     for name, claim in ledger.items():
         if not (claim.follows or claim.contradicts or claim.tests or claim.source or claim.untestable):
             raise LabError(
-                f"{path}: claim {name!r} has none of `tests`, `follows`, `contradicts`, `source`, `untestable`: say how it is judged."
+                f"{path}: claim {name!r} has none of `tests`, `follows`, `contradicts`, `source`, `untestable`: "
+                "say how it is judged."
             )
         if claim.rests_on and claim.rests_on not in ledger:
             raise LabError(f"{path}: claim {name!r} rests on {claim.rests_on!r}, which is not a claim.")
@@ -222,7 +215,7 @@ class Cell(NamedTuple):
         return f"{SIGNS[self.verdict]} {figures}{counted}{alone}"
 
     def _figure(self, row: Mapping[str, Any]) -> str:
-        """A value with its interval: a difference of shares in points, a share in per cent, anything else plain."""
+        """A value with its interval: differences of shares in points, shares in per cent, others plain."""
         share = self.rows[0].get("unit") == "rate"
         form = "+.1f" if self.test.points else ".1f" if share else ",.4g" if row["value"] < 10_000 else ",.0f"
         unit = " points" if self.test.points else "%" if share else ""
@@ -232,7 +225,7 @@ class Cell(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line of the ledger: a statement, what became of it and why, and one cell for every metric and column that was measured."""
+    """A line of the ledger: a statement, what became of it and why, and a cell for every metric and column."""
 
     claim: Claim
     verdict: str
@@ -241,7 +234,7 @@ class Entry(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Is it a result of its own, and does a measurement judge it? Only these are counted in the headline."""
+        """Is it a result of its own, judged by a measurement? Only these are counted in the headline."""
         return self.claim.independent and self.verdict in JUDGED
 
 
@@ -278,7 +271,7 @@ def _cells(claim: Claim, measured: Mapping[str, Mapping[str, Any]]) -> tuple[Cel
                 continue
             rates = [_rate(row) for row in present]
             judged = (
-                compare(*rates, test.asks, test.within)
+                compare(rates[0], rates[1], test.asks, test.within)
                 if test.asks
                 else judge(rates[0], claim.rate, test.within, test.above, test.below)
             )
@@ -287,13 +280,13 @@ def _cells(claim: Claim, measured: Mapping[str, Mapping[str, Any]]) -> tuple[Cel
 
 
 def _rate(row: Mapping[str, Any]) -> Rate:
-    """A measurement as a rate; one without an interval (a single run, a count) is judged by its value alone."""
+    """A measurement as a rate; one without an interval is judged by its value alone."""
     low, high = (row["value"] if row.get(bound) is None else row[bound] for bound in ("low", "high"))
     return Rate(row["value"], row.get("n") or 0, low, high)
 
 
 def ledger(measured: Mapping[str, Mapping[str, Any]] | None = None) -> list[Entry]:
-    """Every statement with its verdict, in the order of the file (default: the shipped measurements, overlaid by this machine's)."""
+    """Every statement with its verdict, in the order of the file (default: by `lab.measurements`)."""
     measured = measurements() if measured is None else measured
     return [verdict(claim, measured) for claim in claims().values()]
 
@@ -307,12 +300,6 @@ def report() -> str:
     """The independent results in one line each, and the count of verdicts: what a run prints at its end."""
     lines = ledger()
     counted = [line for line in lines if line.counts]
-    width = max(len(line.claim.says) for line in counted)
-    counts = ", ".join(f"{count} {name}" for name, count in Counter(row.verdict for row in counted).items())
-    return "\n".join(
-        [
-            "What the blog says, and what this machine found:",
-            *(f"  {line.claim.says:<{width}}  {line.verdict}" for line in counted),
-            f"Of {len(lines)} statements {len(counted)} are independent results: {counts}.",
-        ]
-    )
+    counts = ", ".join(f"{count} {name}" for name, count in tally(counted).items() if count)
+    total = f"Of the blog's {len(lines)} statements {len(counted)} are independent results: {counts}."
+    return "\n".join([*(f"  {line.verdict}: {line.claim.says}" for line in counted), total])

@@ -286,6 +286,7 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "10": {"GRPOTrainer", "GRPOConfig", "from_list", "runs"},
     "11": {"llama_model_quantize", "Llama", "create_chat_completion"},
     "12": {"OpenAI", "Llama", "apply_chat_template"},
+    "14": {"wilson", "hypot", "judge", "compare", "ledger", "checkpoints"},
 }
 
 

@@ -43,7 +43,6 @@ EFFECTS = [
 ]
 
 DRAW = {
-    "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "bars": lambda: show.bars(SHARES, "Shares", baseline=BASELINE),
     "forest": lambda: show.forest(DIFFERENCES, "Differences", n=480, seeds=3),

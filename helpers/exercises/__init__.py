@@ -9,6 +9,7 @@ from typing import Any
 from IPython.display import Markdown, display
 
 from helpers.exercises.from_preferences import (
+    could_be,
     dpo_loss,
     first_difference,
     odds_ratio,
@@ -16,7 +17,6 @@ from helpers.exercises.from_preferences import (
     passes_gate,
     safe_reward,
     unpack_q4_0,
-    verdict_of,
     with_number,
 )
 from helpers.exercises.to_distillation import (
@@ -61,7 +61,7 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         safe_reward,
         unpack_q4_0,
         first_difference,
-        verdict_of,
+        could_be,
         passes_gate,
     )
 }

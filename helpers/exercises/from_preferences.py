@@ -147,20 +147,23 @@ def first_difference(function: Callable[..., Any]) -> Problems:
     ]
 
 
-def verdict_of(function: Callable[..., Any]) -> Problems:
-    """Three verdicts on a measured number: near the claimed one, at least on its side of a bound, or neither."""
+def could_be(function: Callable[..., Any]) -> Problems:
+    """Can a rate, written with so many decimals, be a whole number of n patients?"""
     cases = {
-        (0.81, 0.80, 0.05, 0.5): "reproduced",
-        (0.97, 0.70, 0.10, 0.5): "direction only",
-        (0.40, 0.70, 0.10, 0.5): "not reproduced",
-        (0.30, 0.70, 0.50, 0.5): "reproduced",
-        (0.75, 0.50, 0.25, 0.9): "reproduced",
-        (0.50, 0.70, 0.10, 0.5): "not reproduced",
+        (33.0, 0, 30): True,
+        (6.7, 1, 30): True,
+        (6.7, 1, 20): False,
+        (37.0, 0, 15): False,
+        (0.0, 0, 7): True,
+        (100.0, 0, 3): True,
+        (33.3, 1, 3): True,
+        (33.0, 1, 3): False,
+        (12.5, 1, 8): True,
     }
     return [
-        f"measured {measured:g}, claimed {claimed:g}, within {within:g}, direction above {above:g} should be {expected!r}, not {given!r}"
-        for (measured, claimed, within, above), expected in cases.items()
-        if (given := function(measured, claimed, within, above)) != expected
+        f"could_be({percent:g}, {decimals}, {n}) should be {expected}, not {given!r}"
+        for (percent, decimals, n), expected in cases.items()
+        if (given := function(percent, decimals, n)) != expected
     ]
 
 

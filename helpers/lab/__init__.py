@@ -1,13 +1,11 @@
-"""The lab: the stage cache, the results store, the claims ledger, and prose computed from results."""
+"""The lab: the stage cache, the results store, the claims ledger, and claims made of results."""
 
-from helpers.lab import card, readings
-from helpers.lab.claims import Claim, Entry, Verdict, claims, ledger, report, tally, verdict
-from helpers.lab.readings import reading
+from helpers.lab import card
+from helpers.lab.claims import Claim, Entry, claims, ledger, report, tally, verdict
 from helpers.lab.results import (
     claim,
     measurements,
     record,
-    record_rate,
     record_runs,
     result,
     results_path,
@@ -15,7 +13,7 @@ from helpers.lab.results import (
 )
 from helpers.lab.runs import runs
 from helpers.lab.session import SEEDS, Session, seeds, session, start
-from helpers.lab.stages import Stage, base_model, keep, stage
+from helpers.lab.stages import Stage, base_model, keep, on_disk, stage
 
 __all__ = [
     "SEEDS",
@@ -23,7 +21,6 @@ __all__ = [
     "Entry",
     "Session",
     "Stage",
-    "Verdict",
     "base_model",
     "card",
     "claim",
@@ -31,10 +28,8 @@ __all__ = [
     "keep",
     "ledger",
     "measurements",
-    "reading",
-    "readings",
+    "on_disk",
     "record",
-    "record_rate",
     "record_runs",
     "report",
     "result",

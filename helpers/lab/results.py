@@ -194,11 +194,6 @@ def record_runs(key: str, runs: Sequence[Mapping[str, Any]], **more: Any) -> Non
     record(key, {name: over_seeds([one[name] for one in runs]) for name in runs[0]}, seeds=len(runs), **more)
 
 
-def record_rate(key: str, rate: Rate, *, seeds: int | None = None, unit: str = "rate") -> Rate:
-    """`record` of a `Rate`; what the notebooks that have not moved yet call."""
-    return record(key, rate, seeds=seeds, unit=unit)
-
-
 _begun: dict[str, Session] = {}  # the session of each notebook whose earlier claims were dropped
 
 

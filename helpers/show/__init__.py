@@ -1,6 +1,5 @@
 """Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
 
-The others serve a notebook each until it draws with the primitives: `report` 14.
 """
 
 from helpers.show.figures import (
@@ -18,7 +17,6 @@ from helpers.show.figures import (
     table,
 )
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
-from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
 
 __all__ = [
     "Prediction",
@@ -26,13 +24,11 @@ __all__ = [
     "bars",
     "color_of",
     "compare_answers",
-    "document",
     "dots",
     "finding",
     "forest",
     "gates",
     "heatmap",
-    "ledger_table",
     "lines",
     "predict",
     "present",
@@ -41,6 +37,4 @@ __all__ = [
     "stamp_text",
     "static",
     "table",
-    "verdict_bars",
-    "why_not_tested",
 ]

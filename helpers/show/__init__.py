@@ -1,6 +1,4 @@
-"""Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
-
-"""
+"""Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through."""
 
 from helpers.show.figures import (
     Prediction,

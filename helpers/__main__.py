@@ -108,18 +108,22 @@ def _model_named(name: str, seed: int) -> str:
 def phone(options: argparse.Namespace) -> int:
     """Put a model into a web page that works offline, and serve it on loopback, for a browser or a phone."""
     from helpers import lab
-    from helpers.export import export
+    from helpers.export import LADDER, export
     from helpers.files import build_dir
     from helpers.runtimes import phone as page
+    from helpers.runtimes.serve import serve
 
-    gguf = Path(options.model)
-    if gguf.suffix != ".gguf":
+    files, steps = [Path(options.model)], list(LADDER)
+    if files[0].suffix != ".gguf":
         lab.session()  # the libraries' chatter off
-        target = build_dir() / "phone" / f"{gguf.name}-{options.quant}.gguf"
-        exported = export(_model_named(options.model, 0), target, options.quant)
-        print(exported, flush=True)
-        gguf = exported.path
-    page.serve(page.build(gguf, build_dir() / "phone" / "site"), port=options.port, lan=options.lan)
+        name, source, small = files[0].name, _model_named(options.model, 0), "Q4_K_M"
+        made = [export(source, build_dir() / "phone" / f"{name}-{options.quant}.gguf", options.quant)]
+        if steps.index(options.quant) < steps.index(small):  # for a device on which the first file fails
+            made.append(export(source, build_dir() / "phone" / f"{name}-{small}.gguf", small))
+        print(*made, sep="\n", flush=True)
+        files = [one.path for one in made]
+    site = page.build(*files, out=build_dir() / "phone" / "site")
+    serve(site, port=options.port, lan=options.lan)
     return 0
 
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +253,12 @@ _DISCLAIMER = re.compile(
 )
 _NUMBER = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 _NEUTRAL_NUMBER = re.compile(r"\bnumero de emergencias de su pais\b")
-_THINK_TAG = re.compile(r"</?think>", re.IGNORECASE | re.ASCII)
+# The notes of a thinking model: <think>, </thinking>, <mm:think>, <thought x="y">, < / think >, [THINK], ◁think▷, <|end_of_thought|>, &lt;think&gt;.
+_THINK_TAG = re.compile(
+    r"(?:[<\[◁]|&lt;)[ |]*(?P<close>/|end_of_)?[ |]*(?:begin_of_|[a-z]{1,12}:)?"
+    r"(?:think(?:ing)?|thoughts?|reasoning)(?:[ |][ -;=?-~]{0,40})?(?:[>\]▷]|&gt;)",
+    re.IGNORECASE | re.ASCII,
+)
 _LEVEL_ALONE = re.compile(r"^\W*(rojo|naranja|amarillo|verde|azul)\W*\Z")
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
 _LEVEL_WORD_SHOUTED = re.compile(r"\b(ROJO|NARANJA|AMARILLO|VERDE|AZUL)\b")
@@ -266,6 +272,7 @@ READER: dict[str, re.Pattern[str]] = {
     "levelWordShouted": _LEVEL_WORD_SHOUTED,
     "numbersLine": _NUMBERS,
     "number": _NUMBER,
+    "called": _CALLED,
 }
 
 
@@ -275,7 +282,7 @@ def strip_accents(text: str) -> str:
 
 
 def strip_thinking(text: str) -> tuple[str, bool]:
-    """Remove `<think>` blocks in all their forms; say whether there were any.
+    """Remove the notes of a thinking model (`<think>` blocks in all spellings); say whether there were any.
 
     A closing tag without its opening one hides everything before it; an opening tag that is never closed hides everything after.
     """
@@ -283,7 +290,7 @@ def strip_thinking(text: str) -> tuple[str, bool]:
     last, inside, found = 0, False, False
     for tag in _THINK_TAG.finditer(text):
         found = True
-        if tag[0][1] == "/":
+        if tag["close"]:
             if not inside:
                 pieces.clear()
             inside = False
@@ -355,3 +362,20 @@ def _name_agrees(level: str | None, plain: str) -> bool | None:
     rest = _LEVEL_WORD.sub(" ", line["rest"]).strip(ROUND_A_NAME)
     given = next((key for key, name in names.items() if rest == name), None)
     return None if not rest else given == level
+
+
+def reader_in_javascript() -> dict[str, str]:
+    """The patterns of `parse` as JavaScript writes them (flag "u"), for the phone's page, and the accents that both drop before reading."""
+    marks = [code for code in range(0x110000) if unicodedata.combining(chr(code))]
+    runs = [[code for _, code in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
+    accents = "[" + "".join(f"\\u{{{run[0]:x}}}-\\u{{{run[-1]:x}}}" for run in runs) + "]"
+    patterns = {name: _in_javascript(found.pattern) for name, found in READER.items()}
+    return patterns | {"roundAName": ROUND_A_NAME, "accents": accents}
+
+
+def _in_javascript(pattern: str) -> str:
+    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII, so they are spelled out."""
+    word = r"[\p{L}\p{N}_]"
+    edge = f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
+    spelled = {"b": edge, "W": word.replace("[", "[^"), "w": word, "d": r"\p{Nd}", "Z": "$"}
+    return re.sub(r"\\(.)", lambda found: spelled.get(found[1], found[0]), pattern).replace("(?P<", "(?<")

@@ -1,6 +1,6 @@
 """The distillation client against its targets, in one run: `python tests/bench_distill.py [limits] [kills] [resume] [storm]`.
 
-Prints numbers and ratios, beside the naive client's. A minute of the server lasts ten seconds here, so that minutes can be waited for;
+Prints numbers and ratios. A minute of the server lasts ten seconds here, so that minutes can be waited for;
 limits, latencies and backoffs are scaled with it. Targets: ≥ 95 % of the limit with ≤ 1 % of requests answered 429 in steady state; 50 kills
 without a row lost or doubled; 100,000 keys resumed in < 5 s and < 500 MB; a storm that loses nothing and gets nothing invalid accepted.
 """
@@ -47,37 +47,19 @@ def steady(series: list[dict[str, int]], seconds: int = 60) -> tuple[list[dict[s
 
 
 def limits(folder: Path) -> None:
-    """Share of the limit that is used in steady state, resilient and naive."""
-    for what, options in {
-        "500 requests/min": {"requests_per_minute": 500, "tokens_per_minute": None},
-        "200,000 tokens/min": {"requests_per_minute": 2000, "tokens_per_minute": 200_000},
-    }.items():
-        for who in ("resilient", "naive"):
-            unit, limit = ("tokens", 200_000) if "tokens" in what else ("accepted", 500)
-            with teacher.OfflineTeacher(minute=MINUTE, latency=LATENCY, **options) as server:
-                prompts = chats((1700 if unit == "accepted" else 1300) if who == "resilient" else 220)
-                if who == "resilient":
-                    job = teacher.Client(server.endpoint, concurrency=96).run(
-                        prompts, folder / f"{unit}-{who}", label=None
-                    )
-                    assert job.left == 0
-                else:
-                    teacher.run_naive(server.endpoint, prompts, folder / "naive.json")
-                stats = server.stats()
-            middle, minutes = steady(stats["series"])
-            used, limited = sum(row[unit] for row in middle), sum(row["limited"] for row in middle)
-            asked = limited + sum(row["accepted"] for row in middle)
-            print(
-                f"{what}, {who}: {used / minutes:,.0f}/min = {used / minutes / limit:.1%} of the limit over {minutes:.1f} min in steady state; "
-                f"429s {limited}/{asked} = {limited / asked:.2%} (whole run {stats['limited']}/{stats['limited'] + stats['accepted']}); "
-                f"in flight at most {stats['peak_in_flight']}",
-                flush=True,
-            )
-    with teacher.OfflineTeacher(minute=MINUTE, latency=(0.2, 0.6), requests_per_minute=500) as server:
-        job = teacher.run_naive(server.endpoint, chats(1000), folder / "naive.json", concurrency=60)
-        print(
-            f"naive, 60 at once, quick answers: {job.limited}/{job.requests} = {job.limited / job.requests:.1%} answered 429; {job.lost} of 1,000 rows lost"
-        )
+    """Share of the limit that is used in steady state."""
+    with teacher.OfflineTeacher(minute=MINUTE, latency=LATENCY, requests_per_minute=500) as server:
+        job = teacher.Client(server.endpoint, concurrency=96).run(chats(1700), folder / "limits", label=None)
+        stats = server.stats()
+    assert job.left == 0
+    middle, minutes = steady(stats["series"])
+    used, limited = sum(row["accepted"] for row in middle), sum(row["limited"] for row in middle)
+    print(
+        f"limits: {used / minutes:,.0f}/min = {used / minutes / 500:.1%} of the limit over {minutes:.1f} min in steady state; "
+        f"429s {limited}/{limited + used} = {limited / (limited + used):.2%} (whole run {stats['limited']}/{stats['limited'] + stats['accepted']}); "
+        f"in flight at most {stats['peak_in_flight']}",
+        flush=True,
+    )
 
 
 JOB = """
@@ -86,7 +68,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from helpers import cases, teacher
 rows = cases.write_diverse(2000, 5)
-endpoint = teacher.described("offline", base_url=sys.argv[1], key=teacher.Secret("x"), minute=1, requests_per_minute=8000, tokens_per_minute=None)
+endpoint = teacher.described("offline", base_url=sys.argv[1], key="x", minute=1, requests_per_minute=8000)
 job = teacher.Client(endpoint).run([teacher.triage_prompt(row) for row in rows], Path(sys.argv[2]), validate=teacher.triage_validator(rows), label=None)
 print(job.answered, job.resumed, job.left)
 """
@@ -95,9 +77,7 @@ print(job.answered, job.resumed, job.left)
 def kills(folder: Path, times: int = 50, rows: int = 2000) -> None:
     """Kill one job at random moments of its work until `times` is reached, then let it end."""
     dice, done_before, torn = random.Random(0), [], 0
-    with teacher.OfflineTeacher(
-        minute=1, latency=LATENCY, requests_per_minute=None, tokens_per_minute=None
-    ) as server:
+    with teacher.OfflineTeacher(minute=1, latency=LATENCY, requests_per_minute=None) as server:
         command = [sys.executable, "-c", JOB, server.endpoint.base_url, str(folder / "kills"), str(ROOT)]
         path = folder / "kills" / "answers.jsonl"
         for kill in range(times):
@@ -144,6 +124,7 @@ print(job.resumed, job.left, round(imported - began, 2), round(ended - made, 2),
 def resume(folder: Path) -> None:
     """A job over 100,000 keys, all answered before."""
     endpoint = teacher.described("offline", base_url="http://127.0.0.1:9/v1", minute=1)
+    (folder / "resume").mkdir()
     journal = Journal(folder / "resume" / "answers.jsonl")
     for index in range(100_000):
         messages = [
@@ -167,7 +148,7 @@ def resume(folder: Path) -> None:
                 "at": 0,
             }
         )
-    journal.close()
+    journal.file.close()
     command = [sys.executable, "-c", RESUME, str(folder / "resume"), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     resumed, left, imports, seconds, megabytes = done.stdout.split()
@@ -178,7 +159,7 @@ def resume(folder: Path) -> None:
 
 
 def storm(folder: Path) -> None:
-    """2,000 rows while 30 % of the requests break, and the naive client beside it."""
+    """2,000 rows while 30 % of the requests break."""
     rows = cases.write_diverse(2000, 7)
     prompts, valid = (
         [teacher.triage_prompt(row) for row in rows],
@@ -197,13 +178,9 @@ def storm(folder: Path) -> None:
     missing = {key for key, answer in zip(job.keys, got, strict=True) if answer is None}
     invalid = sum(valid(answer.text, index) is not None for index, answer in enumerate(got) if answer)
     print(
-        f"storm, resilient: {sum(stats['faults'].values())}/{stats['accepted'] + stats['broken']} requests broken {stats['faults']}; {job.answered} accepted, "
+        f"storm: {sum(stats['faults'].values())}/{stats['accepted'] + stats['broken']} requests broken {stats['faults']}; {job.answered} accepted, "
         f"{invalid} of them invalid; {len(missing)} in the errors file, {len(missing - set(errors))} in neither; {job.seconds:.0f} s, ${job.cost_usd:.3f}"
     )
-    with teacher.OfflineTeacher(**settings) as server:
-        naive = teacher.run_naive(server.endpoint, prompts[:500], folder / "naive-storm.json", concurrency=30)
-    bad = sum(valid(text, index) is not None for index, text in enumerate(naive.texts) if text)
-    print(f"storm, naive: of 500 rows {naive.lost} lost, {bad} invalid among the accepted")
 
 
 if __name__ == "__main__":

@@ -4,25 +4,32 @@ import os
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and no test is about time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
-# A single slow test elsewhere carries the mark itself.
+# A single slow test elsewhere carries the mark itself; all of tests/phone is slow.
 SLOW_MODULES = {
+    "test_adaptation",
     "test_alignment",
-    "test_arms",
+    "test_recipes",
     "test_balanced_notebook",
-    "test_browser",
     "test_export",
+    "test_export_refusals",
     "test_glass_box",
     "test_lab",
     "test_parity",
-    "test_phone",
-    "test_plumbing",
     "test_pretrain",
-    "test_quantization",
     "test_runs",
     "test_runtimes",
-    "test_teacher",
+    "test_teacher_client",
+    "test_teacher_limits",
+    "test_teacher_offline",
+    "test_teacher_outcomes",
+    "test_teacher_servers",
     "test_train",
     "test_what_fixed_it",
 }
@@ -37,7 +44,7 @@ os.environ["TRIAGE_STATIC"] = "1"
 def pytest_collection_modifyitems(items):
     """Mark the slow modules, and give the run of the series more time than `timeout` in pyproject.toml."""
     for item in items:
-        if item.module.__name__ in SLOW_MODULES:
+        if item.module.__name__ in SLOW_MODULES or item.path.parent.name == "phone":
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("notebook"):
             item.add_marker(pytest.mark.timeout(SERIES_SECONDS))
@@ -48,6 +55,17 @@ def own_build_folder(tmp_path, monkeypatch):
     """`build/` of this test; notebook and training tests share the real cache rules but never the reader's cache."""
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TRIAGE_PROFILE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def ladder(tmp_path_factory):
+    """The nano base on every step."""
+    from exported import NANO
+
+    from helpers import export
+
+    folder = tmp_path_factory.mktemp("ladder")
+    return {quant: export.export(NANO, folder / f"{quant}.gguf", quant, threads=1) for quant in export.LADDER}
 
 
 @pytest.fixture(scope="session")

@@ -1,275 +1,273 @@
-"""Notebook 02: perplexity as it is defined, words priced token by token, replay, and what is said and claimed of the figures."""
+"""Notebook 02: LoRA and perplexity as it defines them, the corpus that no key asks a teacher for, and claims that turn with the figures."""
 
 import ast
 import dataclasses
-import inspect
+import json
 import math
+import re
+import socket
+import threading
 from types import SimpleNamespace
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 
-from helpers import cases, evaluate, lab, notebooks, show, train
-from helpers.evaluate import Piece, Rate, TextLoss
+from helpers import cases, evaluate, lab, notebooks, recipes, show, train
+from helpers.evaluate import TextLoss
 from helpers.files import ROOT, LabError
-from helpers.lab import readings
+from helpers.lab.stages import stage_key
 from helpers.recipes import medical
+from helpers.triage import LEVEL_HEADING, LEVELS
 
 NANO = train.profile_named("nano")
 TEXTS = ["La vecina riega las plantas por la tarde.", "El paracetamol baja la fiebre.", "Sí."]
+CELLS = [
+    cell.source
+    for cell in notebooks.read(ROOT / "notebooks" / "02_domain_adaptation.ipynb").cells
+    if cell.cell_type == "code" and notebooks.BOOT_TAG not in cell.metadata.get("tags", [])
+]
 
 
-def _text(*losses, text="abcdefghij"):
-    return TextLoss(text, tuple(Piece(place, place + 1, loss) for place, loss in enumerate(losses)))
+def _defined(*wanted, **space):
+    """Functions and classes of the notebook with its imports, by name."""
+    for source in CELLS:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "name", "") in wanted:
+                exec(compile(ast.Module([node], []), "02", "exec"), space)
+    return [space[name] for name in wanted]
 
 
-def _rate(value, half, n=100):
-    return Rate(value, n, value - half, value + half)
+# --------------------------------------------------------------------------------------------------------------- LoRA
+def test_the_layer_of_ten_lines_computes_what_pefts_does():
+    layer, trainable = _defined("LoraLinear", "trainable")
+    model = torch.nn.Sequential(torch.nn.Linear(12, 7))
+    adapted = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=["0"], lora_dropout=0.0))
+    theirs, x = adapted.base_model.model[0], torch.randn(4, 12)
+    ours = layer(theirs.base_layer, r=3, alpha=6)
+    assert torch.equal(ours(x), theirs.base_layer(x)) and trainable(ours) == trainable(adapted) == 3 * (
+        12 + 7
+    )
+    with torch.no_grad():
+        theirs.lora_A["default"].weight.copy_(ours.A)
+        theirs.lora_B["default"].weight.copy_(ours.B.normal_())
+    assert torch.allclose(ours(x), adapted(x), atol=1e-5) and not torch.allclose(
+        ours(x), theirs.base_layer(x)
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- perplexity
+def _text(*losses):
+    return TextLoss("x" * len(losses), tuple((place, place + 1) for place in range(len(losses))), losses)
 
 
 def test_perplexity_counts_tokens_and_not_texts():
-    rate = evaluate.perplexity([_text(math.log(2)), _text(math.log(8), math.log(8), math.log(8))])
-    assert rate.value == pytest.approx(2**2.5) and rate.n == 2 and rate.low <= rate.value <= rate.high
-
-
-def test_perplexity_of_nothing_is_an_error_and_not_a_number():
-    with pytest.raises(LabError, match="at least two tokens"):
-        evaluate.perplexity([TextLoss("a", ())])
+    (perplexity,) = _defined("perplexity")
+    assert perplexity([_text(math.log(2)), _text(*[math.log(8)] * 3)]) == pytest.approx(2**2.5)
 
 
 def test_token_losses_in_a_padded_batch_are_those_of_the_text_alone():
-    together = evaluate.text_losses(NANO.base, TEXTS)
-    for text, whole in zip(TEXTS, together, strict=True):
+    together = evaluate.text_losses(NANO.base, [*TEXTS, ""])
+    for text, one in zip(TEXTS, together[:3], strict=True):
         alone = evaluate.text_losses(NANO.base, [text])[0]
-        assert whole.text == text
-        assert [piece.loss for piece in whole.pieces] == pytest.approx(
-            [piece.loss for piece in alone.pieces], abs=1e-3
-        )
+        assert one.text == text and one.losses == pytest.approx(alone.losses, abs=1e-3)
+    assert together[3] == TextLoss("")
 
 
 def test_a_token_loss_is_what_the_model_itself_reports():
-    import torch
-
     loaded = evaluate.load(NANO.base)
     ids = loaded.tokenizer(TEXTS[0], return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         mean = loaded.model(input_ids=ids, labels=ids).loss.item()
     scored = evaluate.text_losses(NANO.base, [TEXTS[0]])[0]
-    assert scored.total / len(scored.pieces) == pytest.approx(mean, rel=1e-4)
+    assert sum(scored.losses) / len(scored.losses) == pytest.approx(mean, rel=1e-4)
+    spans = [found.span() for found in re.finditer(r"\w+", TEXTS[0])]
+    assert sum(scored.over(*span) for span in spans) <= sum(scored.losses) + 1e-6
 
 
-def test_the_words_of_a_text_cost_together_what_its_letters_tokens_cost():
-    before, after = evaluate.text_losses(NANO.base, TEXTS[:1])[0], _text(text=TEXTS[0])
-    words = evaluate.words_of(before, after)
-    assert [word.word for word in words][-2:] == ["la", "tarde"] and all(
-        word.gain == word.before for word in words
-    )
-    assert sum(word.before for word in words) <= before.total + 1e-6
+def test_a_word_of_several_tokens_costs_their_sum():
+    assert _text(1.0, 2.0, 4.0).over(0, 2) == 3.0
 
 
-def test_a_word_of_several_tokens_costs_their_sum_and_a_span_is_a_word():
-    before, after = _text(1.0, 2.0, 4.0, text="ab c"), _text(0.5, 0.5, 4.0, text="ab c")
-    (word,) = evaluate.words_of(before, after, [(0, 2)])
-    assert (word.word, word.before, word.after, word.gain) == ("ab", 3.0, 1.0, 2.0)
-
-
-def test_losses_of_two_different_texts_are_not_compared():
-    with pytest.raises(LabError, match="two different texts"):
-        evaluate.words_of(_text(1.0, text="a"), _text(1.0, text="b"))
-
-
-def test_replay_adds_the_bases_own_kind_of_text_and_no_held_out_one():
-    reading, mixed = medical.medical_texts(NANO), medical.medical_with_replay(NANO)
-    assert mixed[: len(reading)] == list(reading) and len(mixed) == len(reading) + NANO.counts["replay"]
-    assert not set(mixed) & set(medical.medical_texts(NANO, held_out=True))
-    assert medical.base_texts(20, 1) == medical.base_texts(20, 1) != medical.base_texts(20, 2)
-
-
-def test_the_perplexity_sentence_follows_the_figures():
-    low, high = _rate(100, 5), _rate(9000, 100)
-    assert (
-        "90 times lower" in (said := readings.perplexity_text(high, low, _rate(60, 5), 4096))
-        and "memory" in said
-    )
-    assert "worse than a model that finds every token" in said
-    assert "**worse**" in readings.perplexity_text(low, high, low, 4096)
-    assert "no change is shown" in readings.perplexity_text(low, _rate(102, 5), low, 4096)
-    assert "no better than on new ones" in readings.perplexity_text(high, low, _rate(99, 5), 4096)
-
-
-def test_forgetting_is_claimed_only_where_intervals_part():
-    known, worse = {"known": _rate(1.5, 0.02)}, {"known": _rate(6.0, 0.2)}
-    assert "4.0 times worse" in readings.forgetting_text(
-        known, worse
-    ) and "**forgetting**" in readings.forgetting_text(known, worse)
-    assert "No forgetting is shown" in readings.forgetting_text(known, {"known": _rate(1.51, 0.02)})
-    assert "better" in readings.forgetting_text(worse, known) and "No forgetting" in readings.forgetting_text(
-        worse, known
-    )
-
-
-def test_words_read_and_words_new_are_told_apart():
-    much, little, none = _rate(0.6, 0.05), _rate(0.3, 0.05), _rate(0.01, 0.05)
-    assert "new words gained too" in readings.seen_text(much, little, much)
-    assert "what was learnt is these words" in readings.seen_text(much, none, much)
-    assert "gained as much" in readings.seen_text(much, much, much)
-    assert "learnt" not in readings.seen_text(
-        none, none, much
-    ) and "60% of its cost [55%–65%]" in readings.seen_text(none, none, much)
-
-
-def test_the_everyday_texts_name_no_level_of_ours():
-    from helpers.triage import LEVELS
-
-    assert not any(level in text for text in cases.general_texts() for level in LEVELS)
-
-
-def test_the_figures_of_the_notebook_name_what_they_show(monkeypatch):
-    shown = []
-    monkeypatch.setattr("helpers.show.figures.display", shown.append)
-    rates = {"medical": _rate(300, 10), "known": _rate(1.5, 0.1)}
-    show.perplexities(rates, {"medical": _rate(30, 1), "known": _rate(7, 0.1)}, 4096, 1)
-    words = evaluate.words_of(_text(1.0, 2.0, text="ab"), _text(0.5, 3.0, text="ab"), [(0, 1), (1, 2)])
-    show.word_prices(words, [(1, 2)])
-    captions = [item.data for item in shown if str(getattr(item, "data", "")).startswith("*Figure:")]
-    assert "300.0 → 30.0" in captions[0] and "1 of 2 words got cheaper" in captions[1]
-
-
-# ------------------------------------------------------------------------- does the task profit? The cells of the notebook
-CELLS = {
-    cell.id: cell.source
-    for cell in notebooks.read(ROOT / "notebooks" / "02_domain_adaptation.ipynb").cells
-    if cell.cell_type == "code"
-}
-TASK = list(CELLS)[list(CELLS).index("nb02-24") : list(CELLS).index("nb02-25e") + 1]
-LOST = list(CELLS)[list(CELLS).index("nb02-29") : list(CELLS).index("nb02-29g") + 1]
-BASES = {"the base": None, "reading": "cpt", "reading with replay": "cpt-replay"}
-
-
-def _calls(source):
-    return [ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-
-
-def test_the_trainers_call_stands_in_the_function_that_lab_runs_is_given():
-    (function,) = [
-        node for cell in TASK for node in ast.parse(CELLS[cell]).body if getattr(node, "name", "") == "tuned"
-    ]
-    asked = set(_calls(ast.unparse(function)))
-    assert {
-        "SFTTrainer",
-        "SFTConfig",
-        "Dataset.from_list",
-        "train.load",
-        "train.machine",
-        "train.merged",
-    } <= asked
-    assert "lab.stage" not in asked  # the starts are built before, once, by the notebook itself
-    (given,) = [
-        node for cell in TASK for node in ast.walk(ast.parse(CELLS[cell])) if _is_call(node, "lab.runs")
-    ]
-    assert ast.unparse(given.args[0]) == "tuned"
-
-
-def _is_call(node, name):
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == name
+# --------------------------------------------------------------------------------------------------------- the corpus
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A corpus of a few rows, built once, and its profile."""
+    profile = dataclasses.replace(NANO, counts={**NANO.counts, "translated": 30})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIAGE_BUILD", str(tmp_path_factory.mktemp("corpus")))
+        return profile, recipes.build_corpus(profile).read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def played(monkeypatch):
-    """The cells of the task and of what was lost, run on figures that a test makes up; returns what the claims hold."""
+def there(corpus):
+    """The same corpus in this test's build folder."""
+    profile, content = corpus
+    path = medical.corpus_path(profile)
+    path.parent.mkdir(parents=True)
+    path.write_text(content, encoding="utf-8")
+    return profile
+
+
+@pytest.fixture
+def no_sockets(monkeypatch):
+    def refused(*_, **__):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    monkeypatch.setattr("subprocess.Popen", refused)
+
+
+def test_the_key_of_the_stage_is_computed_without_a_server(there, no_sockets):
+    threads, recipe = threading.active_count(), recipes.recipe_named("cpt")
+    key = stage_key(recipe.rows(there), recipe.config(there).to_dict(), there.base, there)
+    assert re.fullmatch(r"[0-9a-f]{16}", key) and threading.active_count() == threads
+
+
+def test_a_missing_corpus_is_one_message_that_says_how_to_build_it(no_sockets):
+    with pytest.raises(LabError, match=r"has not been built yet.*build_corpus"):
+        lab.stage("cpt")
+
+
+def test_a_corpus_that_is_there_is_read_and_nobody_is_asked(there, no_sockets, capsys):
+    assert recipes.build_corpus(there) == medical.corpus_path(there)
+    assert "translated texts that passed every check" in capsys.readouterr().out
+
+
+def test_the_corpus_is_named_by_what_goes_into_it(monkeypatch, tmp_path):
+    names = {medical.corpus_path(NANO).name}
+    names.add(medical.corpus_path(dataclasses.replace(NANO, counts={**NANO.counts, "translated": 9})).name)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    for model in ("one", "other"):
+        monkeypatch.setenv("OPENAI_MODEL", model)
+        names.add(medical.corpus_path(NANO).name)
+    monkeypatch.setattr(medical, "INPUTS", medical.INPUTS[:-1])
+    names.add(medical.corpus_path(NANO).name)
+    assert len(names) == 5
+
+
+def test_held_out_texts_are_never_read_and_no_text_names_a_level(there, corpus):
+    reading, held_out = recipes.medical_texts(there), recipes.medical_texts(there, held_out=True)
+    everything = [row["text"] for row in json.loads(corpus[1])["texts"]]
+    assert reading and held_out and sorted([*reading, *held_out]) == sorted(everything)
+    assert not set(reading) & set(held_out) and recipes.medical_texts(there, seed=9) == reading
+    named = re.compile(rf"\b(?:{'|'.join(LEVELS)})\b|{LEVEL_HEADING}")
+    assert not [text for text in (*everything, *cases.general_texts()) if named.search(text)]
+    assert recipes.base_texts(20, 1) == recipes.base_texts(20, 1) != recipes.base_texts(20, 2)
+    assert recipes.recipe_named("cpt").rows(there)["text"] == reading
+    fewer = {"texts": json.loads(corpus[1])["texts"][::2]}
+    medical.corpus_path(there).write_text(json.dumps(fewer), encoding="utf-8")
+    assert set(recipes.medical_texts(there)) < set(reading)  # no text moves across when another is missing
+
+
+def test_a_stopped_translation_is_no_corpus(monkeypatch):
+    stopped = SimpleNamespace(stopped="the budget of $5 was reached", passed=[])
+    monkeypatch.setattr(medical, "translate", lambda *_: stopped)
+    with pytest.raises(LabError, match=r"not whole: the budget.*larger max_cost_usd"):
+        recipes.build_corpus(NANO)
+    assert not medical.corpus_path(NANO).exists()
+
+
+def test_the_cell_that_reads_trains_what_the_recipe_trains(there, monkeypatch):
+    kept = []
+    monkeypatch.setattr(lab, "keep", lambda name, trainer: kept.append((name, trainer)))
+    (read,) = _defined("read", profile=there)
+    read(recipes.medical_texts(there))
+    ((name, trainer),) = kept
+    recipe = recipes.recipe_named(name)
+    own = stage_key(trainer.rows, trainer.settings, there.base, there)
+    assert own == stage_key(recipe.rows(there), recipe.config(there).to_dict(), there.base, there)
+
+
+# ----------------------------------------------------------------------------------------------- the notebook's claims
+SETS = ("medical", "general", "known")
+PRICES = {"before": (38000, 39000, 1.28), "cpt": (320, 520, 11.0), "cpt-replay": (320, 500, 1.8)}
+RUNS = {"the base": [0.6, 0.58, 0.62], "reading": [0.61, 0.4, 0.66]}
+
+
+def _told(text, price):
+    """Losses of a text at this perplexity: a token a word."""
+    spans = tuple(found.span() for found in re.finditer(r"\w+", text))
+    return TextLoss(text, spans, (math.log(price),) * len(spans))
+
+
+@pytest.fixture
+def claims(there, monkeypatch):
+    """The cells of the notebook, executed on figures that a test makes up; which of its claims hold."""
     monkeypatch.setattr("helpers.show.figures.display", lambda *_: None)
 
-    def play(shares, known=(10.0, 1.4), medical=(300.0, 310.0)):
-        """shares: of accepted levels by start, seed by seed. known, medical: perplexity after reading, and with replay."""
-        prices = {"cpt": (known[0], medical[0]), "cpt-replay": (known[1], medical[1])}
-        built, made, held_out = [], [], cases.general_texts()[:3]
-        lab.start("02_domain_adaptation")
-
-        def stage(name, seed):
-            built.append((name, seed))
-            return name
-
-        def runs(function, cells, label):
-            assert len(built) == 6 and inspect.isfunction(function)
-            return [shares[cell["start"]][cell["seed"]] for cell in cells]
+    def play(prices=PRICES, runs=RUNS):
+        held_out, general, made = recipes.medical_texts(there, held_out=True), cases.general_texts(), []
 
         def losses(model, texts):
-            cost = prices[model][texts is held_out]
-            return [_text(*[math.log(cost)] * 10) for _ in texts]
+            place = 0 if texts == held_out else 1 if texts == general else 2
+            return [_told(text, prices.get(model, prices["before"])[place]) for text in texts]
 
-        def claim(sentence, holds, *evidence):
+        def claim(sentence, holds, *evidence, seeds=None):
             assert evidence
             made.append(bool(holds))
 
-        space = {
-            "profile": NANO,
-            "lab": SimpleNamespace(stage=stage, runs=runs, claim=claim, record=lab.record),
-            "evaluate": SimpleNamespace(**{**vars(evaluate), "text_losses": losses}),
-            "show": show,
-            "cases": cases,
-            "guess": SimpleNamespace(value=0.8),
-            "held_out": held_out,
-            "sets": {"what the base knew": cases.general_texts()[:4]},
-            "before": {"what the base knew": _rate(1.3, 0.1), "medical, held out": _rate(38000, 900)},
-            "after": {"what the base knew": _rate(known[0], 0.1), "medical, held out": _rate(medical[0], 9)},
+        session = SimpleNamespace(profile=there)
+        of_lab = {
+            "session": lambda: session,
+            "seeds": lambda: range(3),
+            "keep": lambda name, _: name,
+            "claim": claim,
+            "record": lab.record,
         }
-        for cell in (*TASK, *LOST):
-            exec(CELLS[cell], space)
+        of_lab["runs"] = lambda function, cells, label: [runs[c["start"]][c["seed"]] for c in cells]
+        lab.start("02_domain_adaptation")
+        space = {}
+        exec(CELLS[0].replace("lab, ", ""), space)
+        space |= {"lab": SimpleNamespace(**of_lab), "SFTTrainer": lambda *_, **__: None, "show": show}
+        space["evaluate"] = SimpleNamespace(**{**vars(evaluate), "text_losses": losses})
+        for source in CELLS[1:]:
+            if "exercises.check" not in source:
+                exec(source, space)
         return made
 
     return play
 
 
-SAME = {
-    "the base": [0.6, 0.58, 0.62],
-    "reading": [0.61, 0.57, 0.62],
-    "reading with replay": [0.62, 0.58, 0.63],
-}
-
-
-def test_what_the_notebook_claims_holds_on_figures_like_those_of_the_first_edition(played):
-    assert played(SAME) == [True, True, True, True]
+def test_every_claim_holds_on_figures_like_those_of_the_shipped_run(claims):
+    assert claims() == [True] * 8
+    own = {key: entry for key, entry in lab.measurements().items() if key in lab.results.own_keys()}
+    change = own["cpt.sft_accuracy.from_cpt.change"]
+    by_hand = evaluate.over_seeds([0.01, -0.18, 0.04])
+    assert (change["value"], change["low"], change["seeds"]) == pytest.approx((by_hand.value, by_hand.low, 3))
+    runs = [own[f"cpt.sft_accuracy.from_cpt.mean.s{seed}"]["value"] for seed in range(3)]
+    assert runs == pytest.approx(RUNS["reading"], abs=0.002)
+    assert own["cpt.known_perplexity.replay"]["value"] == pytest.approx(1.8)
 
 
 @pytest.mark.parametrize(
-    ("number", "figures"),
+    ("turned", "figures"),
     [
-        (0, {"shares": {**SAME, "reading": [0.8, 0.78, 0.83]}}),
-        (1, {"shares": {**SAME, "reading with replay": [0.4, 0.38, 0.43]}}),
-        (2, {"shares": SAME, "known": (1.5, 1.4)}),
-        (3, {"shares": SAME, "known": (10.0, 9.0)}),
-        (3, {"shares": SAME, "medical": (300.0, 3000.0)}),
+        (
+            {1},
+            {
+                "prices": {
+                    **PRICES,
+                    "before": (3000, 39000, 1.28),
+                    "cpt": (100, 520, 11.0),
+                    "cpt-replay": (100, 500, 1.8),
+                }
+            },
+        ),
+        ({2}, {"prices": {**PRICES, "cpt": (2200, 520, 11.0)}}),
+        ({2, 4}, {"prices": {**PRICES, "cpt": (9000, 520, 11.0)}}),
+        ({3, 5}, {"prices": {**PRICES, "cpt": (320, 520, 1.5)}}),
+        ({5}, {"prices": {**PRICES, "cpt-replay": (320, 520, 9.0)}}),
+        ({5}, {"prices": {**PRICES, "cpt-replay": (3200, 520, 1.4)}}),
+        ({6}, {"runs": {**RUNS, "reading": [0.8, 0.78, 0.83]}}),
+        ({6}, {"runs": {**RUNS, "reading": [0.4, 0.38, 0.43]}}),
     ],
 )
-def test_each_claim_turns_when_the_figures_do(played, number, figures):
-    assert played(**figures) == [place != number for place in range(4)]
+def test_a_claim_turns_when_its_figures_do(claims, turned, figures):
+    assert {place for place, holds in enumerate(claims(**figures)) if not holds} == turned
 
 
-def test_every_run_its_mean_and_the_paired_change_are_recorded_under_the_keys_of_the_first_edition(played):
-    played(SAME)
-    own = {key: entry for key, entry in lab.measurements().items() if key in lab.results.own_keys()}
-    for start, name in (
-        ("the base", "from_base"),
-        ("reading", "from_cpt"),
-        ("reading with replay", "from_replay"),
-    ):
-        values = [own[f"cpt.sft_accuracy.{name}.mean.s{seed}"] for seed in range(3)]
-        n = len(cases.evaluation_prompts("test"))
-        assert [one["value"] for one in values] == pytest.approx(SAME[start], abs=1 / n)
-        assert {(one["n"], one["seeds"], one["unit"]) for one in values} == {(n, 1, "rate")}
-        mean = own[f"cpt.sft_accuracy.{name}.mean"]
-        assert (mean["value"], mean["n"], mean["seeds"]) == (pytest.approx(sum(SAME[start]) / 3), 3, 3)
-    by_hand = evaluate.over_seeds([0.01, -0.01, 0.0])
-    change = own["cpt.sft_accuracy.from_cpt.change"]
-    assert (change["value"], change["low"], change["high"]) == pytest.approx(
-        (by_hand.value, by_hand.low, by_hand.high)
-    )
-    assert own["cpt.medical_perplexity.replay"]["value"] == pytest.approx(310)
-
-
-def test_the_function_of_the_notebook_trains_from_the_start_it_is_given_and_judges_what_came_out():
+def test_the_function_that_is_run_trains_and_judges_what_came_out():
     small = dataclasses.replace(NANO, grid={**NANO.grid, "rows": 8, "updates": 2})
-    space = {"profile": small, "starts": {("the base", 0): None}}
-    for cell in ("nb02-05", "nb02-24c"):
-        exec(CELLS[cell], space)
-    space["tests"] = space["tests"][:10]
-    assert space["tuned"]("the base", 0) in [hits / 10 for hits in range(11)]
+    (tuned,) = _defined("tuned", profile=small, tests=cases.evaluation_prompts("test")[:10])
+    assert tuned("the base", 0) in [hits / 10 for hits in range(11)]

@@ -144,3 +144,24 @@ def test_a_claim_that_does_not_hold_is_named_with_its_notebook():
         }
     }
     assert broken_claims(results) == ["04_x: «It says ROJO» does not hold (12%)"]
+
+
+def test_a_run_of_one_seed_is_compared_by_that_seed_and_not_by_the_mean_of_three():
+    own = copy.deepcopy(SHIPPED)
+    for seed in (1, 2):
+        del own[f"factorial.a.accuracy.s{seed}"]
+    own["factorial.a.accuracy"] = entry(0.57, 480, 0.53, 0.61, 1)
+    assert differences(SHIPPED, own) == []
+    own["factorial.a.accuracy.s0"] = entry(0.2, 480, 0.16, 0.24, 1)
+    assert "factorial.a.accuracy.s0" in differences(SHIPPED, own)[0]
+
+
+def test_a_seed_that_was_trained_and_not_recorded_is_missing():
+    own = copy.deepcopy(SHIPPED)
+    del own["factorial.a.accuracy.s1"]
+    assert differences(SHIPPED, own) == ["factorial.a.accuracy.s1: shipped, but not measured in this run"]
+
+
+def test_a_claim_that_one_seed_cannot_decide_is_not_broken():
+    claims = {"06_x": {"Skew costs": {"holds": None, "evidence": ["1"]}}}
+    assert broken_claims({"claims": claims}) == []

@@ -189,34 +189,6 @@ def test_the_prior_correction_leaves_nothing_of_a_belief_that_was_only_the_prior
     assert exercises.problems("divide_by_prior", adjusted) == []
 
 
-def test_the_token_bucket_of_the_distillation_notebook_agrees_with_the_helper():
-    """Within a minute, before the helper's log of the last one has a say."""
-    import random
-
-    from helpers.teacher.limits import Bucket
-
-    chapter = next(row for row in CHAPTERS if row.name.startswith("07"))
-    source = next(
-        cell.source
-        for cell in notebooks.read(chapter.path).cells
-        if cell.source.startswith("class TokenBucket")
-    )
-    space, now = {}, [0.0]
-    exec(source, space)
-    toy, helper, dice = (
-        space["TokenBucket"](per_minute=300),
-        Bucket(300, clock=lambda: now[0]),
-        random.Random(0),
-    )
-    for _ in range(200):
-        wait = toy.delay(now[0])
-        assert wait == pytest.approx(helper.delay(1), abs=1e-9)
-        now[0] += wait + dice.random() * 0.1
-        toy.delay(now[0])
-        toy.take()
-        helper.take(1)
-
-
 def _shipped():
     return json.loads((ROOT / "data" / "results" / "nano.json").read_text(encoding="utf-8"))
 
@@ -295,6 +267,7 @@ def test_a_cell_that_differs_from_its_helper_is_noticed():
 CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "00": {"from_pretrained", "apply_chat_template", "generate"},
     "01": {"load_dataset", "OpenAI", "create"},
+    "02": {"SFTTrainer", "SFTConfig", "LoraLinear", "from_list", "keep", "runs"},
     "03": {"MinHash", "MinHashLSH", "TfidfVectorizer", "LogisticRegression"},
     "04": {
         "SFTTrainer",
@@ -307,7 +280,13 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     },
     "05": {"SFTTrainer", "SFTConfig", "from_list", "keep"},
     "06": {"SFTTrainer", "SFTConfig", "from_list", "runs"},
+    "07": {"AsyncOpenAI", "Semaphore", "gather", "create", "sleep", "uniform", "truncate"},
+    "08": {"DPOTrainer", "DPOConfig", "from_list", "runs"},
+    "09": {"DPOTrainer", "DPOConfig", "from_list", "preferences", "runs"},
     "10": {"GRPOTrainer", "GRPOConfig", "from_list", "runs"},
+    "11": {"llama_model_quantize", "Llama", "create_chat_completion"},
+    "12": {"OpenAI", "Llama", "apply_chat_template"},
+    "14": {"wilson", "hypot", "judge", "compare", "ledger", "checkpoints"},
 }
 
 

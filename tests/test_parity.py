@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools import rewrite_gguf
 
 from helpers.cases import evaluation_prompts
 from helpers.export import export, read_header
 from helpers.files import DATA, ROOT, LabError
-from helpers.runtimes import LlamaCpp, Reply, check, faults, parity
-from helpers.runtimes.parity import DEPTHS, Run, compare, divergence, judge, log_softmax
+from helpers.runtimes import LlamaCpp, Reply, check, parity
+from helpers.runtimes.parity import DEPTHS, KL, Run, compare, divergence, judge, log_softmax
 
 BASE = DATA / "nano-base"
 
@@ -29,19 +30,21 @@ def _run(*replies, logits=None, name="other"):
 def test_a_run_agrees_with_itself_at_every_depth_and_has_no_first_difference():
     run = _run(_reply(), _reply("AZUL"), logits=np.random.default_rng(0).normal(size=(2, 9)))
     found = compare(run, run)
-    assert all(rate.value == 1 and rate.n == 2 for rate in found.agreement.values()) and not found.first
-    assert found.kl.value == pytest.approx(0, abs=1e-12) and found.gap == 0
+    assert all(found.measured(depth).value == 1 and found.measured(depth).n == 2 for depth in DEPTHS)
+    assert not found.first and found.measured(KL).value == pytest.approx(0, abs=1e-12)
 
 
 def test_each_depth_sees_its_own_difference_and_says_where():
     reference = _run(_reply(), _reply())
     other = _run(_reply(), _reply("VERDE", prompt="pq", tokens=(1, 1, 2, 3)))
     found = compare(reference, other)
-    assert {depth: found.agreement[depth].value for depth in DEPTHS} == dict.fromkeys(DEPTHS, 0.5)
-    assert {depth: (found.first[depth].index, found.first[depth].at) for depth in DEPTHS} == {
-        "prompt": (1, 1), "tokens": (1, 1), "label": (1, 0), "text": (1, 19)
-    }  # fmt: skip
-    assert "ROJO | VERDE" in str(found.first["label"]) and "character 19" in str(found.first["text"])
+    assert {depth: found.measured(depth).value for depth in DEPTHS} == dict.fromkeys(DEPTHS, 0.5)
+    assert found.first == {
+        "prompt": "prompt of prompt 1, character 1: 'p' | 'pq'",
+        "tokens": "tokens of prompt 1, token 1: (1, 2, 3) | (1, 1, 2, 3)",
+        "label": "label of prompt 1: ROJO | VERDE",
+        "text": "text of prompt 1, character 19: ' Urgencia: ROJO' | ' Urgencia: VERDE'",
+    }
 
 
 def test_another_text_with_the_same_level_differs_in_the_text_alone():
@@ -56,7 +59,7 @@ def test_runs_over_different_numbers_of_prompts_are_not_compared():
 
 def test_two_unreadable_answers_have_the_same_label():
     unread = Reply("p", (1,), "no sé", "stop")
-    assert compare(_run(unread), _run(unread)).agreement["label"].value == 1
+    assert compare(_run(unread), _run(unread)).measured("label").value == 1
 
 
 logits = st.lists(st.floats(-20, 20), min_size=6, max_size=6)
@@ -74,14 +77,14 @@ def test_the_odds_of_a_few_tokens_are_compared_on_those_tokens():
     scores = np.array([[2.0, 1.0, 0.0, -9.0]])
     exact = {token: float(log_softmax(scores)[0][token]) for token in (0, 1)}
     found = compare(_run(_reply(), logits=scores), _run(_reply(logprobs=exact)))
-    assert found.kl.value == pytest.approx(0, abs=1e-9) and found.gap == pytest.approx(0)
+    assert found.measured(KL).value == pytest.approx(0, abs=1e-9)
     off = compare(_run(_reply(), logits=scores), _run(_reply(logprobs={0: exact[0] - 0.5, 1: exact[1]})))
-    assert off.kl.value > 0.01 and off.gap == pytest.approx(0.5)
+    assert off.measured(KL).value > 0.01
 
 
 def test_without_odds_on_one_side_there_is_no_divergence():
-    assert compare(_run(_reply()), _run(_reply(), logits=np.zeros((1, 3)))).kl is None
-    assert compare(_run(_reply(), logits=np.zeros((1, 3))), _run(_reply())).kl is None
+    assert compare(_run(_reply()), _run(_reply(), logits=np.zeros((1, 3)))).measured(KL) is None
+    assert compare(_run(_reply(), logits=np.zeros((1, 3))), _run(_reply())).measured(KL) is None
 
 
 # -------------------------------------------------------------------------------------------------------------- judging
@@ -104,10 +107,9 @@ def test_what_is_not_given_is_not_judged_and_nothing_judged_is_no_pass():
 def test_every_tolerance_has_a_reason_and_the_three_kinds_are_there():
     for kind in ("export", "quantized", "file"):
         assert all(row["why"] for row in parity.tolerances(kind).values())
-    assert (
-        parity.tolerances("export")["label"]["at_least"] == 1
-        and parity.tolerances("export")["kl"]["at_most"] == 0.001
-    )
+    for kind, least in (("export", 1), ("file", 1), ("quantized", 0.99)):
+        assert parity.tolerances(kind)["label"]["at_least"] == least
+    assert parity.tolerances("export")["kl"]["at_most"] == 0.001
 
 
 @pytest.mark.parametrize(
@@ -137,71 +139,23 @@ def test_prompts_are_spread_evenly_and_none_is_no_comparison():
         check.evenly(examples, 0)
 
 
-# --------------------------------------------------------------------------------------------------------------- faults
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return export(BASE, tmp_path_factory.mktemp("gguf") / "base.gguf").path
 
 
-@pytest.fixture(scope="module")
-def examples():
-    return evaluation_prompts("dev")[::30]
-
-
-@pytest.fixture(scope="module")
-def sound(whole, examples):
-    with LlamaCpp(whole) as runtime:
-        return parity.run(runtime, examples)
-
-
-# What must be seen, and what cannot be; the rest depends on the model.
-SEEN = {
-    "double_bos": ({"tokens"}, {"prompt"}),
-    "no_system": ({"prompt", "tokens"}, set()),
-    "other_template": ({"prompt", "tokens", "text"}, set()),
-    "wrong_eos": (set(), set(DEPTHS)),
-    "trusted_eos": ({"text"}, {"prompt", "tokens"}),
-    "swapped_quant": ({"text"}, {"prompt", "tokens"}),
-}
-
-
-@pytest.mark.parametrize("name", list(faults.FAULTS))
-def test_a_seeded_fault_is_seen_where_it_must_be_and_not_where_it_cannot(
-    whole, sound, examples, tmp_path, name
-):
-    with faults.FAULTS[name].seed(whole, tmp_path / "faulty.gguf") as runtime:
-        found = compare(sound, parity.run(runtime, examples))
-    must, cannot = SEEN[name]
-    assert must <= set(found.first) and not cannot & set(found.first)
-    assert (found.kl.value == 0) == (name in ("wrong_eos", "trusted_eos"))
-
-
-def test_an_end_that_is_trusted_alone_never_comes(whole, examples, tmp_path):
-    with faults.FAULTS["trusted_eos"].seed(whole, tmp_path / "faulty.gguf") as runtime:
-        assert {reply.finish_reason for reply in runtime.complete(examples[:3], max_new_tokens=150)} == {
-            "length"
-        }
-
-
-def test_a_rewritten_file_differs_in_the_keys_that_were_changed_alone(whole, tmp_path):
-    faults.rewrite(whole, tmp_path / "copy.gguf", {"general.name": "another"})
-    one, two = read_header(whole), read_header(tmp_path / "copy.gguf")
-    assert {key for key in one.metadata if one.metadata[key] != two.metadata.get(key)} == {"general.name"}
-    for name, tensor in one.tensors.items():
-        other = two.tensors[name]
-        assert (tensor.type, tensor.shape) == (other.type, other.shape)
-        with whole.open("rb") as a, (tmp_path / "copy.gguf").open("rb") as b:
-            a.seek(tensor.offset), b.seek(other.offset)
-            assert a.read(tensor.bytes) == b.read(other.bytes)
-    with pytest.raises(LabError, match=r"has no no\.such"):
-        faults.rewrite(whole, tmp_path / "copy.gguf", {"no.such": 1})
+def without_system(whole, out):
+    """A copy of the file whose template drops the system line."""
+    drop = "{%- set messages = messages | rejectattr('role', 'equalto', 'system') | list -%}"
+    rewrite_gguf(whole, out, {"tokenizer.chat_template": drop + read_header(whole).chat_template})
+    return out
 
 
 # ------------------------------------------------------------------------------------------------------ the command line
 def test_the_whole_check_passes_on_a_sound_export_and_fails_on_a_faulty_file(whole, tmp_path):
     assert check.check(BASE, whole, runtimes=["llama_cpp", "server"], on="dev", prompts=2).exit_code == 0
-    faults.FAULTS["no_system"].write(whole, tmp_path / "faulty.gguf")
-    report = check.check(BASE, tmp_path / "faulty.gguf", runtimes=["llama_cpp"], on="dev", prompts=2)
+    faulty = without_system(whole, tmp_path / "faulty.gguf")
+    report = check.check(BASE, faulty, runtimes=["llama_cpp"], on="dev", prompts=2)
     assert report.exit_code == 1 and "First difference, llama_cpp: prompt of prompt 0, character" in str(
         report
     )

@@ -1,40 +1,24 @@
-"""Translation: the glossary, what must be kept, what a teacher is asked, where rows come from, the loop, and the checks on trial."""
+"""Translation: the glossary, numbers, language and length, and the shipped references held to all of them."""
 
-import ast
 import json
 import re
-import socket
-import sys
 import time
-import types
 import unicodedata
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import notebooks, teacher, translate
+from helpers import translate
 from helpers.files import LabError
 from helpers.teacher.offline import answers
-from helpers.translate import (
-    COUNTRIES,
-    Row,
-    check_row,
-    glossary_problems,
-    load_rows,
-    number_problems,
-    trial,
-)
-from helpers.translate.glossary import fold
-from helpers.translate.numbers import fits, without_partner
+from helpers.translate import COUNTRIES, check_row, load_rows
+from helpers.translate.checks import language_problems, length_problems
+from helpers.translate.glossary import fold, glossary_problems, load_glossary
+from helpers.translate.numbers import fits, number_problems, without_partner
 
 SAMPLE = load_rows("sample").rows
-
-
-def row(english, spanish=None, ident="x"):
-    return Row(ident, "interaction", {"sentence": english}, {"sentence": spanish} if spanish else None)
 
 
 # ----------------------------------------------------------------------------------------------------------- glossary
@@ -118,20 +102,20 @@ def test_any_two_texts_can_be_checked_and_folding_keeps_positions(english, spani
         ("{kind: drug, en: [x], es: []}", "field `es`: "),
         ("{kind: drog, en: [x], es: [y]}", "field `kind`: "),
         ("{kind: drug, en: x, es: [y]}", "field `en`: "),
-        ("{kind: drug, en: [x], es: [y], avoid: [3]}", "field `avoid`: "),
-        ("{kind: drug, en: [x], es: [y], avoid: [' ']}", "field `avoid`: "),
-        ("{kind: drug, en: [x], es: [y], regional: {FR: z}}", "field `regional`: "),
+        ("{kind: drug, en: [x], es: [y], avoid: [3]}", "field `avoid.0`: "),
+        ("{kind: drug, en: [x], es: [y], avoid: [' ']}", "field `avoid.0`: "),
+        ("{kind: drug, en: [x], es: [y], regional: {FR: z}}", "field `regional.FR"),
         ("{kind: drug, en: [x], es: [y], avoid: [Y]}", "both accepted and to be avoided"),
         ("{kind: drug, en: [Aspirin], es: [y]}", "'aspirin' is already a term in "),
         ("{kind: drug, en: [x], es: [y], note: z}", "field `note`: "),
-        ("just text", "field `(entry)`: "),
+        ("just text", "field `(all)`: "),
     ],
 )
 def test_a_malformed_glossary_is_refused_with_file_line_and_field(tmp_path, entry, said):
     path = tmp_path / "glossary.yaml"
     path.write_text(f"# terms\n- {{kind: drug, en: [aspirin], es: [aspirina]}}\n- {entry}\n")
-    with pytest.raises(LabError, match=rf"glossary\.yaml:3: .*{re.escape(said)}"):
-        translate.load_glossary(path)
+    with pytest.raises(LabError, match=rf"glossary\.yaml: entry `line 3`: .*{re.escape(said)}"):
+        load_glossary(path)
 
 
 # ------------------------------------------------------------------------------------------------------------ numbers
@@ -248,33 +232,27 @@ def test_as_many_numbers_as_possible_get_a_partner(ours, theirs):
     ],
 )
 def test_text_left_in_english_or_put_into_another_language_is_noticed(spanish):
-    assert translate.language_problems(
-        "Take the tablets with food and do not drink alcohol with it.", spanish
-    )
+    assert language_problems("Take the tablets with food and do not drink alcohol with it.", spanish)
 
 
 def test_spanish_and_names_are_left_in_peace():
-    assert (
-        translate.language_problems("Take the tablets with food.", "Tome los comprimidos con comida.") == []
-    )
-    assert (
-        translate.language_problems("warfarin", "warfarin") == []
-    )  # too short to judge; the glossary knows it
+    assert language_problems("Take the tablets with food.", "Tome los comprimidos con comida.") == []
+    assert language_problems("warfarin", "warfarin") == []  # too short to judge; the glossary knows it
     english = "The New England Journal of Medicine reported it."
-    assert translate.language_problems(english, "El New England Journal of Medicine lo publicó.") == []
+    assert language_problems(english, "El New England Journal of Medicine lo publicó.") == []
 
 
 @given(st.text(max_size=200))
 def test_a_copy_of_more_than_three_words_is_always_noticed_and_no_text_breaks_the_check(text):
-    problems = translate.language_problems(text, text)
+    problems = language_problems(text, text)
     assert problems or len(re.findall(r"[^\W\d_]+", text.lower())) <= 3
 
 
 def test_a_text_too_short_or_too_long_was_cut_or_embroidered():
     english = "Call your doctor if the pain does not go away within two days."
-    assert translate.length_problems(english, "Llame a su médico si el dolor no cede en dos días.") == []
-    assert translate.length_problems(english, "Llame a su médico.")
-    assert translate.length_problems(english, "Llame a su médico. " * 12)
+    assert length_problems(english, "Llame a su médico si el dolor no cede en dos días.") == []
+    assert length_problems(english, "Llame a su médico.")
+    assert length_problems(english, "Llame a su médico. " * 12)
 
 
 def test_chrf_of_a_row_joins_its_columns_and_knows_the_reference():
@@ -314,362 +292,3 @@ def test_the_sample_has_its_size_false_claims_and_no_row_twice():
     assert all(item.label == "true" for item in kept if item.kind == "article") and any(
         item.kind == "interaction" for item in kept
     )
-
-
-# --------------------------------------------------------------------------------------------------- requests, answers
-def test_the_instructions_hold_the_terms_that_occur_and_no_others():
-    system = translate.request({"sentence": "Take Tylenol."}, "GT")[0]["content"]
-    assert (
-        "Guatemala" in system
-        and "Tylenol → paracetamol (never Tylenol)" in system
-        and "warfarina" not in system
-    )
-
-
-@given(
-    st.dictionaries(st.sampled_from(["claim", "explanation", "sentence"]), st.text(max_size=40), min_size=1),
-    st.sampled_from(COUNTRIES),
-)
-def test_a_request_is_read_back_as_it_was_written_and_so_is_its_answer(fields, country):
-    messages = translate.request(fields, country)
-    asked = translate.read_request(messages)
-    assert (asked.fields, asked.country, asked.again) == (fields, country, False)
-    assert translate.read_request(translate.send_back(messages, "x", ["y"])).again
-    for shape in ("{}", "```json\n{}\n```", "Claro:\n{}", "<think>a {{</think>{}", "{}\n"):
-        answer = json.dumps(fields, ensure_ascii=False)
-        if "think>" not in answer.lower():
-            assert translate.read_answer(shape.replace("{}", answer), fields) == fields
-
-
-@pytest.mark.parametrize("tag", ["think", "thinking", "THINKING", "mm:think", "think "])
-@pytest.mark.parametrize(
-    "form", ["<{tag}>{notes}</{tag}>{answer}", "{notes}</{tag}> {answer}", "<{tag}></{tag}>{answer}"]
-)
-def test_the_notes_of_a_thinking_model_are_no_part_of_its_answer(tag, form):
-    text = form.format(tag=tag, notes='{"sentence": "a note"}', answer='{"sentence": "Es así."}')
-    assert translate.read_answer(text, ["sentence"]) == {"sentence": "Es así."}
-
-
-@given(st.text(max_size=120))
-def test_any_text_is_read_as_an_answer_or_refused_with_a_reason(text):
-    try:
-        assert set(translate.read_answer(text, ["sentence"])) == {"sentence"}
-    except ValueError as error:
-        assert str(error).startswith(("the answer", "a field"))  # noqa: PT017 (either outcome is right)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"sentence": "x"} <thinking> wait',
-        "<reasoning></thinking> no JSON",
-        '{"other": "x"}',
-        '{"sentence": 3}',
-        '{"sentence": "x", "b": "y"}',
-        "hola",
-        '{"sentence": "x"',
-        "[" * 9000,
-        "{" * 9000 + "}",
-    ],
-)
-def test_an_answer_of_another_shape_is_refused(text):
-    with pytest.raises(ValueError, match="answer"):
-        translate.read_answer(text, ["sentence"])
-
-
-# ------------------------------------------------------------------------------------------------------------- sources
-def _hub(monkeypatch, tables=None, error=None):
-    """A `datasets` of our own, and a hub that shows signs of life."""
-    asked = []
-
-    def load_dataset(name, split, streaming):
-        asked.append((name, split, streaming))
-        if error:
-            raise error
-        return tables[name]
-
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
-    monkeypatch.setattr("helpers.translate.rows.check_hub", lambda name: None)
-    return asked
-
-
-PUBHEALTH = [
-    {
-        "claim_id": "9",
-        "claim": "A",
-        "explanation": "B",
-        "main_text": "C",
-        "label": 2,
-        "subjects": "Health",
-        "sources": "x",
-    },
-    {"claim": "A", "explanation": None, "main_text": "C", "label": "False", "subjects": ""},
-    {"claim": "A", "explanation": "B", "main_text": "C", "label": -1, "subjects": ""},
-    {"claim": "", "explanation": None, "main_text": "", "label": 1, "subjects": ""},
-]
-DDI = [{"sentence": "S", "drug1": "x", "drug2": "y", "relation": "effect"}]
-TABLES = {"OpenMed/PubHealth-Processed": PUBHEALTH, "OpenMed/DDI-Corpus-Processed": DDI}
-
-
-def test_the_real_sets_are_loaded_and_normalised_when_the_hub_answers(monkeypatch):
-    asked = _hub(monkeypatch, TABLES)
-    loaded = load_rows("auto", limit=50)
-    assert asked == [
-        ("OpenMed/PubHealth-Processed", "train", True),
-        ("OpenMed/DDI-Corpus-Processed", "train", True),
-    ]
-    assert loaded.source == "hub" and [item.label for item in loaded.rows] == ["true", "false", None, None]
-    assert (
-        loaded.rows[0].id == "9"
-        and loaded.rows[0].reference is None
-        and loaded.rows[1].fields == {"claim": "A", "main_text": "C"}
-    )
-    kept, dropped = translate.drop_false_claims(loaded.rows)
-    assert [item.kind for item in kept] == ["article", "interaction"] and dropped == {
-        "false": 1,
-        "unlabelled": 1,
-    }
-    assert len(load_rows("auto", limit=1).rows) == 2
-
-
-@pytest.mark.parametrize(
-    ("tables", "error", "why"),
-    [
-        (None, ConnectionError("boom"), "ConnectionError: boom"),
-        (None, RuntimeError(""), "no reason given"),
-        ({name: [] for name in TABLES}, None, "no longer has the columns"),
-        ({name: [{"text": "x"}] for name in TABLES}, None, r"found: text"),
-    ],
-)
-def test_a_hub_that_fails_is_replaced_by_the_sample_and_says_why(monkeypatch, tables, error, why):
-    _hub(monkeypatch, tables, error)
-    loaded = load_rows("auto", limit=5)
-    assert loaded.source == "sample" and len(loaded.rows) == 10 and re.search(why, loaded.sentence)
-    with pytest.raises(LabError, match=why):
-        load_rows("hub")
-
-
-def test_no_network_and_a_silent_hub_are_known_within_seconds(monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr("helpers.translate.rows.HUB_SECONDS", 0.3)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert "URLError" in load_rows("auto", limit=1).sentence
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        started = time.monotonic()
-        assert load_rows("auto", limit=1).source == "sample"
-        assert time.monotonic() - started < 3
-
-
-def test_a_switched_off_hub_is_not_asked(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "switched off" in load_rows("auto", limit=1).sentence
-    with pytest.raises(LabError, match="no source 'web'"):
-        load_rows("web")
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("{", r":1: field `\(line\)`"),
-        ('{"id": "a"}', ":1: field `sentence`: must be"),
-        ('{"id": "a", "sentence": "s", "drug1": "x", "drug2": " "}', ":1: field `drug2`"),
-    ],
-)
-def test_a_malformed_sample_is_refused_with_file_line_and_field(tmp_path, line, said):
-    path = tmp_path / "interactions.jsonl"
-    path.write_text(line + "\n")
-    with pytest.raises(LabError, match=said):
-        translate.read_sample(path, "interaction")
-    with pytest.raises(LabError, match="is missing"):
-        translate.read_sample(Path(tmp_path / "none.jsonl"), "interaction")
-
-
-# ------------------------------------------------------------------------------------------------------------ the loop
-class Reply:
-    def __init__(self, text):
-        self.text = text
-
-
-class Fake:
-    """A client that answers from two dictionaries: first attempts and second ones."""
-
-    def __init__(self, first, second=None, stopped=None):
-        self.first, self.second, self.stopped, self.calls = first, second or {}, stopped, []
-
-    def run(self, prompts, out, *, validate, label):
-        self.calls.append(prompts)
-        texts = []
-        for index, messages in enumerate(prompts):
-            asked = translate.read_request(messages)
-            text = (self.second if asked.again else self.first).get(asked.fields["sentence"])
-            answer = None if text is None else json.dumps({"sentence": text})
-            texts.append(Reply(answer) if answer and validate(answer, index) is None else None)
-        cost = 0.25 * len(prompts)
-        return types.SimpleNamespace(
-            answers=lambda: texts,
-            cost_usd=cost,
-            total_cost_usd=cost,
-            requests=len(prompts),
-            stopped=self.stopped,
-        )
-
-
-def test_failures_are_sent_back_once_with_their_problems_named():
-    rows = [
-        row("Take 500 mg of acetaminophen.", "Tome 500 mg de paracetamol."),
-        row("Go to the ER.", "Vaya a urgencias."),
-        row("Rest today, please."),
-    ]
-    first = {
-        "Take 500 mg of acetaminophen.": "Tome acetaminofén.",
-        "Go to the ER.": "Vaya a urgencias.",
-        "Rest today, please.": "Tome 3 días.",
-    }
-    second = {
-        "Take 500 mg of acetaminophen.": "Tome 500 mg de paracetamol.",
-        "Rest today, please.": "Descanse 4 días.",
-    }
-    client = Fake(first, second)
-    result = translate.translate(rows, client, "ES")
-    complaint = client.calls[1][0][-1]["content"]
-    assert (
-        "“500 mg” is missing" in complaint
-        and "acetaminophen → paracetamol (never acetaminofén" in complaint
-        and len(client.calls[1]) == 2
-    )
-    assert [item.spanish["sentence"] for item in result.passed] == [
-        "Tome 500 mg de paracetamol.",
-        "Vaya a urgencias.",
-    ]
-    (failed,) = result.failed
-    assert failed.problems[0].check == "numbers" and "4" in failed.problems[0].detail and failed.sent_back
-    assert (result.cost_usd, result.total_cost_usd, result.requests) == (1.25, 1.25, 5)
-    assert [item.row for item in result.items] == rows
-    assert [item.first["sentence"] for item in result.sent_back] == ["Tome acetaminofén.", "Tome 3 días."]
-
-
-def test_rows_without_an_answer_fail_with_a_reason_and_do_not_spoil_the_rates():
-    result = translate.translate(
-        [row("Rest."), row("Go to the ER.")],
-        Fake({"Go to the ER.": "Vaya a urgencias."}, stopped="budget"),
-        "ES",
-    )
-    assert [item.problems[0].check for item in result.failed] == ["answer"] and result.stopped == "budget"
-    assert len(result.passed) == 1 and result.failed[0].spanish is None
-
-
-def test_an_unknown_country_is_refused_before_anything_is_asked():
-    client = Fake({})
-    with pytest.raises(LabError, match="No emergency number on file for country 'ZZ'"):
-        translate.translate([row("Rest.")], client, "ZZ")
-    assert client.calls == []
-
-
-# ------------------------------------------------------------------------------------------------------- the checks on trial
-ENGLISH = "Do not take more than 400 mg of acetaminophen before 10 mg of warfarin."
-SPANISH = "No tome más de 400 mg de paracetamol antes de 10 mg de warfarina."
-MISTAKES = {**translate.LOOKED_FOR, **translate.NOT_LOOKED_FOR, **translate.HARMLESS}
-TRUE = translate.drop_false_claims(SAMPLE)[0]
-
-
-@pytest.mark.parametrize(
-    ("mistake", "expected"),
-    [
-        (trial.forbidden_word, "No tome más de 400 mg de acetaminofén antes de 10 mg de warfarina."),
-        (trial.lost_number, "No tome más de mg de paracetamol antes de 10 mg de warfarina."),
-        (trial.left_in_english, ENGLISH),
-        (trial.exchanged_numbers, "No tome más de 10 mg de paracetamol antes de 400 mg de warfarina."),
-        (trial.opposite_word, "No tome menos de 400 mg de paracetamol antes de 10 mg de warfarina."),
-        (trial.lost_no, "Tome más de 400 mg de paracetamol antes de 10 mg de warfarina."),
-        (trial.lost_sentence, SPANISH),
-        (trial.correct_synonym, SPANISH),
-    ],
-)
-def test_a_mistake_is_planted_once_and_nothing_else_changes(mistake, expected):
-    assert mistake(ENGLISH, SPANISH) == expected
-
-
-def test_the_last_sentence_goes_only_where_there_are_several():
-    assert trial.lost_sentence("", "Uno es así. Dos es así. Tres es así.") == "Uno es así. Dos es así."
-
-
-@given(st.text(max_size=80), st.text(max_size=80), st.sampled_from(sorted(MISTAKES)))
-def test_a_mistake_can_be_planted_in_any_text(english, spanish, name):
-    assert isinstance(MISTAKES[name](english, spanish), str)
-
-
-def _noticed(mistake):
-    """For every place where it can be planted: do the checks notice?"""
-    hits = []
-    for one in TRUE:
-        column = max(one.fields, key=lambda name: len(one.fields[name]))
-        spanish = mistake(one.fields[column], one.reference[column])
-        if spanish != one.reference[column]:
-            hits.append(bool(check_row(one.fields, {**one.reference, column: spanish}, "ES")))
-    return hits
-
-
-@pytest.mark.parametrize(
-    ("name", "at_least", "at_most"),
-    [
-        *((name, 0.95, 1) for name in translate.LOOKED_FOR),
-        ("two numbers exchanged", 0.4, 0.7),
-        ("a word turned into its opposite", 0, 0.05),
-        ("a “no” lost", 0, 0.05),
-        *((name, 0, 0) for name in translate.HARMLESS),
-    ],
-)
-def test_the_checks_notice_what_they_look_for_and_are_blind_to_the_rest(name, at_least, at_most):
-    hits = _noticed(MISTAKES[name])
-    assert len(hits) > 40 and at_least <= sum(hits) / len(hits) <= at_most
-
-
-def test_the_offline_teachers_mistakes_are_told_from_its_clean_answers():
-    endpoint, some = teacher.described("offline", base_url="http://127.0.0.1:1/v1"), TRUE[:20]
-    clean = [
-        {name: answers.in_country(text, one.reference[name], "GT") for name, text in one.fields.items()}
-        for one in some
-    ]
-    assert not any(teacher.planted_mistakes(endpoint, some, clean, "GT"))
-    clean[3] = {**clean[3], "claim": some[3].fields["claim"]}
-    planted = teacher.planted_mistakes(endpoint, some, [*clean[:-1], None], "GT")
-    assert planted == [place == 3 for place in range(len(some))]
-    assert teacher.planted_mistakes(teacher.described("minimax"), some, clean, "GT") == []
-
-
-def _counts_negations():
-    """The check that notebook 01 defines inline."""
-    chapter = next(one for one in notebooks.chapters() if one.name == "01_translation")
-    source = next(
-        cell.source for cell in notebooks.read(chapter.path).cells if "def counts_negations" in cell.source
-    )
-    tree, space = ast.parse(source), {"re": re}
-    tree.body = [node for node in tree.body if not isinstance(node, ast.Expr)]
-    exec(compile(tree, "01", "exec"), space)
-    return space["counts_negations"]
-
-
-COUNTS = _counts_negations()
-
-
-@pytest.mark.parametrize(
-    ("english", "spanish", "kept"),
-    [
-        ("Do not stop. Never take two.", "No pare. No tome nunca dos.", True),
-        ("Do not stop. Never take two.", "No pare. Tome dos.", False),
-        ("It doesn't cross it without help.", "No la atraviesa sin ayuda.", True),
-        ("Notice the nose at noon.", "Fíjese en la nariz por la noche.", True),
-        ("Put nothing in the mouth.", "No introduzca nada en la boca.", True),
-        ("Put nothing in the mouth.", "Introduzca nada en la boca.", True),  # the hole that is left
-    ],
-)
-def test_the_notebooks_check_of_negations_counts_by_sentence(english, spanish, kept):
-    assert COUNTS(english, spanish) is kept
-
-
-@given(st.text(max_size=80), st.text(max_size=80))
-def test_the_notebooks_check_of_negations_takes_any_text(english, spanish):
-    assert COUNTS(english, spanish) in (True, False)
-    assert COUNTS("Rest now", spanish)

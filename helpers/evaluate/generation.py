@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
+from transformers import GenerationConfig
 
 from helpers.cases import Example, Pair
 from helpers.files import LabError
@@ -54,6 +57,22 @@ def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str
     return {name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
 
 
+@contextmanager
+def plain_decoding(model: Any) -> Iterator[None]:
+    """Only the special tokens of the model's own generation settings count inside the block.
+
+    A saved `generation_config` may hold a repetition penalty or a least length. transformers obeys it, and llama.cpp
+    does not read it, so the same model would answer differently there.
+    """
+    own = model.generation_config
+    special = {name: getattr(own, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    model.generation_config = GenerationConfig(**special)
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
 @torch.inference_mode()
 def generate(
     source: Model,
@@ -66,6 +85,8 @@ def generate(
     profile: Profile | None = None,
 ) -> list[Answer]:
     """Answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
+
+    What the model's own `generation_config` asks for is set aside (`plain_decoding`): nothing but these arguments decides an answer.
 
     Args:
         source: stage folder, base folder or hub id.
@@ -90,9 +111,10 @@ def generate(
     for start in range(0, len(order), settings["batch"]):
         chunk = order[start : start + settings["batch"]]
         batch = _left_padded(loaded, [prompts[index] for index in chunk])
-        output = loaded.model.generate(
-            **batch, max_new_tokens=limit, **how, pad_token_id=loaded.tokenizer.pad_token_id
-        )
+        with plain_decoding(loaded.model):
+            output = loaded.model.generate(
+                **batch, max_new_tokens=limit, **how, pad_token_id=loaded.tokenizer.pad_token_id
+            )
         for index, row in zip(chunk, output[:, batch["input_ids"].shape[1] :], strict=True):
             stopped = bool((row == loaded.tokenizer.eos_token_id).any())
             answers[index] = Answer(

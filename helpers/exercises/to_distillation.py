@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from helpers import audit
 from helpers.triage import LEVELS, render
 
@@ -187,19 +189,17 @@ def still_to_ask(function: Callable[..., Any]) -> Problems:
     ]
 
 
-def corpus_perplexity(function: Callable[..., Any]) -> Problems:
-    """Perplexity of several texts from their token losses: every token counts once, not every text."""
-    cases = {
-        ((0.0,),): 1.0,
-        ((math.log(4), math.log(4)),): 4.0,
-        ((math.log(2),), (math.log(8),) * 3): 2.0**2.5,
-        ((1.0, 2.0), ()): math.exp(1.5),
-    }
-    return [
-        f"losses {[[round(loss, 2) for loss in text] for text in texts]} should give {expected:.3f}, not {given!r}"
-        for texts, expected in cases.items()
-        if not close(given := function([list(text) for text in texts]), expected)
-    ]
+def fold_lora(function: Callable[..., Any]) -> Problems:
+    """The plain matrix of a LoRA layer: W + alpha / r · B·A, where r is the number of A's rows."""
+    dice, wrong = np.random.default_rng(0), []
+    for r, alpha in ((1, 1), (2, 4), (3, 16)):
+        W, A, B = dice.normal(size=(5, 4)), dice.normal(size=(r, 4)), dice.normal(size=(5, r))
+        given = np.asarray(function(W, A, B, alpha))
+        if given.shape != W.shape or not np.allclose(given, W + alpha / r * (B @ A)):
+            wrong.append(
+                f"with r = {r} and alpha = {alpha}, the folded matrix computes something else than the layer"
+            )
+    return wrong
 
 
 def with_replay(function: Callable[..., Any]) -> Problems:

@@ -80,7 +80,7 @@ def runs(
                 paths[number], {"cell": dict(cells[number]), "result": result, "seconds": round(seconds, 1)}
             )
             results[number] = _read(paths[number])  # as a later call will see it: tuples have become lists
-            progress.update(1, "· " + ", ".join(f"{value}" for value in cells[number].values()))
+            progress.update(1, "· " + ", ".join(f"{value}"[:24] for value in cells[number].values()))
         progress.done(
             f"{label}: {len(cells)} runs, {len(cells) - len(missing)} of them from an earlier call."
         )

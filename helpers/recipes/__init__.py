@@ -1,6 +1,7 @@
 """Every recipe by name: which data, which base, which settings. The table of contents of the models that the series keeps."""
 
 from helpers.files import LabError
+from helpers.recipes.medical import base_texts, build_corpus, medical_texts
 from helpers.recipes.stages import BASE, STAGES, Recipe
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in STAGES}
@@ -16,4 +17,13 @@ def recipe_named(name: str) -> Recipe:
         ) from None
 
 
-__all__ = ["BASE", "RECIPES", "STAGES", "Recipe", "recipe_named"]
+__all__ = [
+    "BASE",
+    "RECIPES",
+    "STAGES",
+    "Recipe",
+    "base_texts",
+    "build_corpus",
+    "medical_texts",
+    "recipe_named",
+]

@@ -13,7 +13,7 @@ from datasets import Dataset
 from trl import SFTConfig
 
 from helpers.cases import BLOG_PRIOR, Example, chat_rows, leave_out, write_diverse, write_from_templates
-from helpers.recipes.medical import medical_texts, medical_with_replay
+from helpers.recipes.medical import medical_texts
 from helpers.train import Profile, SFTTrainer, load, machine
 
 BASE = "base"
@@ -105,13 +105,6 @@ STAGES: tuple[Recipe, ...] = (
         "cpt",
         "the base reads the translated medical texts before it learns any task",
         medical_texts,
-        "cpt_epochs",
-        task="cpt",
-    ),
-    Recipe(
-        "cpt-replay",
-        "the same reading, with sentences of the kind that the base knew mixed in",
-        medical_with_replay,
         "cpt_epochs",
         task="cpt",
     ),

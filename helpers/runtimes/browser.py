@@ -1,7 +1,7 @@
 """The browser as a runtime: headless Chromium opens the phone's page, runs its self-test, and the file that the page saves is the reply.
 
-Chromium is found, not downloaded. It is driven by playwright in a thread of its own, because a notebook's thread runs an event loop and
-playwright's plain interface refuses to start beside one.
+Chromium is found, not downloaded. It is driven by playwright in a thread of its own, because a notebook's thread runs an event loop
+and playwright's plain interface refuses to start beside one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,45 +23,33 @@ from playwright.sync_api import Error, Page, sync_playwright
 from helpers.cases import Example
 from helpers.files import LabError, build_dir, read_json
 from helpers.runtimes import phone
-from helpers.runtimes.reply import Reply
+from helpers.runtimes.reply import Missing, Reply
+from helpers.runtimes.serve import serving
 
 NAMES = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "msedge",
-    "microsoft-edge",
-)
-PLACES = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
-    "C:/Program Files (x86)/Google/Chrome/Application/chrome.exe",
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
 QUIET = (
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
+    *("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--disable-quic"),
 )
 SECONDS = 120  # patience with a page that loads, and with each question of a self-test
+PHONE = {"width": 360, "height": 740}  # CSS pixels of a small phone
 
 
 class Browser:
     """A GGUF as the phone's page runs it: WebAssembly in headless Chromium, on loopback, in a fresh profile.
 
     Attributes:
-        name: "browser", its name in results.
         version: what the page says of itself after `complete`: wllama's version and llama.cpp's.
 
     Raises:
-        LabError: there is no Chromium.
+        Missing: there is no Chromium, or the page's engine cannot be fetched.
     """
 
     name = "browser"
@@ -69,20 +57,17 @@ class Browser:
     def __init__(self, gguf: str | Path) -> None:
         self.path, self.version = Path(gguf), ""
         find_chromium()
+        phone.engine()
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers, in the order of `conversations`, by way of the page's own self-test.
 
         Raises:
-            LabError: the GGUF is damaged, the page's engine cannot be fetched, or the page reports trouble.
+            LabError: the GGUF is damaged, or the page reports trouble.
         """
-        build_dir().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=build_dir(), prefix=".browser-") as place:
-            folder = phone.build(
-                self.path, Path(place) / "page", examples=conversations, max_new_tokens=max_new_tokens
-            )
-            with phone.serving(folder) as address, ThreadPoolExecutor(1) as thread:
-                result = thread.submit(_self_test, address, SECONDS * (1 + len(conversations))).result()
+        patience = SECONDS * (1 + len(conversations))
+        how = {"examples": conversations, "max_new_tokens": max_new_tokens}
+        result = on_the_page(self.path, lambda page: run_self_test(page, patience), **how)
         self.version = result["runtime"]
         return [_reply(row) for row in result["replies"]]
 
@@ -92,11 +77,38 @@ def _reply(row: dict[str, Any]) -> Reply:
     return Reply(row["prompt"], tuple(row["tokens"]), row["text"], row["finish_reason"], top)
 
 
-def _self_test(address: str, seconds: float) -> dict[str, Any]:
-    with chromium() as browser:
-        page = browser.new_page()
-        open_page(page, address)
-        return run_self_test(page, seconds)
+def photograph(gguf: str | Path, question: str, country: str) -> bytes:
+    """The page at a phone's size after it has answered `question`, as PNG.
+
+    Raises:
+        LabError: there is no Chromium, the engine cannot be fetched, or the page reports trouble.
+    """
+
+    def asked(page: Page) -> bytes:
+        page.select_option("#country", country)
+        page.fill("#question", question)
+        page.click("#ask")
+        page.wait_for_selector("#level:not([hidden])", timeout=1000 * SECONDS)
+        page.wait_for_selector("#ask:not([disabled])", timeout=1000 * SECONDS)
+        return page.screenshot()
+
+    return on_the_page(gguf, asked)
+
+
+def on_the_page(gguf: str | Path, act: Callable[[Page], Any], **built: Any) -> Any:
+    """Build the page, serve it, open it in a browser of its own, and give what `act` makes of it."""
+
+    def opened(address: str) -> Any:
+        with chromium() as browser:
+            page = browser.new_page(viewport=PHONE, device_scale_factor=2)
+            open_page(page, address)
+            return act(page)
+
+    build_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build_dir(), prefix=".browser-") as place:
+        folder = phone.build(gguf, out=Path(place) / "page", **built)
+        with serving(folder) as address, ThreadPoolExecutor(1) as thread:
+            return thread.submit(opened, address).result()
 
 
 def open_page(page: Page, address: str) -> None:
@@ -109,8 +121,9 @@ def open_page(page: Page, address: str) -> None:
         page.goto(address)
         page.wait_for_selector("body[data-ready]", timeout=1000 * SECONDS)
     except Error as error:
+        said = error.message.splitlines()[0]
         raise LabError(
-            f"The page at {address} did not load in Chromium: {error.message.splitlines()[0]}. Run the same command again."
+            f"The page at {address} did not load in Chromium: {said}. Run the same command again."
         ) from None
     if page.get_attribute("body", "data-ready") not in ("offline", "online"):
         raise LabError(f"The page could not load the model. It says: {page.inner_text('#trouble')}")
@@ -130,9 +143,8 @@ def run_self_test(page: Page, seconds: float = SECONDS) -> dict[str, Any]:
                 page.click("#selftest")
                 page.wait_for_selector("#selftest-status[data-done]", timeout=1000 * seconds)
                 if page.get_attribute("#selftest-status", "data-done") != "saved":
-                    raise LabError(
-                        f"The page's self-test failed. It says: {page.inner_text('#selftest-status')}"
-                    )
+                    said = page.inner_text("#selftest-status")
+                    raise LabError(f"The page's self-test failed. It says: {said}")
             download.value.save_as(saved)
         except Error as error:
             raise LabError(f"The page's self-test did not end: {error.message.splitlines()[0]}.") from None
@@ -150,15 +162,15 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
         LabError: there is no Chromium, or it does not start.
     """
     path = find_chromium()
-    sandbox = (
-        ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
-    )  # Chromium refuses to run as root in one
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments = (*arguments, "--no-sandbox")  # Chromium refuses to run as root in one
     with sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox, *arguments])
+            browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *arguments])
         except Error as error:
+            said = error.message.splitlines()[0]
             raise LabError(
-                f"{path} does not start: {error.message.splitlines()[0]}. Reinstall Chromium, or set CHROMIUM to another."
+                f"{path} does not start: {said}. Reinstall Chromium, or set CHROMIUM to another."
             ) from None
         try:
             yield browser
@@ -170,21 +182,17 @@ def find_chromium() -> str:
     """Path of a Chromium, Chrome or Edge on this machine; `CHROMIUM` names another.
 
     Raises:
-        LabError: there is none.
+        Missing: there is none.
     """
     wanted = os.environ.get("CHROMIUM", "")
-    candidates = [wanted] if wanted else [*NAMES, *PLACES]
-    found = next((path for path in map(shutil.which, candidates) if path), None)
-    if found is None:
-        missing = (
-            f"CHROMIUM is set to {wanted}, which is no program"
-            if wanted
-            else "There is no Chromium, Chrome or Edge on this machine"
-        )
-        how = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}.get(
-            sys.platform, "sudo apt install chromium"
-        )
-        raise LabError(
-            f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path."
-        )
-    return found
+    for path in map(shutil.which, [wanted] if wanted else NAMES):
+        if path:
+            return path
+    missing = "There is no Chromium, Chrome or Edge on this machine"
+    if wanted:
+        missing = f"CHROMIUM is set to {wanted}, which is no program"
+    hints = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}
+    how = hints.get(sys.platform, "sudo apt install chromium")
+    raise Missing(
+        f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path."
+    )

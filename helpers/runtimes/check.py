@@ -1,7 +1,7 @@
 """One model through every runtime of this machine, and each held against what it was made from: `python -m helpers parity`.
 
-llama.cpp is compared with transformers (did the export keep the model?), the server and the browser with llama.cpp on the same file (does
-another program read the file alike?).
+llama.cpp is compared with transformers (did the export keep the model?), the server and the browser with llama.cpp on the same file
+(does another program read the file alike?).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from helpers.export import export
 from helpers.files import LabError, build_dir
 from helpers.runtimes import parity
 from helpers.runtimes.llama import LlamaCpp
+from helpers.runtimes.reply import Missing
 from helpers.runtimes.server import Server
 from helpers.runtimes.transformers import Transformers
 
@@ -42,24 +43,18 @@ def check(
         say: told what is being done, and what this machine lacks.
 
     Raises:
-        LabError: the file is damaged or no GGUF, a runtime that was asked for by name is missing, or there are no prompts.
+        LabError: the file is damaged or no GGUF, a runtime asked for by name is missing, or there are no prompts.
     """
-    file = (
-        Path(file)
-        if file
-        else export(source, build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf", quant).path
-    )
-    examples = evenly(evaluation_prompts(on), prompts)
-    wanted = runtimes or NAMES
+    made = build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf"
+    file = Path(file) if file else export(source, made, quant).path
+    examples, wanted = evenly(evaluation_prompts(on), prompts), runtimes or NAMES
     say(f"{len(examples):,} {on} prompts through transformers and llama.cpp …")
     with LlamaCpp(file) as runtime:  # the file first: a damaged one is refused before anything slow is done
         native = parity.run(runtime, examples)
     tested = parity.run(Transformers(source), examples)
     kind = "export" if quant == "F16" else "quantized"
     rows = [(parity.compare(tested, native), kind)] if LlamaCpp.name in wanted else []
-    for name in NAMES[1:]:
-        if name not in wanted:
-            continue
+    for name in (name for name in NAMES[1:] if name in wanted):
         say(f"… and through the {name}.")
         try:
             rows.append((parity.compare(native, through(name, file, examples)), "file"))
@@ -70,41 +65,20 @@ def check(
     return parity.judge(rows)
 
 
-class Missing(LabError):
-    """This machine has not what a runtime needs."""
-
-
 def through(name: str, file: Path, examples: Sequence[Example]) -> parity.Run:
-    """A run of a GGUF in the server or the browser.
-
-    Raises:
-        Missing: there is no browser on this machine, or its engine cannot be fetched.
-        LabError: anything else that stops it.
-    """
+    """A run of a GGUF in the server or the browser; `Missing` where this machine has no browser or no engine for it."""
     if name == Server.name:
         with Server(file) as runtime:
             return parity.run(runtime, examples)
-    from helpers.runtimes import browser, npm  # playwright takes half a second to import
+    from helpers.runtimes.browser import Browser  # playwright takes half a second to import
 
-    try:
-        browser.find_chromium()
-        for package in (npm.WLLAMA, npm.WLLAMA_COMPAT):
-            npm.files(package, ())  # fetched now, if it was not before
-    except LabError as error:
-        raise Missing(str(error)) from None
-    return parity.run(browser.Browser(file), examples)
+    return parity.run(Browser(file), examples)
 
 
 def evenly(examples: Sequence[Example], count: int | None) -> list[Example]:
-    """So many of them, spread evenly; all if there are not more.
-
-    Raises:
-        LabError: none are asked for.
-    """
+    """So many of them, spread evenly; all if there are not more."""
     if count is not None and count < 1:
         raise LabError(f"{count} prompts compare nothing. Ask for at least one.")
-    return (
-        list(examples)
-        if not count or count >= len(examples)
-        else [examples[place * len(examples) // count] for place in range(count)]
-    )
+    if not count or count >= len(examples):
+        return list(examples)
+    return [examples[place * len(examples) // count] for place in range(count)]

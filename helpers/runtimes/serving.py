@@ -23,14 +23,14 @@ _fed: dict = {}  # what the model was last asked, as the server rendered and tok
 def _listen_in() -> None:
     render, create = Jinja2ChatFormatter.__call__, Llama.create_completion
 
-    def rendered(self, **what):
-        result = render(self, **what)
+    def rendered(self, **arguments):
+        result = render(self, **arguments)
         _fed["prompt"] = result.prompt
         return result
 
-    def created(self, prompt, **how):
+    def created(self, prompt, **arguments):
         _fed["tokens"] = list(prompt)
-        return create(self, prompt, **how)
+        return create(self, prompt, **arguments)
 
     Jinja2ChatFormatter.__call__, Llama.create_completion = rendered, created
 

@@ -10,14 +10,10 @@ import numpy as np
 from helpers.cases import Example
 from helpers.evaluate import generate, load, next_logits, prompt_ids, rendered_prompt
 from helpers.runtimes.reply import Reply, level_place
-from helpers.train import Profile
 
 
 class Transformers:
     """A model folder, answered by `helpers.evaluate`: in float32 on a CPU, several prompts at a time.
-
-    Attributes:
-        name: "transformers", its name in results.
 
     Raises:
         LabError: the folder holds no model.
@@ -25,20 +21,19 @@ class Transformers:
 
     name = "transformers"
 
-    def __init__(self, source: str | Path, *, profile: Profile | None = None) -> None:
-        self.source, self._profile, self._loaded = source, profile, load(source)
+    def __init__(self, source: str | Path) -> None:
+        self.source, self._loaded = source, load(source)
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers, in the order of `conversations`."""
-        answers = generate(self.source, conversations, max_new_tokens=max_new_tokens, profile=self._profile)
+        answers = generate(self.source, conversations, max_new_tokens=max_new_tokens)
+        prompts = [
+            (rendered_prompt(self._loaded, row), tuple(prompt_ids(self._loaded, row)))
+            for row in conversations
+        ]
         return [
-            Reply(
-                rendered_prompt(self._loaded, row),
-                tuple(prompt_ids(self._loaded, row)),
-                answer.text,
-                answer.finish_reason,
-            )
-            for row, answer in zip(conversations, answers, strict=True)
+            Reply(*prompt, answer.text, answer.finish_reason)
+            for prompt, answer in zip(prompts, answers, strict=True)
         ]
 
     def label_logits(self, examples: Sequence[Example]) -> np.ndarray:

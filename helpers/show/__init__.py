@@ -1,11 +1,5 @@
-"""Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through.
+"""Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through."""
 
-The others serve a notebook each until it draws with the primitives: `adaptation` 02, `distillation` 07, `preferences` 08,
-`negatives` 09, `quantization` and `picker` 11, `runtimes` 12, `report` 14.
-"""
-
-from helpers.show.adaptation import perplexities, word_prices
-from helpers.show.distillation import bill, herd, throughput
 from helpers.show.figures import (
     Prediction,
     answer_card,
@@ -20,74 +14,25 @@ from helpers.show.figures import (
     static,
     table,
 )
-from helpers.show.negatives import gates_moved, left_out, told_apart
-from helpers.show.picker import offers_table, phone_map, pick_file
-from helpers.show.preferences import Dose, before_after, dose_response, while_margins_rise
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
-from helpers.show.quantization import (
-    StepGuess,
-    bits_map,
-    close_calls,
-    error_by_bits,
-    file_costs,
-    ladder_levels,
-    ladder_table,
-    other_models,
-    predict_step,
-)
-from helpers.show.report import document, ledger_table, verdict_bars, why_not_tested
-from helpers.show.runtimes import fault_matrix, odds_apart, page_portrait, parity_table, side_by_depth
 
 __all__ = [
-    "Dose",
     "Prediction",
-    "StepGuess",
     "answer_card",
     "bars",
-    "before_after",
-    "bill",
-    "bits_map",
-    "close_calls",
     "color_of",
     "compare_answers",
-    "document",
-    "dose_response",
     "dots",
-    "error_by_bits",
-    "fault_matrix",
-    "file_costs",
     "finding",
     "forest",
     "gates",
-    "gates_moved",
     "heatmap",
-    "herd",
-    "ladder_levels",
-    "ladder_table",
-    "ledger_table",
-    "left_out",
     "lines",
-    "odds_apart",
-    "offers_table",
-    "other_models",
-    "page_portrait",
-    "parity_table",
-    "perplexities",
-    "phone_map",
-    "pick_file",
     "predict",
-    "predict_step",
     "present",
     "running_mean",
-    "side_by_depth",
     "source",
     "stamp_text",
     "static",
     "table",
-    "throughput",
-    "told_apart",
-    "verdict_bars",
-    "while_margins_rise",
-    "why_not_tested",
-    "word_prices",
 ]

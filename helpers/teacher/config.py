@@ -3,89 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from helpers.files import DATA, LabError, read_yaml
 
 TEACHERS = ("minimax", "compatible", "offline")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-HIDDEN = "•••"
 
 
-class Secret:
-    """A key that no `repr`, format, or copy into a dictionary gives away and nothing can serialise; `reveal()` is the one way to it."""
-
-    __slots__ = ("__value",)
-
-    def __init__(self, value: str) -> None:
-        self.__value = value.strip()
-
-    def reveal(self) -> str:
-        """The key itself; call it where the request is built and nowhere else."""
-        return self.__value
-
-    def hide(self, text: str) -> str:
-        """`text` with every occurrence of the key blotted out (a server may echo it in an error)."""
-        return text.replace(self.__value, HIDDEN) if len(self.__value) >= 4 else text
-
-    def __repr__(self) -> str:
-        return HIDDEN
-
-    __str__ = __repr__
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a key is not written down")
-
-    def __deepcopy__(self, memo: Any) -> Secret:
-        return self  # dataclasses.asdict copies: it gets the object, which shows nothing
+@cache
+def table() -> dict[str, Any]:
+    """`data/teachers.yaml`: teachers, outcomes, advice."""
+    return read_yaml(DATA / "teachers.yaml")
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A teacher as the client sees it.
+class Endpoint(BaseModel):
+    """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price_in": 1.0, "price_out": 2.0})`.
 
     Attributes:
-        name: one of `TEACHERS`.
         what: a sentence's subject for readers ("MiniMax M2.5").
         base_url: up to and including /v1.
-        requests_per_minute, tokens_per_minute: the server's limits; None when unknown (then only its 429s are obeyed).
-        price_in, price_out: US dollars for a million tokens; None when unknown.
+        requests_per_minute: the server's limit; None when unknown (then only its 429s are obeyed).
+        price_in, price_out: US dollars for a million tokens, on `price_date`; None when unknown.
         minute: seconds that the server's minute lasts; 60 except for an offline teacher with a faster clock.
-        notional: the price is what MiniMax would have charged; nobody is charged.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     name: str
     what: str
     base_url: str
     model: str
-    key: Secret = field(default_factory=lambda: Secret("none"))
+    key: SecretStr = SecretStr("none")
     requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
     price_in: float | None = None
     price_out: float | None = None
+    price_date: str = ""
     temperature: float = 0.7
     max_completion_tokens: int = 2048
     token_limit_name: str = "max_tokens"
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
-    codes: Mapping[str, list[int]] = field(default_factory=dict)
+    extra_body: dict[str, Any] = Field(default_factory=dict)
     timeout_s: float = 180.0
     minute: float = 60.0
-    notional: bool = False
 
     @property
     def local(self) -> bool:
         """On this machine: proxies from the environment are then left alone."""
-        return (urlsplit(self.base_url).hostname or "") in LOOPBACK
+        return (urlsplit(self.base_url).hostname or "") in ("127.0.0.1", "::1", "localhost")
 
     @property
     def shown_url(self) -> str:
         """The address without a user name or password somebody may have put into it."""
         parts = urlsplit(self.base_url)
-        host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-        return f"{parts.scheme}://{host}{parts.path}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float | None:
         """US dollars for so many tokens; None when the price is unknown."""
@@ -93,22 +65,30 @@ class Endpoint:
             return None
         return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
 
-    def _repr_markdown_(self) -> str:
-        price = (
-            "price unknown"
-            if self.price_in is None
-            else f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens{' (MiniMax’s price; nobody is charged)' if self.notional else ''}"
-        )
-        limits = (
-            f"{self.requests_per_minute:,.0f} requests a minute"
-            if self.requests_per_minute
-            else "limits unknown"
-        )
-        clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"
-        return f"**Teacher**: {self.what}, model `{self.model}`, {limits}{clock}, {price}."
+    def hide(self, text: str) -> str:
+        """`text` with every occurrence of the key blotted out (a server may echo it in an error)."""
+        key = self.key.get_secret_value()
+        return text.replace(key, "•••") if len(key) >= 4 else text
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not written down")
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.name!r}, {self.shown_url!r}, model={self.model!r}, key={HIDDEN})"
+        return f"Endpoint({self.name!r}, {self.shown_url!r}, model={self.model!r})"
+
+    __str__ = __repr__
+
+    def _repr_markdown_(self) -> str:
+        limit = self.requests_per_minute
+        nobody = "; MiniMax’s, and nobody is charged" if self.name == "offline" else ""
+        told = (
+            f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens ({self.price_date}{nobody})"
+            if self.price_in is not None
+            else "price unknown"
+        )
+        clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"
+        limits = f"{limit:,.0f} requests a minute{clock}" if limit else "limits unknown"
+        return f"**Teacher**: {self.what}, model `{self.model}`, {limits}, {told}."
 
 
 def chosen() -> str:
@@ -122,19 +102,14 @@ def chosen() -> str:
         raise LabError(
             f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(TEACHERS)}, or unset it."
         )
-    if wanted:
-        return wanted
-    if os.environ.get("MINIMAX_API_KEY", "").strip():
-        return "minimax"
-    return "compatible" if os.environ.get("OPENAI_BASE_URL", "").strip() else "offline"
+    by_key = "minimax" if os.environ.get("MINIMAX_API_KEY", "").strip() else ""
+    by_address = "compatible" if os.environ.get("OPENAI_BASE_URL", "").strip() else "offline"
+    return wanted or by_key or by_address
 
 
 def described(name: str, **changes: Any) -> Endpoint:
-    """The endpoint of this name as `data/teachers.yaml` describes it, with `changes` on top."""
-    row = dict(read_yaml(DATA / "teachers.yaml")[name])
-    price = row.pop("price", {})
-    fields = {"price_in": price.get("input"), "price_out": price.get("output"), **row, **changes}
-    return Endpoint(name=name, notional=name == "offline", **fields)
+    """A teacher of `data/teachers.yaml`, with what the caller knows better."""
+    return Endpoint(**{"name": name, **table()["teachers"][name], **changes})
 
 
 def remote_endpoint(name: str) -> Endpoint:
@@ -145,24 +120,20 @@ def remote_endpoint(name: str) -> Endpoint:
     """
     if name == "minimax":
         return described("minimax", key=_key("MINIMAX_API_KEY", required=True))
-    url = os.environ.get("OPENAI_BASE_URL", "").strip()
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    url, model = (os.environ.get(name, "").strip() for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"))
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise LabError(
             "OPENAI_BASE_URL must be an address such as http://127.0.0.1:8080/v1. Set it, or unset it to use the offline teacher."
         )
-    model = os.environ.get("OPENAI_MODEL", "").strip()
     if not model:
         raise LabError(
             "OPENAI_BASE_URL is set but OPENAI_MODEL is not. Set it to the model's name at that server."
         )
-    changes = {"token_limit_name": "max_completion_tokens"} if parts.hostname == "api.openai.com" else {}
-    return described(
-        "compatible", base_url=url.rstrip("/"), model=model, key=_key("OPENAI_API_KEY"), **changes
-    )
+    own = {"token_limit_name": "max_completion_tokens"} if "api.openai.com" in url else {}
+    return described("compatible", base_url=url.rstrip("/"), model=model, key=_key("OPENAI_API_KEY"), **own)
 
 
-def _key(variable: str, required: bool = False) -> Secret:
+def _key(variable: str, required: bool = False) -> SecretStr:
     value = os.environ.get(variable, "").strip()
     if required and not value:
         raise LabError(
@@ -172,4 +143,4 @@ def _key(variable: str, required: bool = False) -> Secret:
         raise LabError(
             f"{variable} holds characters that no key has (a line break, a space, a typographic sign). Copy the key again."
         )
-    return Secret(value or "none")
+    return SecretStr(value or "none")

@@ -1,44 +1,36 @@
-"""What came back: an answer, a limit, something broken, a request refused, or a reason to stop. Pure functions, no network.
-
-answer   a text with a reason why it ended and its token counts
-limited  429 (or MiniMax's code for it): everybody pauses, the request waits its turn again
-broken   5xx, a reset, a time-out, garbage: tried again after a backoff
-refused  this request is at fault (400, 413, 422): not tried again
-fatal    the key, the credit or the address is at fault: the job stops at once
-"""
+"""What came back, and what follows from it: an answer, or one of the kinds of `outcomes` in data/teachers.yaml. Pure functions, no network."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from helpers.teacher.config import Endpoint, table
 from helpers.teacher.limits import retry_after
 from helpers.triage import strip_thinking
 
-NO_CREDIT = (
-    "insufficient_quota",
-    "insufficient_balance",
-    "insufficient balance",
-    "exceeded your current quota",
-    "billing_hard_limit",
-    "credit balance",
+_IN_BRACKETS = re.compile(r"\((\d{4,5})\)")  # MiniMax: "insufficient balance (1008)"
+_IN_WORDS = re.compile(
+    r"(?:retry|try again) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s))?", re.IGNORECASE
 )
-ADVICE = {
-    "key": "Check the key (a new line or a missing letter is the usual cause) and that it is allowed to use this model, then run again",
-    "credit": "Add credit at the provider, or choose another teacher (unset the key to use the offline teacher), then run again",
-    "address": "Check OPENAI_BASE_URL (it ends in /v1) and the model's name, then run again",
-}
+_TAG = re.compile(
+    r"[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|thought)|(?:think|thinking)[>▷\]]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One request's result; `problem` is free of keys. Token counts are None when the server did not say."""
+    """One request's result: kind "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys.
+
+    Token counts are None when the server did not say. `cause` is a word for counting: "429", "timeout", "garbage"…
+    """
 
     kind: str
     problem: str = ""
-    status: int | None = None
+    cause: str = ""
     retry_after: float | None = None
     text: str = ""
     finish_reason: str | None = None
@@ -47,106 +39,110 @@ class Outcome:
     completion_tokens: int | None = None
     thinking: bool = False
 
-    @property
-    def cause(self) -> str:
-        """A word for counting: "429", "500", "timeout", "connection", "garbage"…"""
-        return (
-            str(self.status)
-            if self.status and self.status != 200
-            else self.problem.split(":")[0].split(" (")[0] or self.kind
-        )
 
-
-def of_error(error: BaseException, hide: Callable[[str], str]) -> Outcome:
-    """Sort an exception of the `openai` package (or of what is under it)."""
-    import openai
+def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
+    """Sort an exception of the `openai` package, or of what is under it."""
+    import openai  # takes a second: only when it is needed
 
     if isinstance(error, openai.APIStatusError):
-        body = error.body if isinstance(error.body, Mapping) else {}
-        said = hide(_said(body) or str(error.message))[:300]
-        signs = f"{body.get('code')} {body.get('type')} {said}".lower()
-        return _of_status(error.status_code, said, signs, retry_after(error.response.headers))
-    if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-        return Outcome("broken", "timeout")
+        wait = retry_after(error.response.headers)
+        return _of_body(error.status_code, error.body or str(error.message), endpoint, wait)
+    if isinstance(error, openai.APITimeoutError | TimeoutError):
+        return Outcome("retry", "timeout", "timeout")
+    told = endpoint.hide(f"{type(error.__cause__ or error).__name__} {error.__cause__ or error}")[:200]
     if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__ or error
-        return Outcome("broken", f"connection: {type(cause).__name__} {hide(str(cause))[:200]}".rstrip())
-    if isinstance(error, (openai.APIError, json.JSONDecodeError, UnicodeDecodeError)):
-        return Outcome("broken", f"garbage: {hide(str(error))[:200]}")
-    return Outcome("refused", f"not sent: {type(error).__name__}: {hide(str(error))[:200]}")
+        return Outcome("retry", f"connection: {told}", "connection")
+    if isinstance(error, openai.APIError | json.JSONDecodeError | UnicodeDecodeError):
+        return Outcome("retry", f"garbage: {told}", "garbage")
+    return Outcome("refuse", f"not sent: {told}", "not sent")
 
 
-def _said(body: Mapping[str, Any]) -> str:
-    message = body.get("message") or body.get("detail") or body.get("error")
-    return (
-        message
-        if isinstance(message, str)
-        else json.dumps(message, ensure_ascii=False, default=str)
-        if message
-        else ""
-    )
-
-
-def _of_status(status: int, said: str, signs: str, wait: float | None) -> Outcome:
-    if status == 402 or (status in (403, 429) and any(sign in signs for sign in NO_CREDIT)):
-        return Outcome("fatal", f"no credit (HTTP {status}: {said}). {ADVICE['credit']}", status)
-    if status in (401, 403):
-        return Outcome("fatal", f"the key was refused (HTTP {status}: {said}). {ADVICE['key']}", status)
-    if status == 404:
-        return Outcome("fatal", f"no such address or model (HTTP 404: {said}). {ADVICE['address']}", status)
-    if status == 429:
-        return Outcome("limited", said, status, wait)
-    if status in (408, 409, 425) or status >= 500:
-        return Outcome("broken", f"HTTP {status}: {said}", status, wait)
-    return Outcome("refused", f"HTTP {status}: {said}", status)
-
-
-def of_response(response: Any, hide: Callable[[str], str], codes: Mapping[str, list[int]]) -> Outcome:
-    """Read a chat completion, whatever shape a server gave it."""
-    complaint = _complaint(response, codes)
-    if complaint:
-        kind, code, said = complaint
-        said = hide(str(said))[:300]
-        advice = {
-            "refused": f"the key was refused (code {code}: {said}). {ADVICE['key']}",
-            "no_credit": f"no credit (code {code}: {said}). {ADVICE['credit']}",
-        }
-        return Outcome(
-            {"limited": "limited"}.get(kind, "fatal" if kind in advice else "broken"),
-            advice.get(kind, f"code {code}: {said}"),
-        )
+def of_response(response: Any, endpoint: Endpoint) -> Outcome:
+    """Read a chat completion, whatever shape a server gave it; an error may come with HTTP 200."""
     try:
         choice = response.choices[0]
         content = choice.message.content
     except (AttributeError, IndexError, TypeError):
-        return Outcome("broken", "garbage: the response is no chat completion")
+        choice = content = None
+    for body in (getattr(response, "model_extra", None), getattr(choice, "model_extra", None)):
+        base = (body or {}).get("base_resp") or {}
+        if (body or {}).get("error") or (isinstance(base, Mapping) and base.get("status_code")):
+            return _of_body(200, body["error"] if body.get("error") else base, endpoint, None)
+    usage = {
+        name: value
+        if isinstance(value := getattr(getattr(response, "usage", None), name, None), int)
+        else None
+        for name in ("prompt_tokens", "completion_tokens")
+    }
+    reason = getattr(choice, "finish_reason", None)
+    if reason == "content_filter" or getattr(getattr(choice, "message", None), "refusal", None):
+        return Outcome("refuse", "refused: the provider's filter withheld the answer", "refused", **usage)
     if not isinstance(content, str):
-        return Outcome("broken", "garbage: the answer holds no text", **_usage(response))
+        return Outcome("retry", "garbage: no chat completion with a text", "garbage", **usage)
     text, thinking = strip_thinking(content)
+    model = response.model if isinstance(response.model, str) else None
     return Outcome(
-        "answer",
-        text=hide(text.strip()),
-        finish_reason=choice.finish_reason if isinstance(choice.finish_reason, str) else None,
-        model=response.model if isinstance(response.model, str) else None,
-        thinking=thinking,
-        **_usage(response),
+        "answer", text=endpoint.hide(text.strip()), finish_reason=reason, model=model, thinking=thinking, **usage
+    )  # fmt: skip
+
+
+def problem_of(outcome: Outcome) -> str | None:
+    """Why an answer cannot count, whatever was asked; None when nothing speaks against it."""
+    if outcome.finish_reason == "length":
+        return "cut: the answer reached its token limit"
+    if not outcome.text:
+        return "empty: the answer holds nothing" + (" but thinking" if outcome.thinking else "")
+    return "thinking: a tag of a thinking model is left in the answer" if _TAG.search(outcome.text) else None
+
+
+def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> Outcome:
+    """The row of the table that fits a status and an error body."""
+    codes, said = _read(body)
+    row = next(
+        row
+        for row in table()["outcomes"]
+        if _fits(row, status, codes | set(_IN_BRACKETS.findall(said)), said)
+    )
+    told = f"HTTP {status}: {endpoint.hide(said)[:300]}"
+    if row["kind"] == "fatal":
+        fields = {"model": endpoint.model, "date": endpoint.price_date or "their day"}
+        what, advice = (text.format(**fields) for text in table()["advice"][row["why"]])
+        return Outcome("fatal", f"{what} ({told}). {advice}", str(status))
+    return Outcome(
+        row["kind"], told, "refused" if row["kind"] == "refuse" else str(status), wait or _asked(said)
     )
 
 
-def _complaint(response: Any, codes: Mapping[str, list[int]]) -> tuple[str, Any, Any] | None:
-    """An error that came with HTTP 200: MiniMax's base_resp, or an `error` object."""
-    extra = getattr(response, "model_extra", None) or {}
-    base = extra.get("base_resp")
-    if isinstance(base, Mapping) and base.get("status_code"):
-        code = base["status_code"]
-        kind = next((name for name, listed in codes.items() if code in listed), "other")
-        return kind, code, base.get("status_msg", "")
-    if extra.get("error"):
-        return "other", "200", extra["error"]
-    return None
+def _fits(row: Mapping[str, Any], status: int, codes: set[str], said: str) -> bool:
+    if "status" in row and not re.fullmatch(row["status"], str(status)):
+        return False
+    if "codes" not in row and "says" not in row:
+        return True
+    return bool(codes & set(row.get("codes", ()))) or bool(
+        re.search(row.get("says", r"(?!)"), said, re.IGNORECASE)
+    )
 
 
-def _usage(response: Any) -> dict[str, int | None]:
-    usage = getattr(response, "usage", None)
-    found = {name: getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")}
-    return {name: value if isinstance(value, int) and value >= 0 else None for name, value in found.items()}
+def _read(body: Any) -> tuple[set[str], str]:
+    """The codes and the words of an error body: providers nest them in `error`, `detail` or a list, or send a bare text."""
+    if isinstance(body, list):
+        return _read(body[0]) if body else (set(), "")
+    if not isinstance(body, Mapping):
+        return set(), str(body or "")
+    codes = {str(body[name]) for name in ("code", "type", "status", "status_code") if body.get(name)}
+    for name in ("error", "message", "status_msg", "detail", "msg"):
+        if body.get(name):
+            inner, said = _read(body[name])
+            return codes | inner, said
+    return codes, json.dumps(body, ensure_ascii=False, default=str)
+
+
+def _asked(said: str) -> float | None:
+    """Seconds that the words ask to wait, as in "Please try again in 9m38.016s"."""
+    found = _IN_WORDS.search(said)
+    if not found or not any(found.groups()[:3]):
+        return None
+    hours, minutes, seconds, unit = found.groups()
+    return (
+        int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) / (1000 if unit == "ms" else 1)
+    )

@@ -16,25 +16,24 @@ HEADINGS = {
 
 
 def triage_prompt(example: Example, parts: Collection[str] = PARTS) -> list[dict[str, str]]:
-    """The chat that asks a teacher for one answer in our format: the rubric and the lines wanted, then the person's words.
+    """The chat that asks a teacher for one answer in our format; the example's level is not given away.
 
     Args:
-        example: whose text and country are asked about; its level is not given away.
         parts: which of `triage.PARTS` are asked for. The blog's teacher was evidently not held to the disclaimer.
     """
     numbers = number_line(country_of(example.country))
-    levels = [f"- {key} — {level.name}: {level.means}" for key, level in SCALE.items()]
-    lines = ["Nivel de Urgencia: <NIVEL> — <nombre>"]
-    lines += [HEADINGS[part].format(numbers=numbers) for part in PARTS if part in parts]
-    system = "\n".join(
-        [
-            "Orienta sobre la urgencia de una consulta en español. Escala, de más a menos urgente:",
-            *levels,
-            "Responde solo con estas líneas, en este orden:",
-            *lines,
-        ]
-    )
-    return [{"role": "system", "content": system}, messages(example.text, example.country)[1]]
+    wanted = [HEADINGS[part].format(numbers=numbers) for part in PARTS if part in parts]
+    lines = [
+        "Orienta sobre la urgencia de una consulta en español. Escala, de más a menos urgente:",
+        *(f"- {key} — {level.name}: {level.means}" for key, level in SCALE.items()),
+        "Responde solo con estas líneas, en este orden:",
+        "Nivel de Urgencia: <NIVEL> — <nombre>",
+        *wanted,
+    ]
+    return [
+        {"role": "system", "content": "\n".join(lines)},
+        messages(example.text, example.country)[1],
+    ]
 
 
 def triage_problem(
@@ -43,9 +42,7 @@ def triage_problem(
     """What is wrong with a teacher's answer, read by `triage.parse`; None when it is complete.
 
     Args:
-        country: whose emergency number must be there.
-        parts: which of `triage.PARTS` must be there; the level always.
-        accepted: levels that count as right; empty to accept any.
+        parts: which of `triage.PARTS` must be there; the level always. accepted: levels that count as right; empty for any.
     """
     reading = parse(text)
     if reading.contradictory:

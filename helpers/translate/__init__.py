@@ -1,36 +1,27 @@
 """Translate: the English rows, the glossary, what a teacher is asked, the checks of its answer, and the loop around them.
 
-`rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, `prompts` asks, `pipeline` does all of it for
-a set of rows, and `trial` holds mistakes to plant, to see what the checks notice.
+`rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, `prompts` asks, and `pipeline` does all of it for a
+set of rows. Notebook 01 puts the checks on trial.
 """
 
-from helpers.translate.checks import CHECKS, check_row, language_problems, length_problems, row_chrf
-from helpers.translate.glossary import COUNTRIES, find_spanish, glossary, glossary_problems, load_glossary
-from helpers.translate.numbers import number_problems, numbers_in
-from helpers.translate.pipeline import Translated, translate
+from helpers.translate.checks import CHECKS, check_row, row_chrf
+from helpers.translate.glossary import COUNTRIES, glossary
+from helpers.translate.numbers import numbers_in
+from helpers.translate.pipeline import Translated, Translation, translate
 from helpers.translate.prompts import read_answer, read_request, request, send_back
 from helpers.translate.rows import Row, check_hub, drop_false_claims, load_rows, read_sample
-from helpers.translate.trial import HARMLESS, LOOKED_FOR, NOT_LOOKED_FOR
 
 __all__ = [
     "CHECKS",
     "COUNTRIES",
-    "HARMLESS",
-    "LOOKED_FOR",
-    "NOT_LOOKED_FOR",
     "Row",
     "Translated",
+    "Translation",
     "check_hub",
     "check_row",
     "drop_false_claims",
-    "find_spanish",
     "glossary",
-    "glossary_problems",
-    "language_problems",
-    "length_problems",
-    "load_glossary",
     "load_rows",
-    "number_problems",
     "numbers_in",
     "read_answer",
     "read_request",

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from helpers.translate.glossary import glossary_problems
 from helpers.translate.numbers import number_problems
@@ -73,10 +71,12 @@ def length_problems(english: str, spanish: str) -> list[str]:
     return [] if low * source <= target <= high * source else [f"{target} characters for {source}"]
 
 
+def _missing(english: str, spanish: str) -> list[str]:
+    return ["it is missing"] if english.strip() and not spanish.strip() else []
+
+
 CHECKS = {  # name → (English, Spanish, country) → problems; in this order
-    "present": lambda english, spanish, _: (
-        ["it is missing"] if english.strip() and not spanish.strip() else []
-    ),
+    "present": lambda english, spanish, _: _missing(english, spanish),
     "language": lambda english, spanish, _: language_problems(english, spanish),
     "length": lambda english, spanish, _: length_problems(english, spanish),
     "numbers": lambda english, spanish, _: number_problems(english, spanish),
@@ -96,14 +96,9 @@ def check_row(english: Mapping[str, str], spanish: Mapping[str, str], country: s
     return problems
 
 
-@cache
-def _metric() -> Any:
-    from sacrebleu.metrics import CHRF
-
-    return CHRF()
-
-
 def row_chrf(spanish: Mapping[str, str], reference: Mapping[str, str]) -> float:
     """chrF2 of one row in 0…100 (character 6-grams, β=2, sacrebleu's defaults): its fields joined, against the reference's."""
+    from sacrebleu.metrics import CHRF
+
     hypothesis = "\n".join(spanish[column] for column in reference)
-    return float(_metric().sentence_score(hypothesis, ["\n".join(reference.values())]).score)
+    return float(CHRF().sentence_score(hypothesis, ["\n".join(reference.values())]).score)

@@ -11,32 +11,29 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from helpers.files import DATA, LabError, read_yaml
+from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
 from helpers.triage import strip_accents
 
 COUNTRIES = ("ES", "MX", "GT")  # those whose regional terms are on file
-Text = Annotated[str, StringConstraints(strict=True, pattern=r"\S")]
 
 
-class Term(BaseModel):
+class Term(Row):
     """One entry: English spellings, accepted Spanish (the first is what to write), what to avoid, and what a country says instead.
 
     `unless` lists phrases of either language in which the words mean something else ("heat stroke", "número de emergencias").
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["drug", "brand", "place", "unit", "term"]
-    en: tuple[Text, ...] = Field(min_length=1)
-    es: tuple[Text, ...] = Field(min_length=1)
-    avoid: tuple[Text, ...] = ()
-    regional: dict[Literal["ES", "MX", "GT"], Text] = {}
-    unless: tuple[Text, ...] = ()
+    en: tuple[str, ...] = Field(min_length=1)
+    es: tuple[str, ...] = Field(min_length=1)
+    avoid: tuple[str, ...] = ()
+    regional: dict[Literal["ES", "MX", "GT"], str] = Field({})
+    unless: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Term:
@@ -146,23 +143,16 @@ def load_glossary(path: Path) -> Glossary:
         LabError: an entry is malformed or an English spelling occurs twice; the message names file, line and field.
     """
     rows = read_yaml(path)
-    tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     if not isinstance(rows, list) or not rows:
-        raise LabError(f"{path}:1: a glossary is a list of terms. See data/README.md for the format.")
+        raise LabError(f"{path}: a glossary is a list of terms. See data/README.md for the format.")
+    nodes = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader).value
     terms, seen = [], {}
-    for row, node in zip(rows, tree.value, strict=True):
-        where = f"{path}:{node.start_mark.line + 1}"
-        try:
-            terms.append(Term.model_validate(row))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = next(iter(first["loc"]), "(entry)")
-            raise LabError(
-                f"{where}: field `{field}`: {first['msg']}. See data/README.md for the format."
-            ) from None
+    for row, node in zip(rows, nodes, strict=True):
+        where = f"line {node.start_mark.line + 1}"
+        terms.append(check_entry(Term, row, path, where))
         for spelling in map(fold, terms[-1].en):
             if spelling in seen:
-                raise LabError(f"{where}: field `en`: {spelling!r} is already a term in {seen[spelling]}.")
+                raise bad_entry(path, where, "en", f"{spelling!r} is already a term in {seen[spelling]}")
             seen[spelling] = where
     return Glossary(terms)
 

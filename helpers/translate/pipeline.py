@@ -1,8 +1,4 @@
-"""Translate rows through a teacher: ask, check, send back once with the problems named, and say what passed, what failed and why.
-
-The client is anything with `run(prompts, out, validate=, label=)` that returns a job with `answers()` and `cost_usd`
-(`helpers.teacher.Client`, one floor up).
-"""
+"""Translate rows through a teacher: ask, check, send back once with the problems named, and say what passed, what failed and why."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ class Translated:
 
     @property
     def text(self) -> str:
-        """The Spanish as one text, for continued pre-training."""
+        """The Spanish as one text, for continued pre-training; of an interaction the sentence alone."""
         spanish = self.spanish or {}
         columns = ("sentence",) if self.row.kind == "interaction" else tuple(spanish)
         return "\n".join(spanish[column] for column in columns if column in spanish)
@@ -40,11 +36,8 @@ class Translated:
 class Translation:
     """What came of a set of rows, in the order given.
 
-    Attributes:
-        cost_usd: what the requests of this call cost (rows answered in an earlier run cost nothing again); None without a price.
-        total_cost_usd: what all their answers cost, earlier runs included.
-        requests: HTTP requests sent by this call.
-        stopped: why the job ended early (a budget), or None.
+    `cost_usd` and `requests` are of this call, `total_cost_usd` is with earlier runs; costs are None without a price.
+    `stopped` says why the job ended early (a budget).
     """
 
     items: list[Translated]
@@ -75,7 +68,7 @@ def translate(
     """Ask for every row, check, send the failures back once, and check again.
 
     Args:
-        client: see the module's first lines.
+        client: `helpers.teacher.Client`, one floor up, or anything with its `run`.
         country: "ES", "MX" or "GT": whose words are asked for and accepted.
         out: name of the job; the client keeps its answers under it, so that a killed run goes on where it was.
 
@@ -89,28 +82,23 @@ def translate(
     again = [i for i, item in enumerate(items) if item.problems and item.spanish is not None]
     if again and not jobs[0].stopped:
         mending = [send_back(prompts[i], answers[i].text, items[i].problems) for i in again]
-        jobs.append(
-            client.run(mending, out, validate=_readable([rows[i] for i in again]), label="Sending back")
-        )
+        readable = _readable([rows[i] for i in again])
+        jobs.append(client.run(mending, out, validate=readable, label="Sending back"))
         for i, answer in zip(again, jobs[-1].answers(), strict=True):
             once = items[i]
             twice = once if answer is None else _judge(rows[i], answer, country)
             items[i] = replace(twice, first=once.spanish, sent_back=once.problems)
-    return Translation(
-        items,
-        _sum(job.cost_usd for job in jobs),
-        _sum(job.total_cost_usd for job in jobs),
-        sum(job.requests for job in jobs),
-        next((job.stopped for job in jobs if job.stopped), None),
-    )
+    costs = [[job.cost_usd for job in jobs], [job.total_cost_usd for job in jobs]]
+    now, in_all = (None if None in known else sum(known) for known in costs)
+    stopped = next((job.stopped for job in jobs if job.stopped), None)
+    return Translation(items, now, in_all, sum(job.requests for job in jobs), stopped)
 
 
 def _judge(row: Row, answer: Any, country: str) -> Translated:
     """An answer's fields and problems."""
-    if answer is None:
-        why = "no valid answer came; see the job's errors file"
-        return Translated(row, None, (Problem("answer", "(row)", why),))
     try:
+        if answer is None:
+            raise ValueError("no valid answer came; see the job's errors file")
         spanish = read_answer(answer.text, row.fields)
     except ValueError as error:
         return Translated(row, None, (Problem("answer", "(row)", str(error)),))
@@ -128,8 +116,3 @@ def _readable(rows: Sequence[Row]) -> Any:
         return None
 
     return problem
-
-
-def _sum(costs: Any) -> float | None:
-    known = list(costs)
-    return None if any(cost is None for cost in known) else sum(known)

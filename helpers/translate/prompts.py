@@ -19,7 +19,6 @@ STYLE = f"""{TASK} for readers in {{country}}.
 - Use international drug names; a brand becomes its generic name.
 - Answer with one JSON object that has the same keys as the request, and with nothing else."""
 _COUNTRY = re.compile(rf"{re.escape(TASK)} for readers in (.+?)\.\n")
-_THINKING_TAG = re.compile(r"</?\s*[\w:-]*think[\w:-]*[^<>]*>", re.IGNORECASE)
 
 
 def request(fields: Mapping[str, str], country: str) -> Messages:
@@ -73,7 +72,6 @@ def read_answer(text: str, wanted: Collection[str]) -> dict[str, str]:
         ValueError: no JSON object with exactly the wanted keys and texts, or notes of a thinking model in them; the message says what was found.
     """
     answer = strip_thinking(text)[0]
-    answer = _THINKING_TAG.split(answer)[-1]  # other spellings: only what follows the last tag is the answer
     start, end = answer.find("{"), answer.rfind("}")
     if start < 0 or end < start:
         raise ValueError("the answer holds no JSON object")

@@ -7,32 +7,26 @@ import os
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from helpers.files import DATA, LabError
+from helpers.files import DATA, LabError, bad_entry
 
 FIELDS = {"article": ("claim", "explanation", "main_text"), "interaction": ("sentence", "drug1", "drug2")}
 HUB = {"article": "OpenMed/PubHealth-Processed", "interaction": "OpenMed/DDI-Corpus-Processed"}
 SAMPLE = {"article": "articles.jsonl", "interaction": "interactions.jsonl"}
-EXTRA = {"article": ("label", "subjects"), "interaction": ("relation",)}
+SAMPLE_FOLDER = DATA / "openmed_sample"
 LABELS = ("false", "mixture", "true", "unproven")  # in the order of PUBHEALTH's class numbers
 HUB_SECONDS = 5  # for a sign of life
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row to translate.
+    """One row to translate: an "article" with its verdict (one of `LABELS`, or None) or an "interaction".
 
-    Attributes:
-        id: its name in the set it comes from.
-        kind: "article" or "interaction".
-        fields: English texts by column; what is translated.
-        reference: Spanish texts by the same columns, or None.
-        label: an article's verdict (`LABELS`); None for interactions and for articles without one.
-        extra: the columns that are carried along (subjects, relation).
+    `fields` are the English texts by column, `reference` the Spanish ones where the row has them.
     """
 
     id: str
@@ -40,7 +34,6 @@ class Row:
     fields: dict[str, str]
     reference: dict[str, str] | None = None
     label: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,15 +48,12 @@ class Loaded:
         return self.sentence
 
 
-def load_rows(
-    source: str = "auto", limit: int | None = None, folder: Path = DATA / "openmed_sample"
-) -> Loaded:
-    """Articles, then interactions.
+def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
+    """Articles, then interactions; at most `limit` of each.
 
     Args:
         source: "hub" (the real sets, or an error), "sample" (the shipped rows, which have reference Spanish), or "auto" (the hub when
             it answers, else the sample; the sentence says which and why). The offline teacher can translate the sample only.
-        limit: at most so many rows of each kind.
 
     Raises:
         LabError: an unknown source; "hub" was asked for and did not answer; the sample is malformed.
@@ -79,12 +69,11 @@ def load_rows(
             if source == "hub":
                 raise
             why = f" {error}"
-    rows = [row for kind in FIELDS for row in read_sample(folder / SAMPLE[kind], kind)[:limit]]
-    said = f"{len(rows):,} rows of the shipped sample, written for this project in OpenMed's columns.{why}"
-    return Loaded(rows, "sample", said)
+    rows = [row for kind in FIELDS for row in read_sample(SAMPLE_FOLDER / SAMPLE[kind], kind)[:limit]]
+    what = "rows of the shipped sample, written for this project in OpenMed's columns"
+    return Loaded(rows, "sample", f"{len(rows):,} {what}.{why}")
 
 
-# ---------------------------------------------------------------------------------------------------------------- hub
 def check_hub(name: str) -> None:
     """One small request, so that a dead network is known in seconds and not after every retry of `datasets`.
 
@@ -99,11 +88,7 @@ def check_hub(name: str) -> None:
 
 
 def _from_hub(kind: str, limit: int | None) -> list[Row]:
-    """One real set, normalised.
-
-    Raises:
-        LabError: the hub is switched off, does not answer, or has other columns than expected.
-    """
+    """One real set; a LabError when the hub is switched off, does not answer, or has other columns than expected."""
     from datasets import load_dataset
 
     name, hint = HUB[kind], "The shipped sample works without it: load_rows('sample')."
@@ -115,25 +100,16 @@ def _from_hub(kind: str, limit: int | None) -> list[Row]:
         raise LabError(f"The hub did not give {name} ({type(error).__name__}: {reason}). {hint}") from None
     columns = set(records[0]) if records else set()
     if not columns.issuperset(FIELDS[kind]):
-        found = ", ".join(sorted(columns)) or "no row"
-        raise LabError(f"{name} no longer has the columns {', '.join(FIELDS[kind])} (found: {found}). {hint}")
+        there = ", ".join(sorted(columns)) or "no row"
+        raise LabError(f"{name} no longer has the columns {', '.join(FIELDS[kind])} (found: {there}). {hint}")
     rows = [_row(record, kind, f"{kind[0]}{index:05d}") for index, record in enumerate(records, 1)]
     return [row for row in rows if row.fields]
 
 
-def _label(value: Any) -> str | None:
-    """A verdict as a word: PUBHEALTH gives names or class numbers, and −1 or nothing for a missing one."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return LABELS[value] if 0 <= value < len(LABELS) else None
-    word = str(value or "").strip().lower()
-    return word if word in LABELS else None
-
-
-def _row(record: Mapping[str, Any], kind: str, fallback: str) -> Row:
-    fields = {column: str(record.get(column) or "").strip() for column in FIELDS[kind]}
-    fields = {column: text for column, text in fields.items() if text}
+def _row(record: Mapping[str, Any], kind: str, fallback: str = "") -> Row:
+    """A record of either source in one shape, without the columns that are empty."""
+    text = {column: str(record.get(column) or "").strip() for column in FIELDS[kind]}
+    fields = {column: value for column, value in text.items() if value}
     spanish = {column: str(record.get(f"{column}_es") or "").strip() for column in fields}
     return Row(
         id=str(record.get("id") or record.get("claim_id") or fallback),
@@ -141,51 +117,48 @@ def _row(record: Mapping[str, Any], kind: str, fallback: str) -> Row:
         fields=fields,
         reference=spanish if all(spanish.values()) else None,
         label=_label(record.get("label")) if kind == "article" else None,
-        extra={column: record[column] for column in EXTRA[kind] if column in record and column != "label"},
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- sample
+def _label(value: Any) -> str | None:
+    """A verdict as a word: PUBHEALTH gives names, truth values or class numbers, and −1 or nothing for a missing one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return LABELS[value] if 0 <= value < len(LABELS) else None
+    word = str(value).strip().lower()
+    return word if word in LABELS else None
+
+
 def read_sample(path: Path, kind: str) -> list[Row]:
     """Rows of a shipped file, one JSON object a line.
 
     Raises:
         LabError: the file is missing or a line is malformed; the message names file, line and field.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise LabError(
-            f"{path} is missing. It is part of the repository: restore it with `git checkout -- data/openmed_sample`."
-        ) from None
-    rows = {}
-    for number, line in enumerate(lines, 1):
+    if not path.is_file():
+        raise LabError(f"{path} is missing. Restore it with `git checkout -- data/openmed_sample`.")
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():
-            record = _sample_record(line, kind, f"{path}:{number}")
-            if record["id"] in rows:
-                raise LabError(f"{path}:{number}: field `id`: duplicate id {record['id']!r}.")
-            rows[record["id"]] = _row(record, kind, "")
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if wrong := _problem(record, kind, rows):
+                raise bad_entry(path, f"line {number}", *wrong)
+            rows[record["id"]] = _row(record, kind)
     return list(rows.values())
 
 
-def _sample_record(line: str, kind: str, where: str) -> dict[str, Any]:
-    """A line of the sample, with everything it must have."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
+def _problem(record: Any, kind: str, known: Mapping[str, Row]) -> tuple[str, str] | None:
+    """The first field of a sample's record that is wrong, and what is wrong with it."""
     if not isinstance(record, dict):
-        raise LabError(f"{where}: field `(line)`: not a JSON object. See data/README.md for the format.")
-    for column in ("id", *FIELDS[kind], *(f"{column}_es" for column in FIELDS[kind]), EXTRA[kind][0]):
+        return "(line)", "not a JSON object"
+    for column in ("id", *FIELDS[kind], *(f"{column}_es" for column in FIELDS[kind])):
         if not isinstance(record.get(column), str) or not record[column].strip():
-            raise LabError(
-                f"{where}: field `{column}`: must be a non-empty text. See data/README.md for the format."
-            )
-    if kind == "article" and record["label"] not in LABELS:
-        raise LabError(
-            f"{where}: field `label`: unknown label {record['label']!r}; one of {', '.join(LABELS)}."
-        )
-    return record
+            return column, "must be a non-empty text"
+    if kind == "article" and record.get("label") not in LABELS:
+        return "label", f"unknown label {record.get('label')!r}; one of {', '.join(LABELS)}"
+    return ("id", f"duplicate id {record['id']!r}") if record["id"] in known else None
 
 
 def drop_false_claims(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:

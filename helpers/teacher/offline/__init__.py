@@ -15,13 +15,12 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from dataclasses import asdict
 from typing import Any
 
 from helpers import processes
 from helpers.files import ROOT, LabError
-from helpers.teacher.config import Endpoint, Secret, described
-from helpers.teacher.offline.faults import Faults, Options
+from helpers.teacher.config import Endpoint, described
+from helpers.teacher.offline.server import Faults, Options
 
 __all__ = ["Faults", "OfflineTeacher", "Options"]
 _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
@@ -37,23 +36,23 @@ class OfflineTeacher:
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self.url = ""  # its address, without /v1
 
     def start(self) -> OfflineTeacher:
         """Start the server if it is not running; returns itself once it listens."""
         if self._process is not None and self._process.poll() is None:
             return self
-        environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
         with tempfile.TemporaryFile() as words:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "helpers.teacher.offline", json.dumps(asdict(self.options))],
+                [sys.executable, "-m", "helpers.teacher.offline", self.options.model_dump_json()],
                 cwd=ROOT,
-                env=environment,
+                env={name: value for name, value in os.environ.items() if name not in _PRIVATE},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,
                 start_new_session=True,  # Ctrl-C is for the owner, who stops it in order
             )
+            atexit.register(self.stop)
             assert self._process.stdout is not None
             line = self._process.stdout.readline()
             if not line:
@@ -62,17 +61,15 @@ class OfflineTeacher:
                 raise LabError(
                     f"The offline teacher did not start ({' '.join(last) or 'no message'}). Run `make tutorial` to mend the environment."
                 )
-        self._port = json.loads(line)["port"]
-        atexit.register(self.stop)
+        self.url = f"http://127.0.0.1:{int(line)}"
         return self
 
     def stop(self) -> None:
         """End the server; safe to call twice."""
-        if self._process is None:
-            return
-        processes.end(self._process)
-        self._process = None
-        atexit.unregister(self.stop)
+        if self._process is not None:
+            processes.end(self._process)
+            self._process = None
+            atexit.unregister(self.stop)
 
     @property
     def pid(self) -> int | None:
@@ -80,22 +77,10 @@ class OfflineTeacher:
         return self._process.pid if self._process else None
 
     @property
-    def url(self) -> str:
-        """Its address, without /v1."""
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
     def endpoint(self) -> Endpoint:
         """What a client needs. Limits and clock are the server's own."""
-        options = self.options
-        return described(
-            "offline",
-            base_url=f"{self.url}/v1",
-            key=Secret(options.key or "offline"),
-            minute=options.minute,
-            requests_per_minute=options.requests_per_minute,
-            tokens_per_minute=options.tokens_per_minute,
-        )
+        own = self.options.model_dump(include={"minute", "requests_per_minute"})
+        return described("offline", base_url=f"{self.url}/v1", key=self.options.key or "offline", **own)
 
     def stats(self) -> dict[str, Any]:
         """The server's counters: accepted, limited (429), broken, refused, in_flight, peak_in_flight, tokens, faults, and `series`."""

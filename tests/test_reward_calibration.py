@@ -4,17 +4,23 @@ The cells run on answers that are made up here, to the real test wordings; what 
 """
 
 import ast
+import dataclasses
+import random
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 import torch
 import trl
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tools import Silent
 
-from helpers import cases, notebooks
+from helpers import cases, evaluate, notebooks, rewards, train
 from helpers.files import ROOT
 from helpers.train import profile_named
+from helpers.triage import LEVELS, PARTS, SCALE, render
 
 PATH = ROOT / "notebooks" / "10_reward_calibration.ipynb"
 TREES = [
@@ -169,3 +175,223 @@ def test_the_loss_of_whole_groups_is_zero_before_anything_has_moved_and_its_grad
     loss = grpo_loss(logps, logps.detach(), gains, torch.ones(8, 5))
     loss.backward()
     assert abs(float(loss.detach())) < 1e-6 and logps.grad.abs().max() > 0.01
+
+
+@pytest.mark.slow
+def test_what_the_watching_cell_sees_of_a_real_trainer_is_what_the_formulas_say(tmp_path, monkeypatch):
+    """A few tokens, rewards by lot: TRL's advantages and losses, update by update."""
+    monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path))
+    tiny = dataclasses.replace(
+        NANO,
+        grpo={**NANO.grpo, "batch": 8, "group": 4, "steps_per_generation": 2},
+        generate={"batch": 8, "max_new_tokens": 6},
+    )
+    dice = random.Random(0)
+
+    def lot(**columns):
+        return [dice.random() for _ in columns["completions"]]
+
+    space = {
+        "torch": torch,
+        "Dataset": Dataset,
+        "GRPOConfig": trl.GRPOConfig,
+        "GRPOTrainer": train.GRPOTrainer,
+    }
+    space |= {"train": train, "cases": cases, "profile": tiny, "UPDATES": 2, "seen": lambda shown: None}
+    space |= {"lab": SimpleNamespace(stage=lambda name, seed: NANO.base)}
+    space |= {"rewards": SimpleNamespace(CALIBRATED=lot, rows=rewards.rows)}
+    space |= {"advantage": advantage, "grpo_loss": grpo_loss}
+    exec(compile(ast.Module([FUNCTIONS["grpo"]], []), PATH.name, "exec"), space)
+    (watching,) = [tree for tree in TREES if "watched_pay" in ast.unparse(tree)]
+    exec(compile(watching, PATH.name, "exec"), space)
+    steps, amounts = space["steps"], space["amounts"]
+    assert len(steps) == 2 and len(amounts) == 16
+    assert max(abs(step["ours"] - step["trl"]) for step in steps) < 1e-3
+    assert max(abs(step["trl"]) for step in steps) > 1e-3  # there is something to agree about
+    ours = advantage(torch.tensor(amounts).view(-1, 4)).flatten().sort().values
+    assert torch.allclose(ours, torch.cat([step["advantages"] for step in steps]).sort().values, atol=1e-3)
+
+
+# ----------------------------------------------------------------------------------- the cells, on made-up answers
+NEXT = {level: LEVELS[(place + 1) % len(LEVELS)] for place, level in enumerate(LEVELS)}
+
+
+def _draw(*key):
+    """A number below 1 that is always the same for one key."""
+    return random.Random(repr(key)).random()
+
+
+def _model(right=0.65, rojo=0.0, low=0.0, lacks=(), share=0.0, names=0.0, at=None):
+    """Answers of a model: seed → row → text.
+
+    Args:
+        right, rojo, low: shares of patients with a right level, with ROJO, with AZUL; in this order of precedence: rojo, low, right.
+        lacks, share: parts that so many answers lack. names: share of wrong names, at the level `at` alone or at all.
+    """
+
+    def answer(row, seed):
+        draw = _draw(row.text, row.country, "level")
+        level = "ROJO" if draw < rojo else "AZUL" if draw < rojo + low else row.level
+        if level == row.level and _draw(row.text, "right") > right:
+            level = NEXT[NEXT[row.level]]
+        parts = [part for part in PARTS if part not in lacks or _draw(row.text, part, seed) > share]
+        text = render(level, row.country, row.picture, parts)
+        if (at is None or level == at) and _draw(row.text, "name", seed) < names:
+            text = text.replace(SCALE[level].name, SCALE[NEXT[level]].name, 1)
+        return text
+
+    return answer
+
+
+SOUND = _model()
+MEASURED = {  # like what has been measured
+    "start": SOUND,
+    "naive": _model(rojo=0.45, lacks=("disclaimer", "number"), share=0.3),
+    "blog": _model(names=0.9, at="VERDE"),
+    "calibrated": _model(names=0.9, at="VERDE"),
+    "one prompt": _model(low=0.3),
+    "loud": SOUND,
+    "apart": _model(names=0.5),
+    "named": _model(names=0.3),
+    "slower": _model(names=0.1),
+}
+# What a claim is recognised by, and what has to be swapped to turn it.
+PAYS_FOR_FORM = rewards.Reward("blog", parts={"disclaimer": (0.3, -0.5)})
+
+
+def _lists(**changed):
+    """`rewards` with other price lists."""
+    return SimpleNamespace(**{**vars(rewards), "REWARDS": {**rewards.REWARDS, **changed}})
+
+
+TURNS = {
+    "No cheat of the table": {"lists": _lists(blog=PAYS_FOR_FORM)},
+    "Naive always asks for ROJO": {"lists": _lists(calibrated=rewards.NAIVE)},
+    "Our advantages and our losses are TRL's": {"apart by": 0.1},
+    "The naive reward amplifies ROJO": {"naive": SOUND},
+    "under-triage in every run is not shown": {"start": _model(low=0.3)},
+    "What has a price stays": {"calibrated": _model(lacks=("actions",), share=0.5)},
+    "What has no price is not safe": {"naive": _model(rojo=0.45), "blog": SOUND, "calibrated": SOUND},
+    "The wrong names are a wrong lookup": {"calibrated": _model(names=0.3)},
+    "A cure was found": {"loud": _model(names=0.5), "slower": _model(names=0.5)},
+    "One mild patient is enough": {"one prompt": SOUND},
+    "The gates see the attack": {"one prompt": SOUND},
+    "No group of the collapsed model": {"mute": True},
+}
+
+
+def _arm(cell):
+    if cell.get("only"):
+        return "one prompt"
+    return "slower" if cell.get("rate") else cell["reward"]
+
+
+def _run(changes, chains=3):
+    """The notebook's cells in a world: what they claim (sentence → holds), what they record (key → seeds), what they run."""
+    world, claims, records, ran = {**MEASURED, **changes}, {}, {}, []
+
+    def answers(name, seed):
+        return {
+            "dev": [world[name](row, seed) for row in DEV],
+            "test": [world[name](row, seed) for row in TESTS],
+        }
+
+    def runs(function, plan, label):
+        ran.extend(plan)
+        return [answers(_arm(cell), cell["seed"]) | {"curves": {}} for cell in plan]
+
+    def claim(sentence, holds, *evidence, seeds=None):
+        assert evidence
+        claims[sentence] = (bool(holds), seeds)
+
+    def record(prefix, figures, seeds=None):
+        for name in figures:
+            assert f"{prefix}.{name}" not in records
+            records[f"{prefix}.{name}"] = (figures[name], seeds)
+
+    fake = SimpleNamespace(
+        claim=claim,
+        record=record,
+        runs=runs,
+        seeds=lambda: range(chains),
+        session=lambda: SimpleNamespace(profile=NANO),
+        stage=lambda name, seed=0: seed,
+    )
+    space = {
+        "lab": fake,
+        "show": Silent(),
+        "exercises": Silent(),
+        "train": Silent(),
+        "evaluate": _MadeUp(world),
+    }
+    space |= {"rewards": world.get("lists", rewards), "cases": cases}
+    for tree in TREES:
+        if "watched_pay" in ast.unparse(tree):
+            gains = advantage(torch.arange(16.0).view(2, 8)).flatten()
+            step = {"ours": 0.5, "trl": 0.5 + world.get("apart by", 0.0), "advantages": gains}
+            space |= {"steps": [step], "amounts": [float(one) for one in range(16)]}
+            continue
+        body = [
+            node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "helpers")
+        ]
+        exec(compile(ast.Module(body, []), PATH.name, "exec"), space)
+        if "answers" in space:
+            space["answers"] = lambda seed: answers("start", seed)
+    return claims, records, ran
+
+
+class _MadeUp:
+    """`evaluate` with sampled answers that are made up."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __getattr__(self, name):
+        return getattr(evaluate, name)
+
+    def generate(self, model, people, temperature):
+        return [
+            SimpleNamespace(
+                text=render(
+                    row.level if self.world.get("mute") or place % 3 else NEXT[row.level], row.country
+                )
+            )
+            for place, row in enumerate(people)
+        ]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return _run({})
+
+
+def test_every_claim_holds_where_the_answers_are_like_the_measured_ones(measured):
+    claims, _, _ = measured
+    assert len(claims) == len(TURNS)
+    assert [sentence for sentence, (holds, _) in claims.items() if not holds] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", TURNS)
+def test_a_claim_turns_when_the_data_are_swapped(words):
+    claims, _, _ = _run(TURNS[words])
+    (sentence,) = [sentence for sentence in claims if words in sentence]
+    assert not claims[sentence][0], sentence
+
+
+def test_every_single_run_and_the_means_over_chains_are_recorded(measured):
+    _, records, ran = measured
+    single = {key for key, (_, seeds) in records.items() if key[-3:] in (".s0", ".s1", ".s2")}
+    assert {records[key][1] for key in single} == {1}
+    for name in ("start", "naive", "blog", "calibrated"):
+        for what in ("accuracy", "rojo_share", "under", *PARTS, "name"):
+            assert records[f"grpo_{name}.{what}"][1] == 3
+            assert {f"grpo_{name}.{what}.s{seed}" for seed in range(3)} <= single
+    assert {"reward.blog.rojo_threshold_azul", "reward.calibrated.rojo_threshold_azul"} <= set(records)
+    assert {Counter(_arm(cell) for cell in ran[:-1])[arm] for arm in map(_arm, ran[:-1])} == {3}
+
+
+def test_with_one_chain_the_notebook_runs_and_every_rule_over_chains_says_so():
+    claims, _, ran = _run({}, chains=1)
+    assert {len(seeds) for _, seeds in claims.values() if seeds is not None} == {1}
+    assert len(ran) <= 9  # what two cores can train in the minutes that a reader has

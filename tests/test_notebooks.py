@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 
+import house_rules
 import nbformat
 import pytest
 
@@ -26,7 +27,7 @@ def chapter(request):
 
 
 def test_a_committed_notebook_keeps_every_house_rule(chapter):
-    assert notebooks.lint(notebooks.read(chapter.path)) == []
+    assert house_rules.lint(notebooks.read(chapter.path)) == []
 
 
 def test_every_notebook_in_the_folder_is_in_the_plan():
@@ -85,13 +86,13 @@ MUTATIONS = {
 
 
 def test_every_rule_is_proved_by_a_mutation():
-    assert set(MUTATIONS) == {rule.__name__ for rule in notebooks.RULES}
+    assert set(MUTATIONS) == {rule.__name__ for rule in house_rules.RULES}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_notebook_that_breaks_the_rule_is_caught(name):
     notebook = copy.deepcopy(notebooks.read(CHAPTERS[-1].path))
-    rule = next(rule for rule in notebooks.RULES if rule.__name__ == name)
+    rule = next(rule for rule in house_rules.RULES if rule.__name__ == name)
     assert list(rule(notebook)) == []
     MUTATIONS[name](notebook)
     assert list(rule(notebook)) != []
@@ -102,7 +103,7 @@ def test_a_notebook_that_breaks_the_rule_is_caught(name):
 )
 def test_a_number_of_ours_in_prose_is_caught(text):
     cell = nbformat.v4.new_markdown_cell(text)
-    assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
+    assert list(house_rules.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_number_of_ours_in_prose_is_caught(text):
 )
 def test_the_blogs_numbers_and_names_may_stand_in_prose(text):
     cell = nbformat.v4.new_markdown_cell(text)
-    assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell]))) == []
+    assert list(house_rules.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell]))) == []
 
 
 def _tagged(chapter, prefix):
@@ -339,7 +340,7 @@ def test_every_notebook_runs_from_an_empty_cache_and_every_claim_holds(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout[-3000:])
     for chapter in CHAPTERS:
-        assert notebooks.lint(notebooks.read(notebooks.executed_path(chapter))) == []
+        assert house_rules.lint(notebooks.read(notebooks.executed_path(chapter))) == []
     own, shipped = json.loads(lab.results_path().read_text(encoding="utf-8")), _shipped()
     assert broken_claims(own) == []
     other = own["machine"] != shipped["machine"]

@@ -10,11 +10,12 @@ import statistics
 import subprocess
 import sys
 
+import exercises
 import house_rules
 import nbformat
 import pytest
 
-from helpers import exercises, lab, notebooks, triage
+from helpers import lab, notebooks, triage
 from helpers.files import ROOT, LabError
 from helpers.lab.compare import broken_claims, differences
 

@@ -5,9 +5,10 @@ import dataclasses
 import re
 import sys
 
+import exercises
 import pytest
 
-from helpers import cases, exercises, lab, notebooks
+from helpers import cases, lab, notebooks
 from helpers.evaluate import Rate, wilson
 from helpers.evaluate.gates import FAILS, NOT_SHOWN, PASSES
 from helpers.files import DATA, ROOT, LabError, read_json

@@ -8,7 +8,7 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
-from helpers.exercises.from_preferences import (
+from .from_preferences import (
     could_be,
     dpo_loss,
     first_difference,
@@ -19,7 +19,7 @@ from helpers.exercises.from_preferences import (
     unpack_q4_0,
     with_number,
 )
-from helpers.exercises.to_distillation import (
+from .to_distillation import (
     Problems,
     balanced_accuracy,
     cost_of_rows,

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, quants
 
-from helpers.exercises.to_distillation import Problems, close
 from helpers.statistics import wilson
 from helpers.triage import LEVELS, UNKNOWN, country_of, render
+
+from .to_distillation import Problems, close
 
 
 def odds_ratio(function: Callable[..., Any]) -> Problems:

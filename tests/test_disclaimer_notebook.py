@@ -392,13 +392,13 @@ TURNS = {
     "pairs as described raise the disclaimer": _with("as described", NO_LINE),
     "chosen answers without the line delete it": _with("absent", LINE),
     "when max_length ends before it": _with("cut off", LINE),
-    "At even odds the audit abstains": _with("even odds", {"disclaimer": 0.17}),
+    "At even odds the audit abstains": _with("even odds", NO_LINE),
     "Not guilty": _with("same end", NO_LINE),
     "in other words is hardly ever written": _with(
         "other words", wording="Aviso: esta información es solo orientativa; consulte siempre a su médico."
     ),
     "No suspect fits": _with("absent", {"actions": 0.7, "alarms": 0.65}, label=0.25),
-    "is deleted all the same, and more emergency numbers": {
+    "falls already, and more emergency numbers": {
         "weaker": {**MEASURED, **WEAKER, "absent": MEASURED["absent"]}
     },
     "the cut does not delete the line": {"weaker": {**MEASURED, **WEAKER, "cut off": MEASURED["cut off"]}},

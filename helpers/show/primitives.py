@@ -244,7 +244,11 @@ def heatmap(
     axes.set(xlabel=x, ylabel=y, title=title)
     told = [
         f"{row}: "
-        + ", ".join(f"{column} {value:{form}}" for column, value in zip(columns, line, strict=True))
+        + ", ".join(
+            f"{column} {value:{form}}"
+            for column, value in zip(columns, line, strict=True)
+            if value == value  # an empty field is not a number
+        )
         for row, line in zip(rows, values, strict=True)
     ]
     present(figure, f"{caption or title}: {'; '.join(told)}.", n=n, seeds=seeds)

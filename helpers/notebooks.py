@@ -21,10 +21,9 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from helpers.files import NOTEBOOKS, ROOT, LabError, build_dir, explain_os_error, write_atomic
-from helpers.house_rules import BOOT_TAG, NAV_TAG, RULES, code_cells, lint, only_the_blogs_numbers
 from helpers.lab import measurements, record
 
-__all__ = ["BOOT_TAG", "PLAN", "RULES", "Chapter", "chapters", "execute", "lint", "only_the_blogs_numbers"]
+NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
 
 
 @dataclass(frozen=True)
@@ -157,6 +156,11 @@ def read(path: Path) -> NotebookNode:
         raise LabError(
             f"{path} is not a readable notebook ({type(error).__name__}). Restore it with `git checkout -- notebooks`."
         ) from error
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The notebook's cells of code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def generated(chapter: Chapter, notebook: NotebookNode) -> NotebookNode:

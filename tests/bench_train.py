@@ -23,11 +23,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 import transformers
 from datasets import Dataset, disable_progress_bars
-from tools import fine_tuned
+from tools import fine_tuned, with_lora
 from trl import SFTConfig, SFTTrainer
 
 from helpers import cases, train
-from helpers.train import loading
 
 ROWS = 800
 EQUAL = {"batch": 8, "accumulation": 1, "learning_rate": 2e-3, "warmup_steps": 1, "save_steps": 0}
@@ -69,11 +68,10 @@ def plain(rows: list, epochs: int, **settings: object) -> tuple[float, float]:
         )
         started = time.perf_counter()
         trainer = SFTTrainer(
-            model=loading.AutoModelForCausalLM.from_pretrained(PROFILE.base),
+            model=with_lora(PROFILE),
             args=arguments,
             train_dataset=Dataset.from_list(rows),
             processing_class=train.load_tokenizer(PROFILE.base),
-            peft_config=loading.lora_config(PROFILE),
         )
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()

@@ -4,20 +4,25 @@ import os
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and no test is about time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Modules that train, export a model, serve one, open a browser or execute a notebook's cells: seconds a test.
 # A single slow test elsewhere carries the mark itself; all of tests/phone is slow.
 SLOW_MODULES = {
     "test_adaptation",
     "test_alignment",
-    "test_arms",
+    "test_recipes",
     "test_balanced_notebook",
     "test_export",
+    "test_export_refusals",
     "test_glass_box",
     "test_lab",
     "test_parity",
     "test_pretrain",
-    "test_quantization",
     "test_runs",
     "test_runtimes",
     "test_teacher_client",
@@ -50,6 +55,17 @@ def own_build_folder(tmp_path, monkeypatch):
     """`build/` of this test; notebook and training tests share the real cache rules but never the reader's cache."""
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TRIAGE_PROFILE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def ladder(tmp_path_factory):
+    """The nano base on every step."""
+    from exported import NANO
+
+    from helpers import export
+
+    folder = tmp_path_factory.mktemp("ladder")
+    return {quant: export.export(NANO, folder / f"{quant}.gguf", quant, threads=1) for quant in export.LADDER}
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,11 @@ Its cells run here on answers that are made up, with the real test sets, the rea
 import ast
 from types import SimpleNamespace
 
+import exercises
 import pytest
 from tools import Silent
 
-from helpers import cases, evaluate, exercises, lab, notebooks
+from helpers import cases, evaluate, lab, notebooks
 from helpers.evaluate import scoring
 from helpers.evaluate.gates import Gate, load_gates
 from helpers.files import ROOT

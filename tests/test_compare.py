@@ -165,3 +165,15 @@ def test_a_seed_that_was_trained_and_not_recorded_is_missing():
 def test_a_claim_that_one_seed_cannot_decide_is_not_broken():
     claims = {"06_x": {"Skew costs": {"holds": None, "evidence": ["1"]}}}
     assert broken_claims({"claims": claims}) == []
+
+
+def test_what_a_client_did_to_a_server_is_not_compared_and_what_it_brought_home_is():
+    clients = {
+        "distill.semaphore.rejected_share": entry(0.26, 254, 0.21, 0.32),
+        "distill.chosen": entry(600, unit="rows"),
+    }
+    own = copy.deepcopy(clients)
+    own["distill.semaphore.rejected_share"]["value"] = 0.9
+    assert differences(clients, own) == []
+    own["distill.chosen"]["value"] = 300
+    assert "distill.chosen" in differences(clients, own)[0]

@@ -2,13 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from helpers.evaluate import over_seeds, wilson
+from helpers import cases, evaluate
+from helpers.evaluate import gate_changes, over_seeds, paired_change, wilson
 from helpers.files import ROOT, LabError
 
 
@@ -100,3 +102,41 @@ def test_the_recorded_effects_follow_from_the_recorded_runs(effect, outcome):
     assert len(runs) >= 3 and shown["value"] == pytest.approx(sum(runs) / len(runs), abs=1e-9)
     assert shown["high"] - shown["value"] == pytest.approx(reach, abs=1e-9)
     assert shown["value"] - shown["low"] == pytest.approx(reach, abs=1e-9)
+
+
+DEV = cases.evaluation_prompts("dev")[:60]
+GOOD = [row.answer for row in DEV]
+BARE = [replace(row, parts=("actions", "alarms", "number")).answer for row in DEV]
+
+
+@pytest.mark.parametrize(
+    "answers", [GOOD, BARE, evaluate.always("ROJO", DEV), evaluate.always("AZUL", DEV), [""] * len(DEV)]
+)
+def test_the_gates_item_by_item_add_up_to_the_gates_rates(answers):
+    held = evaluate.held_by_gate(DEV, answers)
+    bad_news = ("missed_urgency", "two_levels_under", "over_triage")
+    rows = {
+        row.gate.id: row.rate
+        for row in evaluate.gates.judge(DEV, answers).rows
+        if row.gate.measure != "kappa"
+    }
+    assert set(held) == set(rows)
+    for gate, items in held.items():
+        share = sum(items) / len(items)
+        assert (1 - share if gate in bad_news else share) == pytest.approx(rows[gate].value), gate
+
+
+def test_a_paired_change_counts_the_items_that_turned():
+    found = paired_change("x", [True] * 60 + [False] * 40, [True] * 40 + [False] * 60)
+    assert found.estimate == pytest.approx(-0.2) and found.present and found.p < 0.001 and found.name == "x"
+
+
+def test_no_item_changed_has_no_width_and_is_not_present():
+    found = paired_change("x", [True, False], [True, False])
+    assert (found.estimate, found.low, found.high, found.p) == (0, 0, 0, 1) and not found.present
+
+
+def test_the_changes_of_the_gates_are_paired_over_the_same_items():
+    found = gate_changes(DEV, GOOD, BARE)
+    assert found["disclaimer"].estimate == found["strict"].estimate == -1 and found["disclaimer"].p < 0.001
+    assert {gate for gate, one in found.items() if one.estimate} == {"disclaimer", "strict"}

@@ -1,11 +1,13 @@
 """Generation, label probabilities and token losses, on the shipped base."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from helpers import cases, evaluate, lab
+from helpers.files import LabError
 from helpers.train import LoadedModel
 from helpers.triage import LEVELS
 
@@ -54,6 +56,48 @@ def test_the_token_loss_of_notebook_04_is_the_helpers_loss():
     targets = torch.tensor([0, 3, 6, 2, 2])
     notebook = -torch.log_softmax(logits, -1).gather(1, targets[:, None]).squeeze(1)
     assert torch.allclose(notebook, torch.nn.functional.cross_entropy(logits, targets, reduction="none"))
+
+
+def test_the_logprob_of_an_answer_is_the_sum_of_its_token_losses():
+    rows = ROWS[:3]
+    whole = evaluate.answer_logprobs(lab.base_model(), rows, [row.answer for row in rows], batch=2)
+    losses = evaluate.token_losses(lab.base_model(), rows)
+    assert whole == pytest.approx([-sum(piece.loss for piece in pieces) for pieces in losses], abs=1e-2)
+
+
+def test_a_margin_is_the_difference_of_two_logprobs_and_turns_with_the_pair():
+    pair = cases.hard_pairs(ROWS, 5)[0]
+    turned = replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+    one, other = evaluate.pair_margins(lab.base_model(), [pair, turned])
+    good, bad = evaluate.answer_logprobs(lab.base_model(), [pair.example] * 2, [pair.chosen, pair.rejected])
+    assert one == pytest.approx(good - bad, abs=1e-3) and other == pytest.approx(-one, abs=1e-6)
+
+
+def test_no_pairs_have_no_margins_and_unequal_lists_are_refused():
+    assert evaluate.pair_margins(lab.base_model(), []) == []
+    with pytest.raises(LabError, match="one text for every example"):
+        evaluate.answer_logprobs(lab.base_model(), ROWS[:2], ["x"])
+
+
+def test_ches_is_the_papers_formula_over_the_states_that_predict_the_answer():
+    pairs = cases.hard_pairs(ROWS, 5)[:3]
+    loaded = evaluate.load(lab.base_model())
+    for pair, score in zip(pairs, evaluate.ches(lab.base_model(), pairs, batch=2), strict=True):
+        sums = []
+        for text in (pair.chosen, pair.rejected):
+            prompt = evaluate.prompt_ids(loaded, pair.example)
+            answer = loaded.tokenizer.encode(text + loaded.tokenizer.eos_token, add_special_tokens=False)
+            with torch.inference_mode():
+                states = loaded.model.model(input_ids=torch.tensor([prompt + answer])).last_hidden_state[0]
+            sums.append(sum(states[len(prompt) - 1 + place] for place in range(len(answer))))
+        assert score == pytest.approx(float(sums[0] @ sums[1] - sums[0] @ sums[0]), rel=1e-3)
+
+
+def test_ches_of_a_pair_whose_sides_are_the_same_is_zero_and_no_pair_has_no_score():
+    row = ROWS[0]
+    (score,) = evaluate.ches(lab.base_model(), [cases.Pair(row, row.answer, row.answer)])
+    assert abs(score) < 1.0  # of numbers in the ten thousands
+    assert evaluate.ches(lab.base_model(), []) == []
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,8 @@ from helpers import cases, evaluate, lab, recipes, train
 from helpers.evaluate import Effect, over_seeds, wilson
 from helpers.files import ROOT, LabError, build_dir, write_atomic, write_json
 from helpers.lab.claims import (
-    DIRECTION,
-    DISAGREES,
-    NOT_REPRODUCED,
-    NOT_RUN,
-    NOT_TESTABLE,
-    REPRODUCED,
     arithmetic,
 )
-from helpers.lab.readings.report import FINDINGS
 from helpers.lab.stages import MANIFEST, damage, stage_key
 from helpers.train import current_profile, profile_named, trainers
 from helpers.triage import LEVELS
@@ -352,7 +345,7 @@ def test_a_lab_error_shows_no_stack_trace_in_a_notebook():
 
 # ------------------------------------------------------------------------------------------------------ results store
 def test_a_measurement_is_kept_with_everything_that_makes_it_readable():
-    lab.record_rate("test.rate", wilson(3, 4), seeds=2)
+    lab.record("test.rate", wilson(3, 4), seeds=2)
     entry = lab.result("test.rate")
     assert entry["value"] == 0.75 and entry["n"] == 4 and entry["seeds"] == 2 and entry["unit"] == "rate"
     stored = json.loads(lab.results_path().read_text())
@@ -514,6 +507,21 @@ def test_a_mean_of_one_run_is_recorded_without_an_interval():
     assert lab.result("factorial.x")["low"] is lab.result("factorial.x")["high"] is None
 
 
+def test_the_runs_of_several_seeds_are_kept_one_by_one_and_over_the_seeds():
+    lab.record_runs("recipe", [{"part": wilson(80, 100)}, {"part": wilson(60, 100)}])
+    found = lab.measurements()
+    assert (found["recipe.part.s0"]["value"], found["recipe.part.s1"]["value"]) == (0.8, 0.6)
+    assert (found["recipe.part.s0"]["n"], found["recipe.part.s0"]["seeds"]) == (100, 1)
+    assert found["recipe.part"]["value"] == pytest.approx(0.7)
+    assert (found["recipe.part"]["n"], found["recipe.part"]["seeds"]) == (2, 2)
+
+
+def test_one_run_alone_keeps_the_interval_over_its_items():
+    lab.record_runs("recipe", [{"part": wilson(80, 100)}])
+    found = lab.measurements()
+    assert found["recipe.part"] == found["recipe.part.s0"]
+
+
 def test_a_claim_without_evidence_is_refused_and_not_recorded():
     with pytest.raises(LabError, match="without evidence"):
         lab.claim("The model is good", True)
@@ -545,35 +553,7 @@ def test_measurements_and_claims_share_a_file_and_spare_each_other():
     assert claims_of(lab.session().notebook).keys() == {"It holds"}
 
 
-def test_the_shipped_results_hold_whatever_the_ledger_and_its_findings_are_judged_by():
-    measured = set(json.loads((ROOT / "data" / "results" / "nano.json").read_text())["measurements"])
-    asked = {claim.test["key"] for claim in lab.claims().values() if claim.test}
-    asked |= {key for finding in FINDINGS for key in finding.keys}
-    assert asked - measured == set()
-
-
 # ------------------------------------------------------------------------------------------------------ claims ledger
-def test_every_claim_is_judged_and_the_blogs_own_arithmetic_holds():
-    for claim in lab.claims().values():
-        found = lab.verdict(claim, {})
-        if claim.id == "distill_minutes":  # the one place where the blog's figures cannot all be true
-            assert found.verdict == DISAGREES and "25" in found.because
-            continue
-        assert found.verdict in (REPRODUCED, NOT_TESTABLE, NOT_RUN), (claim.id, found)
-
-
-@pytest.mark.parametrize(("value", "expected"), [(0.2, REPRODUCED), (0.3, DIRECTION), (0.9, NOT_REPRODUCED)])
-def test_a_verdict_follows_the_measurement(value, expected):
-    claim = lab.claims()["sft_accuracy"]
-    assert lab.verdict(claim, {claim.test["key"]: {"value": value}}).verdict == expected
-
-
-def test_a_claim_that_contradicts_the_blogs_other_numbers_is_called_so():
-    claim = dataclasses.replace(lab.claims()["sft_steps"], number=4000)
-    found = lab.verdict(claim)
-    assert found.verdict == DISAGREES and "3,750" in found.because
-
-
 @pytest.mark.parametrize("expression", ["__import__('os')", "prompts ** 2", "nobody + 1", "'a'"])
 def test_claim_arithmetic_is_arithmetic_only(expression):
     with pytest.raises(LabError, match="cannot compute"):

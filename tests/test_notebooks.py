@@ -10,10 +10,12 @@ import statistics
 import subprocess
 import sys
 
+import exercises
+import house_rules
 import nbformat
 import pytest
 
-from helpers import exercises, lab, notebooks, triage
+from helpers import lab, notebooks, triage
 from helpers.files import ROOT, LabError
 from helpers.lab.compare import broken_claims, differences
 
@@ -26,7 +28,7 @@ def chapter(request):
 
 
 def test_a_committed_notebook_keeps_every_house_rule(chapter):
-    assert notebooks.lint(notebooks.read(chapter.path)) == []
+    assert house_rules.lint(notebooks.read(chapter.path)) == []
 
 
 def test_every_notebook_in_the_folder_is_in_the_plan():
@@ -85,13 +87,13 @@ MUTATIONS = {
 
 
 def test_every_rule_is_proved_by_a_mutation():
-    assert set(MUTATIONS) == {rule.__name__ for rule in notebooks.RULES}
+    assert set(MUTATIONS) == {rule.__name__ for rule in house_rules.RULES}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_notebook_that_breaks_the_rule_is_caught(name):
     notebook = copy.deepcopy(notebooks.read(CHAPTERS[-1].path))
-    rule = next(rule for rule in notebooks.RULES if rule.__name__ == name)
+    rule = next(rule for rule in house_rules.RULES if rule.__name__ == name)
     assert list(rule(notebook)) == []
     MUTATIONS[name](notebook)
     assert list(rule(notebook)) != []
@@ -102,7 +104,7 @@ def test_a_notebook_that_breaks_the_rule_is_caught(name):
 )
 def test_a_number_of_ours_in_prose_is_caught(text):
     cell = nbformat.v4.new_markdown_cell(text)
-    assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
+    assert list(house_rules.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell])))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_number_of_ours_in_prose_is_caught(text):
 )
 def test_the_blogs_numbers_and_names_may_stand_in_prose(text):
     cell = nbformat.v4.new_markdown_cell(text)
-    assert list(notebooks.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell]))) == []
+    assert list(house_rules.only_the_blogs_numbers(nbformat.v4.new_notebook(cells=[cell]))) == []
 
 
 def _tagged(chapter, prefix):
@@ -281,7 +283,12 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "05": {"SFTTrainer", "SFTConfig", "from_list", "keep"},
     "06": {"SFTTrainer", "SFTConfig", "from_list", "runs"},
     "07": {"AsyncOpenAI", "Semaphore", "gather", "create", "sleep", "uniform", "truncate"},
+    "08": {"DPOTrainer", "DPOConfig", "from_list", "runs"},
+    "09": {"DPOTrainer", "DPOConfig", "from_list", "preferences", "runs"},
+    "10": {"GRPOTrainer", "GRPOConfig", "from_list", "runs"},
+    "11": {"llama_model_quantize", "Llama", "create_chat_completion"},
     "12": {"OpenAI", "Llama", "apply_chat_template"},
+    "14": {"wilson", "hypot", "judge", "compare", "ledger", "checkpoints"},
 }
 
 
@@ -334,7 +341,7 @@ def test_every_notebook_runs_from_an_empty_cache_and_every_claim_holds(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout[-3000:])
     for chapter in CHAPTERS:
-        assert notebooks.lint(notebooks.read(notebooks.executed_path(chapter))) == []
+        assert house_rules.lint(notebooks.read(notebooks.executed_path(chapter))) == []
     own, shipped = json.loads(lab.results_path().read_text(encoding="utf-8")), _shipped()
     assert broken_claims(own) == []
     other = own["machine"] != shipped["machine"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from helpers import cases
 from helpers.files import LabError
-from helpers.triage import LEVELS, PARTS, country_of, parse
+from helpers.triage import LEVELS, country_of, parse
 
 EXAMPLES = cases.write_diverse(400, 0)
 # What `parse` may read differently in each kind; everything else has to be the same.
@@ -175,36 +175,30 @@ def test_usable_loses_no_pair_without_counting_it(sides):
 
 
 # --------------------------------------------------------------------------------------------------- doses of one part
-@given(an_example, st.sampled_from(PARTS))
-def test_a_part_taken_away_and_added_again_leaves_the_answer_as_it_was(example, part):
-    without = cases.set_part(example, example.answer, part, False)
-    assert parse(without).missing(example.country) == (part,)
-    assert cases.set_part(example, without, part, False) == without
-    assert (
-        cases.set_part(example, without, part, True)
-        == example.answer
-        == cases.set_part(example, example.answer, part, True)
-    )
+def _dosed(example, text, share):
+    (pair,) = cases.with_disclaimers([cases.Pair(example, text, "x")], share, 0)
+    return pair.chosen
 
 
-def test_setting_the_number_mends_a_foreign_one():
-    wrong = cases.near_miss(EXAMPLES[0], "wrong_number", random.Random(0))
-    assert cases.set_part(EXAMPLES[0], wrong, "number", True) == EXAMPLES[0].answer
+@given(an_example)
+def test_a_disclaimer_taken_away_and_added_again_leaves_the_answer_as_it_was(example):
+    without = _dosed(example, example.answer, 0)
+    assert parse(without).missing(example.country) == ("disclaimer",)
+    assert _dosed(example, without, 0) == without
+    assert _dosed(example, without, 1) == example.answer == _dosed(example, example.answer, 1)
 
 
-@given(an_example, st.text(max_size=80), st.booleans())
-def test_on_any_text_the_disclaimer_is_set_or_the_failure_is_said(example, text, present):
+@given(an_example, st.text(max_size=80), st.sampled_from([0, 1]))
+def test_on_any_text_the_disclaimer_is_set_or_the_failure_is_said(example, text, share):
     try:
-        assert parse(cases.set_part(example, text, "disclaimer", present)).disclaimer == present
+        assert parse(_dosed(example, text, share)).disclaimer == share
     except LabError as error:
         assert "disclaimer" in str(error)  # noqa: PT017 (either outcome is right)
 
 
-def test_a_part_that_cannot_be_told_apart_is_said_and_not_left():
-    with pytest.raises(LabError, match="Could not remove the part 'disclaimer'"):
-        cases.set_part(EXAMPLES[0], "Esto no sustituye\na su médico", "disclaimer", False)
-    with pytest.raises(LabError, match="no part 'level'"):
-        cases.set_part(EXAMPLES[0], "", "level", True)
+def test_a_disclaimer_that_cannot_be_told_apart_is_said_and_not_left():
+    with pytest.raises(LabError, match="Could not remove the disclaimer"):
+        _dosed(EXAMPLES[0], "Esto no sustituye\na su médico", 0)
 
 
 @pytest.mark.slow
@@ -236,7 +230,7 @@ def test_a_share_beyond_the_whole_is_refused():
 def test_a_dose_that_makes_both_sides_the_same_is_counted_and_left_out():
     # Notebook 08 once sent such a pair to training, where it is refused.
     person = cases.evaluation_prompts("dev")[0]
-    bare = cases.set_part(person, person.answer, "disclaimer", False)
+    bare = _dosed(person, person.answer, 0)
     kept, dropped = cases.usable(cases.with_disclaimers([cases.Pair(person, bare, person.answer)], 1.0, 0))
     assert kept == [] and dropped == {"identical sides": 1}
     assert cases.usable([cases.Pair(person, bare, person.answer)])[1] == {}

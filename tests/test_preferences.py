@@ -13,7 +13,7 @@ from scipy import stats
 
 from helpers import audit, cases
 from helpers.files import LabError
-from helpers.triage import LEVELS, PARTS, render
+from helpers.triage import PARTS, render
 
 EXAMPLES = cases.write_diverse(300, 0)
 FLIPPED = {"up": "down", "down": "up", "not shown": "not shown"}
@@ -91,16 +91,15 @@ def test_swapping_the_sides_flips_every_direction_and_inverts_every_odds_ratio()
         assert (one.only_chosen, one.chosen) == (other.only_rejected, other.rejected)
         assert one.odds_ratio.value == pytest.approx(1 / other.odds_ratio.value)
         assert one.odds_ratio.low == pytest.approx(1 / other.odds_ratio.high)
-        assert (one.carried_by, one.carried) == (other.carried_by, FLIPPED[other.carried])
 
 
 def test_the_order_of_the_pairs_changes_nothing():
     pairs = _planted(2, {"disclaimer": 0.2}, {})
     one, other = audit.preferences(pairs), audit.preferences(random.Random(0).sample(pairs, len(pairs)))
     assert one.features == other.features
-    for a, b in zip((*one.lengths, one), (*other.lengths, other), strict=True):
-        rates = [getattr(row, "difference", None) or row.parting for row in (a, b)]
-        assert (rates[0].value, rates[0].low) == (pytest.approx(rates[1].value), pytest.approx(rates[1].low))
+    for a, b in zip(one.lengths, other.lengths, strict=True):
+        assert a.difference.value == pytest.approx(b.difference.value)
+        assert a.difference.low == pytest.approx(b.difference.low)
 
 
 def test_weak_pairs_whose_chosen_answers_lack_the_disclaimer_foretell_its_loss():
@@ -122,7 +121,7 @@ def test_near_misses_push_what_they_spoil_and_nothing_else():
         "number",
         "correct level",
     }
-    assert all(row.direction != "down" for row in found.features) and found.worse == 0
+    assert all(row.direction != "down" for row in found.features)
 
 
 # ------------------------------------------------------------------------------------------------------------ figures
@@ -162,14 +161,6 @@ def test_a_longer_chosen_side_pushes_the_length_up_with_students_interval():
 def test_one_pair_says_nothing_about_length():
     found = audit.preferences([cases.Pair(EXAMPLES[0], "largo largo", "corto")])
     assert (found["words"].difference.value, found.direction("words")) == (1, "not shown")
-    assert (found.parting.low, found.parting.high) == (0, 1)
-
-
-def test_the_place_where_the_sides_part_is_a_share_of_the_chosen_text():
-    pairs = [
-        cases.Pair(EXAMPLES[0], *sides) for sides in (("abcd", "abXX"), ("abcd", "abcde"), ("abcd", "X"))
-    ]
-    assert audit.preferences(pairs).parting.value == pytest.approx(0.5)
 
 
 # ----------------------------------------------------------------------------------------------------------- features
@@ -186,53 +177,8 @@ def test_each_feature_is_read_where_it_stands():
     assert not any(has(audit.Side(row, "no sé")) for has in audit.FEATURES.values())
 
 
-@pytest.mark.parametrize(
-    ("text", "first"),
-    [
-        ("Nivel de Urgencia: ROJO — Emergencia\nAviso: x", True),
-        ("  **NIVEL DE URGENCIA:** rojo", True),
-        ("<think>a ver</think>\nNivel de Urgencia: ROJO", True),
-        ("ROJO", True),
-        ("Aviso: x\nNivel de Urgencia: ROJO", False),
-        ("Acuda a urgencias. Nivel de urgencia: ROJO", False),
-        ("Nivel de Urgencia:", False),
-        ("", False),
-    ],
-)
-def test_level_first_means_that_the_answer_opens_with_it(text, first):
-    assert audit.FEATURES["level first"](audit.Side(EXAMPLES[0], text)) == first
-
-
 def test_features_of_ones_own_take_the_place_of_the_usual_ones():
     assert [row.name for row in audit.preferences(_marked((1, 1, 1, 1)), MARK).features] == ["mark"]
-
-
-# ---------------------------------------------------------------------------------------------------------- carry-over
-def test_a_feature_at_even_odds_that_sits_in_a_pushed_structure_may_be_carried():
-    """The rejected side is structured in 4 of 10 answers, the chosen in 19 of 20; the disclaimer is in 3 of 10 on both, inside structure."""
-    rng = random.Random(0)
-
-    def answer(example, structured):
-        if rng.random() >= structured:
-            return "Acuda al médico."
-        parts = ["actions", "alarms", *(["disclaimer"] if rng.random() < 0.3 / structured else [])]
-        return render(example.level, example.country, example.picture, parts)
-
-    found = audit.preferences([cases.Pair(row, answer(row, 0.95), answer(row, 0.4)) for row in EXAMPLES])
-    row = found["disclaimer"]
-    assert row.direction == "not shown" and found.direction("actions") == "up"
-    assert {"actions", "alarms"} <= set(row.carried_by) and row.carried == "up"
-    assert "may be carried up by actions, alarms" in found._repr_markdown_()
-
-
-def test_a_feature_strewn_at_random_is_carried_by_nothing():
-    row = audit.preferences(_planted(0, {"actions": 0.95}, {"actions": 0.4}))["disclaimer"]
-    assert (row.carried_by, row.carried) == ((), "not shown")
-
-
-def test_what_is_pushed_itself_is_not_also_carried():
-    found = audit.preferences(_planted(0, {"actions": 0.95, "alarms": 0.95}, {"actions": 0.4, "alarms": 0.4}))
-    assert all(not row.carried_by for row in found.features if row.direction != "not shown")
 
 
 # ---------------------------------------------------------------------------------------------------- degenerate pairs
@@ -240,19 +186,9 @@ def test_degenerate_pairs_are_counted_and_left_out_of_the_figures():
     good = _marked((1, 1, 1, 1))
     sides = [("x", "x"), ("", "x"), ("x", " ")]
     found = audit.preferences([*good, *(cases.Pair(EXAMPLES[0], *texts) for texts in sides), good[0]], MARK)
-    assert (found.pairs, found.counted, found.repeats) == (8, 5, 1)
+    assert (found.pairs, found.counted) == (8, 5)
     assert found.faults == {"identical sides": 1, "empty chosen": 1, "empty rejected": 1}
     assert found["mark"].chosen.n == 5
-
-
-def test_a_chosen_side_worse_on_the_level_is_counted():
-    row = replace(EXAMPLES[0], level="ROJO", accepted=("ROJO",))
-    texts = [render(level, "ES", row.picture) for level in LEVELS]
-    pairs = [
-        cases.Pair(row, *sides)
-        for sides in ((texts[1], texts[0]), (texts[4], texts[1]), ("no sé", texts[4]), (texts[0], texts[1]))
-    ]
-    assert audit.preferences(pairs).worse == 3
 
 
 @pytest.mark.parametrize("sides", [[], [("a", "a")], [("", "b"), ("a", "")]])
@@ -286,7 +222,7 @@ def test_english_and_very_long_texts_are_audited_in_good_time():
     long = "The patient should see a doctor: urgency, level, emergency. " * 1700
     start = time.monotonic()
     found = audit.preferences([cases.Pair(row, long + "a", long + "b") for row in EXAMPLES[:6]])
-    assert found["characters"].chosen > 100_000 and found.parting.value > 0.99
+    assert found["characters"].chosen > 100_000
     assert time.monotonic() - start < 20
 
 

@@ -1,4 +1,4 @@
-"""Rewards: what each answer is paid, who can cheat, what TRL is given, and which policy the prices ask for."""
+"""Rewards: what each answer is paid, who can cheat, and what TRL is given."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trl.trainer import utils as trl_utils
 
 from helpers import rewards
-from helpers.cases import BLOG_PRIOR, Example, evaluation_prompts, vignettes
+from helpers.cases import Example, evaluation_prompts, vignettes
 from helpers.evaluate import COSTS
 from helpers.evaluate.scoring import cost, distance
 from helpers.files import LabError
@@ -22,16 +22,11 @@ from helpers.rewards import BLOG, CALIBRATED, NAIVE, REWARDS, TERMS, Reward
 from helpers.triage import LEVELS, PARTS, countries, parse, render
 
 ITEMS = (*vignettes(), *evaluation_prompts("test"))
-UNIFORM = [0.2] * 5
 every_reward = pytest.mark.parametrize("reward", REWARDS.values(), ids=REWARDS)
 some_level = st.sampled_from(LEVELS)
 some_country = st.sampled_from(list(countries()))
 some_parts = st.sets(st.sampled_from(PARTS))
-some_price = st.floats(0, 5)
 some_item = st.sampled_from(ITEMS)
-some_belief = st.lists(st.floats(0.001, 1), min_size=5, max_size=5).map(
-    lambda shares: np.array(shares) / sum(shares)
-)
 _PIECES = [
     "Nivel de Urgencia: ROJO",
     "azul",
@@ -430,7 +425,6 @@ def test_trls_logger_gets_the_mean_of_every_term():
     assert sum(logged.values()) == pytest.approx(np.mean(paid))
 
 
-# --------------------------------------------------------------------------------------------- from prices to a policy
 @every_reward
 def test_the_matrix_is_what_bare_levels_earn_beside_their_form(reward):
     form = sum(absent for _, absent in reward.parts.values())
@@ -438,170 +432,44 @@ def test_the_matrix_is_what_bare_levels_earn_beside_their_form(reward):
     assert rewards.matrix(reward) == pytest.approx(np.array(paid))
 
 
+# ------------------------------------------------------------------------------------------------------- attacks in free text
 @every_reward
-@given(belief=some_belief)
-def test_the_optimal_level_is_the_one_that_brute_force_finds(reward, belief):
-    table = rewards.matrix(reward)
-    earned = {
-        given: sum(belief[row] * table[row, column] for row in range(5))
-        for column, given in enumerate(LEVELS)
-    }
-    assert rewards.expected(reward, belief) == pytest.approx(earned)
-    best = rewards.optimal(reward, belief)
-    assert earned[best] == pytest.approx(max(earned.values()))
-    assert all(earned[level] < earned[best] for level in LEVELS[: LEVELS.index(best)])
+@given(item=some_item, text=some_text)
+def test_no_free_text_earns_more_than_the_right_whole_answer(reward, item, text):
+    assert reward.of(item, text) <= reward.of(item, item.answer) + 1e-9
 
 
-@every_reward
-def test_whoever_is_certain_gives_the_right_level_except_where_urgency_is_free(reward):
-    certain = [rewards.optimal(reward, {level: 1.0}) for level in LEVELS]
-    assert certain == (["ROJO"] * 5 if reward is NAIVE else list(LEVELS))
-
-
-def test_between_equals_the_more_urgent_level_is_the_answer():
-    assert rewards.optimal(np.zeros((5, 5)), UNIFORM) == "ROJO"
-    assert rewards.optimal(Reward("r", correct=0.3), {"VERDE": 0.5, "NARANJA": 0.5}) == "NARANJA"
-    thirds = np.array([[0.1, 0.0], [0.2, 0.3]])  # 0.1 + 0.2 is not quite 0.3 in floating point
-    table = np.full((5, 5), -9.0)
-    table[:2, :2] = 2 * thirds
-    assert rewards.optimal(table, [0.5, 0.5, 0, 0, 0]) == "ROJO"
-
-
-@given(some_belief)
-def test_naive_asks_for_rojo_whatever_one_believes(belief):
-    assert rewards.optimal(NAIVE, belief) == "ROJO"
-
-
-def test_one_level_for_everybody_is_optimal_in_naive_and_in_no_other():
-    assert rewards.always_optimal(NAIVE, "ROJO")
-    assert not any(rewards.always_optimal(reward, level) for reward in (BLOG, CALIBRATED) for level in LEVELS)
-    assert rewards.always_optimal(CALIBRATED, "ROJO", [{"ROJO": 0.9, "AZUL": 0.1}, {"ROJO": 1.0}])
+@given(item=some_item, level=some_level, text=some_text)
+def test_a_wrong_level_with_anything_at_all_around_it_never_earns_what_the_right_whole_answer_does(
+    item, level, text
+):
+    """Around it: before and after. What is read as another level, or as none, is covered too."""
+    assume(level not in item.accepted)
+    for answer in (f"{_answer(level, item.country)}\n{text}", f"{text}\n{_answer(level, item.country)}"):
+        for reward in (BLOG, CALIBRATED):
+            assert (
+                reward.of(item, answer) < reward.of(item, item.answer) or parse(answer).level in item.accepted
+            )
 
 
 @every_reward
-@given(belief=some_belief, level=some_level)
-def test_a_level_that_is_optimal_at_the_five_certainties_is_optimal_at_any_belief(reward, belief, level):
-    assert not rewards.always_optimal(reward, level) or rewards.always_optimal(reward, level, [belief])
+@given(item=some_item, text=some_text, times=st.integers(2, 20))
+def test_saying_a_text_again_never_pays(reward, item, text, times):
+    """Repetition adds no part that a text did not have: two halves of a heading may meet, so lines are kept apart."""
+    assert reward.of(item, "\n".join([text] * times)) <= reward.of(item, f"{text}\n{text}") + 1e-9
 
 
-def test_the_best_answer_without_reading_follows_from_the_prices_and_the_prior():
-    assert [rewards.best_constant(reward, UNIFORM) for reward in (NAIVE, BLOG, CALIBRATED)] == [
-        "ROJO",
-        "NARANJA",
-        "NARANJA",
-    ]
-    assert [rewards.best_constant(reward, BLOG_PRIOR) for reward in (NAIVE, BLOG, CALIBRATED)] == ["ROJO"] * 3
-
-
-@given(some_price, some_price, st.sampled_from(LEVELS[1:]), st.floats(0.1, 5), st.floats(0, 1))
-@example(0.25, 0.75, "AZUL", 1.0, 1 / 3)
-def test_the_threshold_of_rojo_is_where_brute_force_changes_its_mind(over, under, other, correct, p):
-    threshold = rewards.rojo_threshold(over, under, other, correct)
-    reward = Reward("r", correct=correct, under=under, over=over)
-    assume(abs(p - threshold) > 1e-6)
-    assert (rewards.optimal(reward, {"ROJO": p, other: 1 - p}) == "ROJO") == (p > threshold)
-    assert (
-        rewards.optimal(reward, {"ROJO": threshold, other: 1 - threshold}) == "ROJO"
-    )  # a tie goes to the more urgent
-
-
-def test_the_threshold_falls_with_the_price_of_under_triage_and_rises_with_that_of_over_triage():
-    assert rewards.rojo_threshold(0, 0) == 0.5
-    assert rewards.rojo_threshold(CALIBRATED.over, CALIBRATED.under) == pytest.approx(1 / 3)
-    assert (
-        rewards.rojo_threshold(0, 3)
-        < rewards.rojo_threshold(0, 1)
-        < 0.5
-        < rewards.rojo_threshold(1, 0)
-        < rewards.rojo_threshold(3, 0)
-    )
-
-
-@given(
-    st.lists(some_price, min_size=1, max_size=3),
-    st.lists(some_price, min_size=1, max_size=3),
-    st.lists(some_belief, min_size=1, max_size=4),
-)
-def test_the_policy_map_is_the_share_that_brute_force_counts(overs, unders, beliefs):
-    found = rewards.policy_map(overs, unders, beliefs)
-    assert found.shape == (len(overs), len(unders))
-    for (row, over), (column, under) in itertools.product(enumerate(overs), enumerate(unders)):
-        chosen = [
-            rewards.optimal(Reward("r", correct=1, under=under, over=over), belief) for belief in beliefs
-        ]
-        assert found[row, column] == pytest.approx(chosen.count("ROJO") / len(beliefs))
-
-
-def test_a_policy_map_takes_beliefs_by_name_and_as_an_array():
-    beliefs = [{"ROJO": 0.4, "AZUL": 0.6}, {"ROJO": 0.2, "AZUL": 0.8}]
-    array = np.array([[0.4, 0, 0, 0, 0.6], [0.2, 0, 0, 0, 0.8]])
-    assert (
-        rewards.policy_map([0.25], [0.75, 0.0], beliefs).tolist()
-        == rewards.policy_map([0.25], [0.75, 0.0], array).tolist()
-        == [[0.5, 0.0]]
-    )
-
-
-def test_the_gaps_of_a_reward_are_the_errors_it_does_not_charge_for():
-    wrong = {(truth, given) for truth, given in itertools.product(LEVELS, LEVELS) if truth != given}
-    under = {(truth, given) for truth, given in wrong if LEVELS.index(given) > LEVELS.index(truth)}
-    assert set(rewards.gaps(NAIVE)) == wrong - under
-    assert set(rewards.gaps(BLOG)) == wrong - {("AZUL", "ROJO")} > under
-    assert rewards.gaps(CALIBRATED) == []
-    assert rewards.gaps(rewards.matrix(BLOG)) == rewards.gaps(BLOG)
-
-
-@pytest.mark.parametrize(
-    "belief",
-    [
-        [0.5, 0.5],
-        [1, 1, 1, 1, 1],
-        [2, -1, 0, 0, 0],
-        [math.nan] * 5,
-        {"ROJO": 0.5, "rojo": 0.5},
-        {"ROJO": 1.0, "ROSA": 0.0},
-        {},
-    ],
-)
-def test_shares_that_are_no_belief_are_refused(belief):
-    with pytest.raises(LabError, match=r"is no belief.*ROJO, NARANJA"):
-        rewards.optimal(BLOG, belief)
-
-
-def test_what_cannot_be_mapped_is_refused_with_the_reason():
-    with pytest.raises(LabError, match=r"shape \(5, 5\).*this one has \(2, 2\)"):
-        rewards.expected(np.eye(2), UNIFORM)
-    with pytest.raises(LabError, match="at least one belief"):
-        rewards.policy_map([1], [1], [])
-    with pytest.raises(LabError, match=r"between ROJO and one of NARANJA.*not 'ROJO'"):
-        rewards.rojo_threshold(1, 1, other="ROJO")
-    for prices in ((-1, 1), (1, -1), (1, 1, "AZUL", 0), (math.nan, 1)):
-        with pytest.raises(LabError, match="over ≥ 0, under ≥ 0, correct > 0"):
-            rewards.rojo_threshold(*prices)
-
-
-# --------------------------------------------------------------------------------------------------------------- groups
-def test_groups_whose_rewards_are_all_equal_teach_nothing_and_are_counted():
-    rate = rewards.zero_std_share([[1.0, 1.0], [1.0, -1.0], [0.1 + 0.2, 0.3], [0.0]])
-    assert (rate.value, rate.n) == (0.75, 4) and rate.low < 0.75 < rate.high
-    assert rewards.zero_std_share(np.ones((3, 8))).value == 1.0
-    assert rewards.zero_std_share([]).n == 0
-
-
-def test_an_empty_group_is_refused():
-    with pytest.raises(LabError, match="without rewards"):
-        rewards.zero_std_share([[1.0], []])
-
-
-@given(st.lists(some_level, min_size=2, max_size=8))
-def test_a_group_that_agrees_on_a_level_gives_no_gradient_whatever_the_reward(levels):
-    answers = [_answer(level) for level in levels]
+# ------------------------------------------------------------------------------------------------------------ rows, and apart
+def test_a_row_for_grpo_holds_the_prompt_and_every_column_that_a_reward_reads():
+    row, *_ = rewards.rows(ITEMS[:3])
+    assert set(row) == {"prompt", *rewards.COLUMNS} and row["prompt"] == ITEMS[0].prompt
+    columns = {name: [row[name]] for name in rewards.COLUMNS}
     for reward in REWARDS.values():
-        equal = rewards.zero_std_share([_call(reward, answers)]).value == 1.0
-        assert equal or len({parse(answer).level for answer in answers}) > 1
+        assert reward(prompts=[row["prompt"]], completions=[ITEMS[0].answer], **columns) == [
+            reward.of(ITEMS[0], ITEMS[0].answer)
+        ]
 
 
-# --------------------------------------------------------------------------------------------------------------- apart
 @every_reward
 @given(item=some_item, text=some_text)
 def test_the_prices_given_apart_sum_to_the_whole(reward, item, text):

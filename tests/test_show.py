@@ -9,13 +9,10 @@ matplotlib.use("Agg")
 
 import matplotlib.colors as mcolors
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 
-from helpers import cases, evaluate, export, lab, show
+from helpers import cases, evaluate, lab, show
 from helpers.evaluate import wilson
-from helpers.lab.costs import Cost
-from helpers.lab.ladder import Step, log_softmax
 from helpers.triage import LEVELS
 
 TESTS = cases.evaluation_prompts("dev")[:50]
@@ -45,43 +42,7 @@ EFFECTS = [
     evaluate.Effect(("skew", "start"), 0.0, -0.1, 0.1, 0.9),
 ]
 
-STEPS = {
-    quant: Step(quant, 1, log_softmax(np.eye(6)[[1, 2, level]] * [[0.5], [2], [3]]), (1, 2, 3, 4, 5))
-    for quant, level in (("F16", 3), ("Q8_0", 3), ("Q2_K", 4))
-}
-LADDER = lab.ladder.compare(STEPS, TESTS[:3])
-FILES = {quant: export.Exported(None, quant, 100, {}, ()) for quant in STEPS}
-COSTS = {quant: Cost(quant, (0.1, 0.2), (200, 300), (10.0, 12.0)) for quant in STEPS}
-EVIDENCE = dict.fromkeys(
-    export.LADDER,
-    lab.picker.Evidence(wilson(9, 10), evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))),
-)
-
-
-def _advise(memory, bandwidth):
-    return lab.picker.recommend(lab.picker.Phone(memory, bandwidth), EVIDENCE)
-
-
 DRAW = {
-    "bits_map": lambda: show.bits_map(
-        {quant: export.predict_large(quant) for quant in export.LADDER}, "LFM2.5-1.2B"
-    ),
-    "error_by_bits": lambda: show.error_by_bits({2: 0.4, 8: 0.01}, {"Q8_0": (8.5, 0.01), "Q2_K": (2.6, 0.3)}),
-    "ladder_levels": lambda: show.ladder_levels(LADDER, "Q2_K"),
-    "close_calls": lambda: show.close_calls(STEPS),
-    "other_models": lambda: show.other_models({"one": LADDER, "other": LADDER}),
-    "file_costs": lambda: show.file_costs(COSTS, FILES),
-    "phone_map": lambda: show.phone_map(_advise, [2, 12], [4, 32]),
-    "gates_moved": lambda: show.gates_moved(
-        {"before": {"label": wilson(4, 5)}, "after": {"label": wilson(3, 5)}}, 5, 2
-    ),
-    "left_out": lambda: show.left_out(
-        {"label": {"without no_alarms": EFFECTS[0], "the other seed": EFFECTS[1]}}, 480
-    ),
-    "told_apart": lambda: show.told_apart(
-        {"before": {"no_alarms": wilson(1, 5)}, "after": {"no_alarms": wilson(4, 5)}}, 5, 2
-    ),
-    "verdict_bars": lambda: show.verdict_bars(lab.ledger()),
     "gates": lambda: show.gates({"sick": evaluate.gates.judge(TESTS, evaluate.always("ROJO", TESTS))}),
     "bars": lambda: show.bars(SHARES, "Shares", baseline=BASELINE),
     "forest": lambda: show.forest(DIFFERENCES, "Differences", n=480, seeds=3),
@@ -155,6 +116,14 @@ def test_a_forest_shows_points_intervals_and_the_line_of_no_difference(shown):
         assert clear == (not rate.low <= 0 <= rate.high)
     assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
     assert "seeds=3" in stamp and "harm -20.0 points" in caption and "%" not in caption
+
+
+def test_several_runs_of_one_row_stand_beside_each_other(shown):
+    show.forest({"a": list(DIFFERENCES.values()), "b": DIFFERENCES["harm"]}, "Runs")
+    figure, caption = shown
+    heights = [bars.lines[0].get_ydata()[0] for bars in figure.axes[0].containers]
+    assert len(heights) == len(set(heights)) == 3 and max(abs(h - round(h)) for h in heights) < 0.5
+    assert caption.data.count("a -20.0 points") == 1 and caption.data.count("a +0.0 points") == 1
 
 
 def test_an_effect_is_drawn_like_a_rate(shown):
@@ -281,45 +250,3 @@ def test_answers_are_compared_side_by_side_with_the_rubrics_reason(shown, monkey
     show.compare_answers(people, {"model": [row.answer for row in people]}, first=2)
     text = " ".join(getattr(thing, "data", "") for thing in shown)
     assert people[2].text in text and people[2].rationale in text and "<b></b>" not in text
-
-
-def test_every_group_of_tensors_has_its_bits_and_the_shares_are_whole():
-    found = show.quantization.bits_by_group(export.predict_large("Q2_K"))
-    assert sum(share for _, share in found.values()) == pytest.approx(1)
-    assert (
-        found["embedding, also output"][0] == 6.5625
-        and found["norms and kernels"][0] == 32.0
-        and len(found) == 11
-    )
-    assert show.quantization.group_of("blk.1.attn_q_norm.weight") == "norms and kernels"
-
-
-def test_the_map_of_phones_counts_what_it_recommends(shown):
-    assert show.phone_map(_advise, [2, 12], [4, 32]) == {"F16": 1, "Q2_K": 1, "none": 2}
-
-
-def test_a_guessed_step_is_kept_and_follows_the_drop_down(shown, monkeypatch):
-    said = []
-    monkeypatch.setattr(show.quantization, "display", said.append)
-    assert show.predict_step("Which?", ["Q8_0", "Q2_K"], "Q2_K").value == "Q2_K" and "Q2_K" in said[0].data
-    monkeypatch.delenv("TRIAGE_STATIC")
-    guess = show.predict_step("Which?", ["Q8_0", "Q2_K"], "Q2_K")
-    said[1].children[1].value = "Q8_0"
-    assert guess.value == "Q8_0"
-
-
-def test_the_picker_draws_its_points_on_a_static_page_and_follows_its_sliders_in_a_live_one(monkeypatch):
-    drawn, seen = [], []
-    monkeypatch.setattr(show.picker, "display", lambda *things: seen.extend(things))
-    show.pick_file(lambda *phone: drawn.append(phone), [(4, 16, 8), (2, 7, 8)])
-    assert drawn == [(4, 16, 8), (2, 7, 8)]
-    monkeypatch.delenv("TRIAGE_STATIC")
-    show.pick_file(lambda memory, bandwidth, wanted: drawn.append((memory, bandwidth, wanted)), [(4, 16, 8)])
-    seen[-2].children[0].value = 8
-    assert drawn[-1] == (8, 16, 8)
-
-
-def test_the_tables_of_the_ladder_and_of_offers_carry_intervals_and_objections():
-    assert "95 %" not in show.ladder_table(LADDER).data and "n = 3" in show.ladder_table(LADDER).data
-    text = show.offers_table(_advise(12, 64)).data
-    assert "→ | F16 |" in text and "gates not passed: format, label" in text

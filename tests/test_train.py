@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from tools import fine_tuned
+from tools import fine_tuned, with_lora
 from trl import SFTConfig
 
 from helpers import cases, evaluate, train
@@ -25,9 +25,7 @@ def test_every_argument_we_pass_exists_in_the_installed_trl():
 
 
 def test_lora_sits_on_every_linear_layer_of_lfm2_and_trains_only_itself():
-    from peft import get_peft_model
-
-    model = get_peft_model(train.load_model(NANO.base), loading.lora_config(NANO))
+    model, _ = train.load(NANO)
     adapted = {name.split(".")[-2] for name, _ in model.named_modules() if name.endswith(".lora_A")}
     assert adapted == set(train.LFM2_TARGETS)
     assert all("lora" in name for name, weight in model.named_parameters() if weight.requires_grad)
@@ -155,9 +153,7 @@ def test_unsloth_accepts_every_argument_we_pass():
 
 
 def test_the_fused_adapter_gives_the_outputs_and_gradients_of_pefts_own():
-    from peft import get_peft_model
-
-    ours = get_peft_model(train.load_model(NANO.base), loading.lora_config(NANO))
+    ours = with_lora(NANO)
     for name, weight in ours.named_parameters():
         if "lora_B" in name:  # zero at the start, where a wrong gradient would hide
             torch.nn.init.normal_(weight, std=0.02)
@@ -190,11 +186,10 @@ def test_our_loss_is_the_models_own_over_the_answers_tokens():
     rows = cases.chat_rows(cases.write_diverse(4, 0))
     arguments = SFTConfig(max_length=NANO.max_length, **(train.machine(NANO) | {"bf16": False}))
     trainer = train.SFTTrainer(
-        train.load_model(NANO.base),
+        with_lora(NANO),
         processing_class=train.load_tokenizer(NANO.base),
         train_dataset=Dataset.from_list(rows),
         args=arguments,
-        peft_config=loading.lora_config(NANO),
     )
     batch = next(iter(trainer.get_train_dataloader()))
     trained = int((batch["labels"][:, 1:] != -100).sum())

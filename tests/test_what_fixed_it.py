@@ -8,10 +8,11 @@ import random
 from collections import Counter
 from types import SimpleNamespace
 
+import exercises
 import pytest
 from tools import Silent
 
-from helpers import cases, evaluate, exercises, notebooks
+from helpers import cases, evaluate, notebooks
 from helpers.files import ROOT
 from helpers.train import profile_named
 from helpers.triage import LEVELS

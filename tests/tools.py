@@ -2,6 +2,7 @@
 
 import gguf
 from datasets import Dataset
+from peft import LoraConfig, get_peft_model
 from trl import SFTConfig
 
 from helpers import train
@@ -27,6 +28,13 @@ def fine_tuned(rows, out, profile, *, base=None, task="sft", seed=0, epochs=1, u
     train.merge_and_save(trainer.model, base or profile.base, tokenizer, out, profile)
     trainer.record.save(out)
     return trainer.record
+
+
+def with_lora(profile):
+    """The profile's base in float32 with PEFT's LoRA on it, as the library makes it."""
+    sizes = {"r": profile.lora["r"], "lora_alpha": profile.lora["alpha"]}
+    config = LoraConfig(target_modules=list(train.LFM2_TARGETS), task_type="CAUSAL_LM", **sizes)
+    return get_peft_model(train.load_model(profile.base), config)
 
 
 class Silent:

@@ -1,9 +1,8 @@
-"""Preference pairs: two answers to one person, of which one is preferred. Weak pairs, near misses, and doses of one part."""
+"""Preference pairs: two answers to one person, of which one is preferred. Weak pairs, near misses, and doses of the disclaimer."""
 
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -183,51 +182,14 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
     return pairs
 
 
-# --------------------------------------------------------------------------------------------------- doses of one part
-def set_part(example: Example, text: str, part: str, present: bool) -> str:
-    """A rendered answer with one of `PARTS` added (as `render` writes it, in its place) or taken away; otherwise unchanged.
-
-    A part is a line here, the actions with their first aid. The added action belongs to the level that the answer gives, the number to the example's country.
-
-    Raises:
-        LabError: no such part, or the answer does not have lines for its parts, so that the part cannot be set.
-    """
-    if part not in PARTS:
-        raise LabError(f"An answer has no part {part!r}. Its parts: {', '.join(PARTS)}.")
-    if present and parse(text).has(part, example.country):
-        return text
-    lines, own = text.splitlines(), country_of(example.country)
-    kept = [line for line in lines if not _holds(line, part)]
-    if present:
-        if part == "number":  # a foreign number in another line would spoil the right one in its own
-            kept = [re.sub(r"\bal \d{3,4}\b", own.call, line) for line in kept]
-        whole = render(parse(text).level or example.level, example.country, example.picture).splitlines()
-        later = PARTS[PARTS.index(part) + 1 :]
-        place = next(
-            (n for n, other in enumerate(kept) if any(_holds(other, name) for name in later)), len(kept)
-        )
-        kept[place:place] = [line for line in whole if _holds(line, part)]
-    changed = "\n".join(kept) if kept != lines else text
-    if parse(changed).has(part, example.country if present else None) != present:
-        raise LabError(
-            f"Could not {'add' if present else 'remove'} the part {part!r}: its line cannot be told apart in {text[:200]!r}."
-        )
-    return changed
-
-
-def _holds(line: str, part: str) -> bool:
-    """Does this line belong to the part? First aid goes with the actions."""
-    reading = parse(line)
-    return reading.has(part) or (part == "actions" and bool(reading.first_aid))
-
-
+# ------------------------------------------------------------------------------------------- doses of the disclaimer
 def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
     """The same pairs in the same order, with the disclaimer in exactly round(share·n) of the chosen answers and in no other.
 
     Doses are nested: with one seed, the answers that carry it at 20 % also carry it at 40 %. The rejected answers are left alone.
 
     Raises:
-        LabError: the share is not within 0…1, or an answer is not in rendered form (see `set_part`).
+        LabError: the share is not within 0…1, or the line of an answer cannot be told apart.
     """
     if not 0 <= share <= 1:
         raise LabError(
@@ -236,6 +198,22 @@ def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pai
     order = random.Random(seed).sample(range(len(pairs)), len(pairs))
     carries = set(order[: round(share * len(pairs))])
     return [
-        replace(pair, chosen=set_part(pair.example, pair.chosen, "disclaimer", n in carries))
+        replace(pair, chosen=_set_disclaimer(pair.chosen, pair.example.country, n in carries))
         for n, pair in enumerate(pairs)
     ]
+
+
+def _set_disclaimer(text: str, country: str, present: bool) -> str:
+    """A rendered answer with the disclaimer's line added before the number's, or taken away; otherwise unchanged."""
+    if parse(text).disclaimer == present:
+        return text
+    lines = [line for line in text.splitlines() if not parse(line).disclaimer]
+    if present:
+        place = next((n for n, line in enumerate(lines) if parse(line).has("number")), len(lines))
+        lines[place:place] = render(LEVELS[0], country, parts=["disclaimer"]).splitlines()[1:]
+    changed = "\n".join(lines)
+    if parse(changed).disclaimer != present:
+        raise LabError(
+            f"Could not {'add' if present else 'remove'} the disclaimer: its line cannot be told apart in {text[:200]!r}."
+        )
+    return changed

@@ -1,13 +1,14 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
-`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `perplexity` gives the losses of a
-text, `baselines` is what any model has to beat, `effects` compares models and recipes, `gates` accepts or rejects, `items` says on which items.
-Intervals and tests come from `helpers.statistics`.
+`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `ches` scores preference pairs with it,
+`perplexity` prices texts, `baselines` is what any model has to beat, `effects` compares models and recipes, `gates` accepts or rejects,
+`items` says on which items. Intervals and tests come from `helpers.statistics`.
 """
 
 from helpers.evaluate import gates
 from helpers.evaluate.baselines import always, baselines, keyword_rules, naive_bayes, tfidf
-from helpers.evaluate.effects import Effect, over_seeds, paired_change, spanned
+from helpers.evaluate.ches import ches
+from helpers.evaluate.effects import Effect, over_seeds, paired_change
 from helpers.evaluate.generation import (
     Answer,
     answer_logprobs,
@@ -21,7 +22,7 @@ from helpers.evaluate.generation import (
     rendered_prompt,
     token_losses,
 )
-from helpers.evaluate.items import held_by_gate
+from helpers.evaluate.items import gate_changes, held_by_gate
 from helpers.evaluate.perplexity import TextLoss, text_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
@@ -38,7 +39,9 @@ __all__ = [
     "ask",
     "baselines",
     "bootstrap_mean",
+    "ches",
     "confusion",
+    "gate_changes",
     "gates",
     "generate",
     "held_by_gate",
@@ -54,7 +57,6 @@ __all__ = [
     "prompt_ids",
     "rendered_prompt",
     "score",
-    "spanned",
     "text_losses",
     "tfidf",
     "token_losses",

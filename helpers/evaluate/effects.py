@@ -80,17 +80,3 @@ def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> E
     """
     change = bootstrap_mean([float(b) - float(a) for a, b in zip(before, after, strict=True)])
     return Effect((name,), change.value, change.low, change.high, paired_test(after, before))
-
-
-def spanned(rates: Sequence[Rate]) -> Rate:
-    """Several runs' figures as one: their mean, with an interval that holds every run's own interval; `n` is that of one run.
-
-    Two seeds cannot tell how far seeds scatter, so nothing is gained by having two but a check on each other.
-
-    Raises:
-        LabError: there is no run.
-    """
-    if not rates:
-        raise LabError("There is no run to take together. Train at least one seed.")
-    mean = sum(rate.value for rate in rates) / len(rates)
-    return Rate(mean, rates[0].n, min(rate.low for rate in rates), max(rate.high for rate in rates))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from helpers.cases import Example
+from helpers.evaluate.effects import Effect, paired_change
 from helpers.evaluate.scoring import distance
 from helpers.triage import PARTS, URGENT, parse
 
@@ -34,3 +35,11 @@ def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> Held:
         "two_levels_under": tuple(steps > -2 for steps in off),
         "over_triage": tuple(steps <= 0 for steps in off),
     }
+
+
+def gate_changes(
+    examples: Sequence[Example], before: Sequence[str], after: Sequence[str]
+) -> dict[str, Effect]:
+    """By how much the share of items that are as a gate wants them changes between two models: `paired_change` of every gate."""
+    old, new = held_by_gate(examples, before), held_by_gate(examples, after)
+    return {gate: paired_change(gate, old[gate], new[gate]) for gate in old}

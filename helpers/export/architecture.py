@@ -1,4 +1,4 @@
-"""What an LFM2 is made of, from its config.json alone: its dimensions, and every tensor with both its names and its shape.
+"""What an LFM2 is made of, from its config.json alone: every tensor with both its names and its shape.
 
 Only `Lfm2ForCausalLM` is known here. Another architecture has other tensors, other names and other rules of quantization.
 """
@@ -6,28 +6,37 @@ Only `Lfm2ForCausalLM` is known here. Another architecture has other tensors, ot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import gguf
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from transformers import Lfm2Config, Lfm2ForCausalLM
 
+from helpers.export.header import Header
 from helpers.files import LabError
 
-SUPPORTED = "Lfm2ForCausalLM"
+SUPPORTED = Lfm2ForCausalLM.__name__
 NAME = gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.LFM2]
+ELSEWHERE = "Use llama.cpp's own convert_hf_to_gguf.py, which knows more kinds."
+_KEYS = {  # a dimension's name in config.json, and in a GGUF behind "lfm2."
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_attention_heads": "attention.head_count",
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "context_length",
+    "conv_L_cache": "shortconv.l_cache",
+    "norm_eps": "attention.layer_norm_rms_epsilon",
+}
+# What a config.json that is noise makes of transformers.
+_NONSENSE = (StrictDataclassError, ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One weight.
-
-    Attributes:
-        name: in the GGUF ("blk.0.ffn_up.weight").
-        source: in the safetensors ("model.layers.0.feed_forward.w3.weight").
-        stored: its shape in the safetensors, rows first.
-    """
+    """One weight: its name in the GGUF and in the safetensors, and its shape there, rows first."""
 
     name: str
     source: str
@@ -44,185 +53,106 @@ class Tensor:
         return "F32" if len(self.stored) != 2 else "F16"
 
 
-@dataclass(frozen=True)
 class Architecture:
-    """The dimensions of an LFM2.
+    """An LFM2 as transformers builds it from its config, without weights.
 
-    Attributes:
-        hidden, feed_forward, heads, kv_heads, vocabulary, context, kernel: widths and counts; `kernel` is the convolutions' length.
-        attention: for every layer, is it attention (else a gated short convolution)?
-        rope_theta, norm_eps: base of the rotary embedding, epsilon of the norms.
-        tied: the output layer is the embedding.
+    Raises:
+        ValueError: no model can be built from this config, or llama.cpp would end the process on it.
     """
 
-    hidden: int
-    feed_forward: int
-    heads: int
-    kv_heads: int
-    vocabulary: int
-    context: int
-    kernel: int
-    attention: tuple[bool, ...]
-    rope_theta: float
-    norm_eps: float
-    tied: bool
-
-    def __post_init__(self) -> None:
-        sizes = (
-            self.hidden,
-            self.feed_forward,
-            self.heads,
-            self.kv_heads,
-            self.vocabulary,
-            self.context,
-            self.kernel,
-            self.layers,
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        try:
+            self.config = Lfm2Config(**config)
+            with torch.device("meta"):
+                model = Lfm2ForCausalLM(self.config)
+        except _NONSENSE as error:
+            raise ValueError(" ".join(str(error).split())) from None  # in one line
+        heads, keys = self.config.num_attention_heads, self.config.num_key_value_heads
+        if self.config.hidden_size % heads or heads % keys or not 0 < self.config.norm_eps < 1:
+            raise ValueError("sizes that do not divide, or a constant out of its range")
+        tied = {"lm_head.weight"} if self.config.tie_word_embeddings else set()
+        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LFM2, self.layers)
+        self.tensors = tuple(
+            Tensor(str(names.get_name(source, try_suffixes=(".weight",))), source, tuple(weight.shape))
+            for source, weight in model.state_dict().items()
+            if source not in tied
         )
-        if min(sizes) < 1 or self.hidden % self.heads or self.heads % self.kv_heads:
-            raise ValueError("sizes that do not divide, or are below 1")
-        if not (
-            0 < self.norm_eps < 1 and 0 < self.rope_theta < math.inf
-        ):  # on another epsilon llama.cpp ends the process
-            raise ValueError("a constant out of its range")
+
+    @property
+    def attention(self) -> list[bool]:
+        """For every layer, is it attention (else a gated short convolution)?"""
+        return [kind != "conv" for kind in self.config.layer_types]
 
     @property
     def layers(self) -> int:
         """Number of layers."""
-        return len(self.attention)
+        return len(self.config.layer_types)
 
     @property
-    def kv_heads_by_layer(self) -> list[int]:
-        """Key-value heads of every layer; 0 is how llama.cpp knows a convolution."""
-        return [self.kv_heads if attention else 0 for attention in self.attention]
+    def vocabulary(self) -> int:
+        """Number of tokens that the embedding has a row for."""
+        return self.config.vocab_size
 
-    @cached_property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Every tensor, in the order of the forward pass."""
-        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LFM2, self.layers)
-        found = (
-            (names.get_name(source, try_suffixes=(".weight",)), source, shape)
-            for source, shape in self._sources()
-        )
-        return tuple(Tensor(str(name), source, shape) for name, source, shape in found)
+    @property
+    def feed_forward(self) -> int:
+        """Width of the feed-forward layers: not what the config says, which transformers cuts to two thirds and rounds up."""
+        return next(tensor.stored[0] for tensor in self.tensors if ".w1." in tensor.source)
 
     @property
     def parameters(self) -> int:
         """Number of weights; a tied output layer counts once."""
         return sum(math.prod(tensor.stored) for tensor in self.tensors)
 
-    def _sources(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        yield "model.embed_tokens.weight", (self.vocabulary, self.hidden)
-        for index, attention in enumerate(self.attention):
-            for part, shape in {
-                **(self._attention() if attention else self._convolution()),
-                **self._common(),
-            }.items():
-                yield f"model.layers.{index}.{part}.weight", shape
-        yield "model.embedding_norm.weight", (self.hidden,)
-        if not self.tied:
-            yield "lm_head.weight", (self.vocabulary, self.hidden)
-
-    def _common(self) -> dict[str, tuple[int, ...]]:
-        wide, narrow = (self.feed_forward, self.hidden), (self.hidden, self.feed_forward)
-        norm = (self.hidden,)
-        return {
-            "operator_norm": norm,
-            "ffn_norm": norm,
-            "feed_forward.w1": wide,
-            "feed_forward.w2": narrow,
-            "feed_forward.w3": wide,
-        }
-
-    def _attention(self) -> dict[str, tuple[int, ...]]:
-        head = self.hidden // self.heads
-        square, keys = (self.hidden, self.hidden), (self.kv_heads * head, self.hidden)
-        shapes = {
-            "q_proj": square,
-            "k_proj": keys,
-            "v_proj": keys,
-            "out_proj": square,
-            "q_layernorm": (head,),
-            "k_layernorm": (head,),
-        }
-        return {f"self_attn.{part}": shape for part, shape in shapes.items()}
-
-    def _convolution(self) -> dict[str, tuple[int, ...]]:
-        in_shape, out_shape = (3 * self.hidden, self.hidden), (self.hidden, self.hidden)
-        return {
-            "conv.conv": (self.hidden, 1, self.kernel),
-            "conv.in_proj": in_shape,
-            "conv.out_proj": out_shape,
-        }
-
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
-    """The architecture a config.json describes, in the spellings of transformers and of the hub's older LFM2 files.
+    """The architecture a config.json describes.
 
     Raises:
-        LabError: it is not an LFM2, lacks a dimension, or uses an option that llama.cpp's LFM2 has not.
+        LabError: it is not an LFM2, its sizes make no model, or it uses an option that llama.cpp's LFM2 has not.
     """
-    _check_known(config)
-    rope = config.get("rope_parameters") or {}
-    try:
-        return Architecture(
-            hidden=int(config["hidden_size"]),
-            feed_forward=_feed_forward(config),
-            heads=int(config["num_attention_heads"]),
-            kv_heads=int(config["num_key_value_heads"]),
-            vocabulary=int(config["vocab_size"]),
-            context=int(config["max_position_embeddings"]),
-            kernel=int(config["conv_L_cache"]),
-            attention=_attention_layers(config),
-            rope_theta=float(rope.get("rope_theta", config.get("rope_theta", 1e6))),
-            norm_eps=float(config["norm_eps"]),
-            tied=bool(config.get("tie_embedding", config.get("tie_word_embeddings", True))),
-        )
-    except KeyError as error:
-        raise LabError(
-            f"The model's config.json has no {error.args[0]!r}, so its tensors' sizes are unknown. Save the model again."
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise LabError(
-            f"The model's config.json holds what cannot be a size ({error}). Save the model again."
-        ) from None
-
-
-def _check_known(config: Mapping[str, Any]) -> None:
     if not isinstance(config, Mapping):
         raise LabError("The model's config.json is not a list of settings. Save the model again.")
-    names = config.get("architectures") or [config.get("model_type", "nothing")]
-    if SUPPORTED not in names:
-        raise LabError(
-            f"The model is a {', '.join(map(str, names))}; the export knows {SUPPORTED} only. "
-            "For another architecture use llama.cpp's own convert_hf_to_gguf.py."
-        )
+    names = ", ".join(map(str, config.get("architectures") or [config.get("model_type", "nothing")]))
     rope = (config.get("rope_parameters") or config.get("rope_scaling") or {}).get("rope_type", "default")
-    if rope != "default":
-        raise LabError(
-            f"The model scales its rotary embedding ({rope!r}), which the export does not write. Use convert_hf_to_gguf.py."
+    problem = (
+        (SUPPORTED not in names and f"is a {names}; the export knows {SUPPORTED} only")
+        or (rope != "default" and f"scales its rotary embedding ({rope!r}), which is not written here")
+        or (
+            config.get("conv_bias")
+            and "has convolutions with a bias, for which llama.cpp's LFM2 has no place"
         )
-    if config.get("conv_bias"):
-        raise LabError(
-            "The model's convolutions have a bias, and llama.cpp's LFM2 has no place for one: it would answer differently."
-        )
+    )
+    if problem:
+        raise LabError(f"The model {problem}. {ELSEWHERE}")
+    try:
+        return Architecture(config)
+    except ValueError as error:
+        raise LabError(f"The model's config.json describes no model ({error}). Save it again.") from None
 
 
-def _feed_forward(config: Mapping[str, Any]) -> int:
-    """The real width: LFM2's config gives one to be cut to two thirds and rounded up (`Lfm2MLP` in transformers)."""
-    width = int(config.get("block_ff_dim") or config["intermediate_size"])
-    if not config.get("block_auto_adjust_ff_dim", True):
-        return width
-    width, multiple = int(2 * width / 3), int(config.get("block_multiple_of", 256))
-    if (factor := config.get("block_ffn_dim_multiplier", 1.0)) is not None:
-        width = int(factor * width)
-    return multiple * ((width + multiple - 1) // multiple)
+def whole_architecture(header: Header) -> Architecture:
+    """The architecture that a GGUF describes, all of whose tensors it holds.
 
-
-def _attention_layers(config: Mapping[str, Any]) -> tuple[bool, ...]:
-    count = int(config["num_hidden_layers"])
-    if (types := config.get("layer_types")) is not None:
-        if len(types) != count:
-            raise ValueError(f"{len(types)} layer_types for {count} layers")
-        return tuple(name != "conv" for name in types)
-    indices = config.get("full_attn_idxs")
-    return tuple(indices is None or index in indices for index in range(count))
+    Raises:
+        LabError: it is not an LFM2, a dimension is missing, or a tensor is missing, unknown or of another shape.
+    """
+    data, again = header.metadata, "Delete it and export the model again."
+    if data.get("general.architecture") != NAME:
+        kind = data.get("general.architecture", "GGUF of no kind")
+        raise LabError(f"{header.path} is a {kind}, not an LFM2.")
+    try:
+        kv_heads = data["lfm2.attention.head_count_kv"]
+        if not data["lfm2.block_count"] == len(kv_heads) <= len(header.tensors):
+            raise ValueError("layers are counted in two ways")  # on this llama.cpp ends the process
+        config = {name: data[f"lfm2.{key}"] for name, key in _KEYS.items()}
+        config["num_key_value_heads"], config["num_hidden_layers"] = max(kv_heads), len(kv_heads)
+        config["layer_types"] = ["full_attention" if count else "conv" for count in kv_heads]
+        config["rope_parameters"] = {"rope_type": "default", "rope_theta": data["lfm2.rope.freq_base"]}
+        config["tie_word_embeddings"] = "output.weight" not in header.tensors
+        architecture = Architecture(config | {"block_auto_adjust_ff_dim": False})
+    except (KeyError, TypeError, ValueError) as error:
+        raise LabError(f"{header.path} does not say all its dimensions ({error}). {again}") from None
+    held = {name: tensor.shape for name, tensor in header.tensors.items()}
+    if {tensor.name: tensor.shape for tensor in architecture.tensors} != held:
+        raise LabError(f"{header.path} does not hold the tensors that its own dimensions ask for. {again}")
+    return architecture

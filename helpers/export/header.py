@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import gguf
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from helpers.files import LabError
 
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _TYPES = {kind.value: kind for kind in gguf.GGMLQuantizationType}
-
-
-class _Damaged(Exception):
-    """How the file is damaged; `read_header` says the rest."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF says about itself.
-
-    Attributes:
-        path: the file.
-        bytes: its size.
-        metadata: every key with its value.
-        tensors: by name, in the order of the file.
-    """
+    """What a GGUF says about itself: its file and size, every key with its value, and its tensors by name in the file's order."""
 
     path: Path
     bytes: int
@@ -59,19 +50,13 @@ class Header:
 
     def token(self, role: str) -> str:
         """Text of the token with this role ("bos", "eos"); empty when there is none."""
-        index, tokens = (
-            self.metadata.get(f"tokenizer.ggml.{role}_token_id"),
-            self.metadata.get("tokenizer.ggml.tokens", []),
-        )
+        index = self.metadata.get(f"tokenizer.ggml.{role}_token_id")
+        tokens = self.metadata.get("tokenizer.ggml.tokens", [])
         return tokens[index] if isinstance(index, int) and 0 <= index < len(tokens) else ""
 
 
-def read_header(path: Path) -> Header:
-    """Read and check a GGUF's header; the weights themselves are not read.
-
-    Raises:
-        LabError: there is no such file, or it is cut off, damaged, or no GGUF.
-    """
+def read_header(path: str | Path) -> Header:
+    """Read and check a GGUF's header, not its weights; a `LabError` for a file that is missing, cut off, damaged, or no GGUF."""
     path = Path(path)
     try:
         with path.open("rb") as stream:
@@ -81,6 +66,39 @@ def read_header(path: Path) -> Header:
     except (_Damaged, UnicodeDecodeError) as error:
         how = error if isinstance(error, _Damaged) else "a name in it is not text"
         raise LabError(f"{path} is not a whole GGUF: {how}. Delete it and export the model again.") from None
+
+
+def renderer(header: Header) -> Callable[[Any], str]:
+    """The chat template inside a GGUF as a function, rendered as llama-cpp-python does: a sequence of messages becomes a prompt.
+
+    Raises:
+        LabError: the template is missing or not Jinja; and, when it is called, the template refuses the conversation.
+    """
+    path, template = header.path, header.chat_template
+    if not template:
+        raise LabError(f"{path} carries no chat template, so nothing could ask it. Export the model again.")
+
+    def refused(how: str, error: Exception) -> LabError:
+        return LabError(f"The chat template in {path} {how} ({error}). Export the model again.")
+
+    try:
+        formatter = Jinja2ChatFormatter(
+            template, eos_token=header.token("eos"), bos_token=header.token("bos")
+        )
+    except Exception as error:  # jinja2's own errors; it is not a dependency of ours
+        raise refused("is not valid Jinja", error) from error
+
+    def render(messages: Any) -> str:
+        try:
+            return formatter(messages=list(messages)).prompt
+        except Exception as error:  # as above, and whatever the template itself raises
+            raise refused("cannot render a conversation", error) from error
+
+    return render
+
+
+class _Damaged(Exception):
+    """How the file is damaged; `read_header` says the rest."""
 
 
 class _Reader:
@@ -128,10 +146,13 @@ class _Reader:
         if not isinstance(alignment, int) or alignment <= 0:
             raise _Damaged("its alignment is not a size")
         start = -(-self.at // alignment) * alignment
-        found = {entry.name: self.placed(entry, start) for entry in entries}
-        if len(found) != tensors or len(metadata) != keys:
+        placed = {entry.name: replace(entry, offset=start + entry.offset) for entry in entries}
+        if len(placed) != tensors or len(metadata) != keys:
             raise _Damaged("two entries have the same name")
-        return Header(self.path, self.size, metadata, found)
+        for entry in placed.values():
+            if entry.offset + entry.bytes > self.size:
+                raise _Damaged(f"it ends before the weights of {entry.name} do ({self.size:,} bytes)")
+        return Header(self.path, self.size, metadata, placed)
 
     def entry(self) -> StoredTensor:
         name, dimensions = self.text(), self.number("I")
@@ -145,8 +166,3 @@ class _Reader:
         if shape[-1] % weights:
             raise _Damaged(f"the rows of {name} are not whole blocks")
         return StoredTensor(name, _TYPES[kind].name, shape, offset, math.prod(shape) // weights * size)
-
-    def placed(self, entry: StoredTensor, start: int) -> StoredTensor:
-        if start + entry.offset + entry.bytes > self.size:
-            raise _Damaged(f"it ends before the weights of {entry.name} do ({self.size:,} bytes)")
-        return StoredTensor(entry.name, entry.type, entry.shape, start + entry.offset, entry.bytes)

@@ -22,43 +22,22 @@ LADDER: dict[str, gguf.LlamaFileType] = {
     "Q4_K_M": gguf.LlamaFileType.MOSTLY_Q4_K_M,
     "Q2_K": gguf.LlamaFileType.MOSTLY_Q2_K,
 }
-_BASIS = {"Q8_0": "Q8_0", "Q6_K": "Q6_K", "Q5_K_M": "Q5_K", "Q4_K_M": "Q4_K", "Q2_K": "Q2_K"}
 # A row that is no multiple of 256 cannot hold a k-quant's blocks; these have blocks of 32.
 _INSTEAD = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A tensor and its type on one step of the ladder.
-
-    Attributes:
-        tensor: which.
-        wanted: the type the rules ask for.
-        type: the type it gets; another one when its rows do not fill whole blocks of the wanted type.
-    """
+    """A tensor and its type on one step of the ladder."""
 
     tensor: Tensor
-    wanted: str
     type: str
-
-    @property
-    def fell_back(self) -> bool:
-        """Its rows do not fit the wanted type."""
-        return self.wanted != self.type
 
     @property
     def bytes(self) -> int:
         """Size of its data, without the padding behind it."""
-        return data_bytes(self.tensor.shape, self.type)
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Mean bits a weight, block scales included."""
-        return 8 * self.bytes / math.prod(self.tensor.shape)
-
-    def __str__(self) -> str:
-        row = self.tensor.shape[-1]
-        return f"{self.tensor.name}: {self.type} instead of {self.wanted} (rows of {row}, not a multiple of {block_of(self.wanted)[0]})"
+        weights, size = block_of(self.type)
+        return math.prod(self.tensor.shape) // weights * size
 
 
 def block_of(type_name: str) -> tuple[int, int]:
@@ -66,53 +45,40 @@ def block_of(type_name: str) -> tuple[int, int]:
     return gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[type_name]]
 
 
-def data_bytes(shape: tuple[int, ...], type_name: str) -> int:
-    """Bytes of a tensor of this shape (rows first) and type."""
-    weights, size = block_of(type_name)
-    return math.prod(shape) // weights * size
-
-
 def check_step(quant: str) -> gguf.LlamaFileType:
-    """llama.cpp's number for a step of the ladder.
-
-    Raises:
-        LabError: there is no such step.
-    """
+    """llama.cpp's number for a step of the ladder; a `LabError` if there is no such step."""
     if quant not in LADDER:
-        raise LabError(
-            f"There is no quantization {quant!r} here. The ladder is {', '.join(LADDER)}, from the largest file to the smallest."
-        )
+        steps = f"{', '.join(LADDER)}, from the largest file to the smallest"
+        raise LabError(f"There is no quantization {quant!r} here. The ladder is {steps}.")
     return LADDER[quant]
 
 
 def choose_types(architecture: Architecture, quant: str) -> tuple[Choice, ...]:
-    """The type of every tensor, in the order of `Architecture.tensors`.
-
-    Raises:
-        LabError: there is no such step.
-    """
+    """The type of every tensor, in the order of `Architecture.tensors`; a `LabError` if there is no such step."""
     check_step(quant)
     values = [tensor.name for tensor in architecture.tensors if "attn_v" in tensor.name]
     choices = []
     for tensor in architecture.tensors:
-        wanted = (
-            tensor.type
-            if quant == "F16" or tensor.type == "F32"
-            else _wanted(tensor.name, architecture, quant, values)
-        )
-        choices.append(Choice(tensor, wanted, _fitting(wanted, tensor.shape[-1])))
+        plain = quant == "F16" or tensor.type == "F32"
+        wanted = tensor.type if plain else _wanted(tensor.name, architecture, quant, values)
+        choices.append(Choice(tensor, _fitting(wanted, tensor.shape[-1])))
     return tuple(choices)
 
 
 def _wanted(name: str, architecture: Architecture, quant: str, values: list[str]) -> str:
-    basis = _BASIS[quant]
+    basis, config = quant.removesuffix("_M"), architecture.config
     if quant in ("Q8_0", "Q6_K"):
         return basis
-    if name == "output.weight" or (architecture.tied and name == "token_embd.weight"):
+    if name == "output.weight" or (config.tie_word_embeddings and name == "token_embd.weight"):
         return "Q6_K"  # the layer whose errors go straight into the logits
     if quant == "Q2_K":
-        if "attn_v" in name:
-            return "Q4_K" if _heads_per_key(architecture) >= 4 else "Q3_K"
+        if (
+            "attn_v" in name
+        ):  # llama.cpp asks layer 0 for its heads a key, and an LFM2's is a convolution, which has none
+            first = (
+                config.num_attention_heads // config.num_key_value_heads if architecture.attention[0] else 0
+            )
+            return "Q4_K" if first >= 4 else "Q3_K"
         return "Q3_K" if "ffn_down" in name or "attn_output" in name else basis
     if "attn_v" in name:
         return "Q6_K" if _more_bits(values.index(name), len(values)) else basis
@@ -121,18 +87,13 @@ def _wanted(name: str, architecture: Architecture, quant: str, values: list[str]
     return basis
 
 
-def _heads_per_key(architecture: Architecture) -> int:
-    """As llama.cpp asks: of layer 0, and 0 where that layer is a convolution (an LFM2's is)."""
-    return architecture.heads // architecture.kv_heads if architecture.attention[0] else 0
-
-
 def _more_bits(index: int, count: int) -> bool:
     """The "M" of Q5_K_M: more bits for the first and last eighth of the layers, and for every third between."""
     return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
 
 
 def _fitting(wanted: str, row: int) -> str:
-    if row % block_of(wanted)[0] == 0:
-        return wanted
-    instead = _INSTEAD.get(wanted, wanted)
-    return instead if row % block_of(instead)[0] == 0 else "F16"
+    for kind in (wanted, _INSTEAD.get(wanted, wanted)):
+        if row % block_of(kind)[0] == 0:
+            return kind
+    return "F16"

@@ -14,8 +14,7 @@ from typing import Any
 import gguf
 import yaml
 
-from helpers.export.architecture import NAME, Architecture
-from helpers.export.ladder import check_step
+from helpers.export.architecture import ELSEWHERE, NAME, Architecture
 from helpers.files import LabError, read_json
 from helpers.train import load_tokenizer
 
@@ -24,25 +23,22 @@ SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\
 PRE_TOKENIZER = "lfm2"
 
 
-def architecture_metadata(architecture: Architecture, quant: str = "F16") -> gguf.GGUFWriter:
-    """A writer that holds the keys which follow from config.json.
-
-    Raises:
-        LabError: there is no such step on the ladder.
-    """
-    writer = gguf.GGUFWriter(None, NAME)
+def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
+    """A writer that holds the keys which follow from config.json, for a file of 16-bit weights."""
+    writer, config = gguf.GGUFWriter(None, NAME), architecture.config
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_block_count(architecture.layers)
-    writer.add_context_length(architecture.context)
-    writer.add_embedding_length(architecture.hidden)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(architecture.feed_forward)
-    writer.add_head_count(architecture.heads)
-    writer.add_head_count_kv(architecture.kv_heads_by_layer)
-    writer.add_rope_freq_base(architecture.rope_theta)
-    writer.add_layer_norm_rms_eps(architecture.norm_eps)
-    writer.add_vocab_size(architecture.vocabulary)
-    writer.add_shortconv_l_cache(architecture.kernel)
-    writer.add_file_type(check_step(quant))
+    writer.add_head_count(config.num_attention_heads)
+    keys = config.num_key_value_heads
+    writer.add_head_count_kv([keys * attention for attention in architecture.attention])  # 0: a convolution
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_shortconv_l_cache(config.conv_L_cache)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     return writer
 
@@ -50,8 +46,7 @@ def architecture_metadata(architecture: Architecture, quant: str = "F16") -> ggu
 def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter:
     """A writer that holds all keys of the model in `folder`: `architecture_metadata`, its card's, and its tokenizer's.
 
-    Raises:
-        LabError: the tokenizer is missing, damaged, of another kind than LFM2's, or larger than the vocabulary.
+    A `LabError` says that the tokenizer is missing, damaged, of another kind than LFM2's, or larger than the vocabulary.
     """
     logging.getLogger("gguf").setLevel(logging.ERROR)  # it explains every key it writes
     writer = architecture_metadata(architecture)
@@ -61,25 +56,23 @@ def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter
         card.size_label = card.size_label or gguf.size_label(parameters, parameters, 0, 0)
         card.set_gguf_meta_model(writer)
     except (ValueError, yaml.YAMLError) as error:
-        raise LabError(
-            f"The model card {folder / 'README.md'} cannot be read ({type(error).__name__}). Mend its head, or remove it."
-        ) from None
+        how = f"cannot be read ({type(error).__name__}). Mend its head, or remove it."
+        raise LabError(f"The model card {folder / 'README.md'} {how}") from None
     _add_tokenizer(writer, folder, architecture)
     return writer
 
 
 def metadata_bytes(writer: gguf.GGUFWriter) -> int:
     """Bytes that the writer's keys and values take in the file (the GGUF specification, version 3)."""
-    return sum(_text(key) + 4 + _value(entry.value, entry.type) for key, entry in writer.kv_data[0].items())
-
-
-def _text(text: str) -> int:
-    return 8 + len(text.encode())
+    return sum(
+        8 + len(key.encode()) + 4 + _value(entry.value, entry.type)
+        for key, entry in writer.kv_data[0].items()
+    )
 
 
 def _value(value: Any, kind: gguf.GGUFValueType) -> int:
     if kind == gguf.GGUFValueType.STRING:
-        return _text(value)
+        return 8 + len(value.encode())
     if kind == gguf.GGUFValueType.ARRAY:
         inner = gguf.GGUFValueType.get_type(value[0])
         return 4 + 8 + sum(_value(item, inner) for item in value)
@@ -96,13 +89,11 @@ def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, architecture: Architec
     writer.add_token_types(types)
     special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=architecture.vocabulary)
     ids = tokenizer("a").input_ids  # what it does decides, whatever its files say
-    special.add_special_token |= {
-        "bos": ids[0] == tokenizer.bos_token_id,
-        "eos": ids[-1] == tokenizer.eos_token_id,
-    }
+    ends = {"bos": ids[0] == tokenizer.bos_token_id, "eos": ids[-1] == tokenizer.eos_token_id}
+    special.add_special_token |= ends
     if not special.chat_template:
         raise LabError(
-            f"The tokenizer in {folder} has no chat template, so no runtime could put a question to it. Save the tokenizer again."
+            f"The tokenizer in {folder} has no chat template: nothing could ask it. Save it again."
         )
     special.add_to_gguf(writer, quiet=True)
 
@@ -113,15 +104,9 @@ def _check_split(folder: Path) -> None:
     before = tokenizer.get("pre_tokenizer") or {}
     steps = before.get("pretokenizers", [before])
     patterns = [step.get("pattern", {}).get("Regex") for step in steps if step.get("type") == "Split"]
-    if (
-        tokenizer.get("model", {}).get("type") != "BPE"
-        or patterns != [SPLIT]
-        or steps[-1].get("type") != "ByteLevel"
-    ):
-        raise LabError(
-            f"The tokenizer in {folder} does not cut texts as LFM2's does, and llama.cpp would cut them differently. "
-            "Use convert_hf_to_gguf.py, which knows more kinds."
-        )
+    kinds = tokenizer.get("model", {}).get("type"), steps[-1].get("type")
+    if kinds != ("BPE", "ByteLevel") or patterns != [SPLIT]:
+        raise LabError(f"The tokenizer in {folder} does not cut texts as LFM2's does. {ELSEWHERE}")
 
 
 def _tokens(tokenizer: Any, size: int, folder: Path) -> tuple[list[str], Sequence[gguf.TokenType]]:
@@ -129,11 +114,10 @@ def _tokens(tokenizer: Any, size: int, folder: Path) -> tuple[list[str], Sequenc
     by_id = {index: token for token, index in tokenizer.get_vocab().items()}
     if max(by_id) >= size:
         raise LabError(
-            f"The tokenizer in {folder} has ids up to {max(by_id):,}, but config.json's vocabulary ends at {size:,}."
+            f"The tokenizer in {folder} has ids up to {max(by_id):,}, and config.json ends at {size:,}."
         )
-    added = tokenizer.added_tokens_decoder
-    tokens = [by_id.get(index, f"[PAD{index}]") for index in range(size)]
-    return tokens, [_kind(index, by_id, added) for index in range(size)]
+    added, ids = tokenizer.added_tokens_decoder, range(size)
+    return [by_id.get(one, f"[PAD{one}]") for one in ids], [_kind(one, by_id, added) for one in ids]
 
 
 def _kind(index: int, by_id: dict[int, str], added: dict[int, Any]) -> gguf.TokenType:

@@ -15,15 +15,15 @@ _ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
 @contextmanager
 def native_log() -> Iterator[list[str]]:
     """Everything llama.cpp says meanwhile goes nowhere, but for its errors, which are added to the list."""
-    said: list[str] = []
+    errors: list[str] = []
 
     @llama_cpp.llama_log_callback
     def keep(level: int, text: bytes, _: ctypes.c_void_p) -> None:
         if level == _ERROR:
-            said.append(text.decode(errors="replace").strip())
+            errors.append(text.decode(errors="replace").strip())
 
     llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))
     try:
-        yield said
+        yield errors
     finally:
         llama_cpp.llama_log_set(llama_log_callback, ctypes.c_void_p(0))

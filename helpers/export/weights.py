@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from helpers.export.architecture import Tensor
 from helpers.files import LabError, read_json
@@ -20,9 +20,7 @@ from helpers.files import LabError, read_json
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _TYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
-_SLAB = (
-    1 << 24
-)  # weights converted at a time: what keeps the largest tensor from being in memory two or three times
+_SLAB = 1 << 24  # weights converted at a time, so that the largest tensor is not in memory two or three times
 
 
 class _Place(NamedTuple):
@@ -32,18 +30,8 @@ class _Place(NamedTuple):
     start: int
 
 
-def _damaged(path: Path, how: str) -> LabError:
-    return LabError(
-        f"{path} is damaged: {how}. Nothing was written. Restore the file, or delete the stage and build it again."
-    )
-
-
 class Weights:
-    """The tensors of a model folder, whole or in shards.
-
-    Raises:
-        LabError: no safetensors in the folder, a shard is missing, or a file is cut off or not safetensors.
-    """
+    """The tensors of a model folder, whole or in shards. A `LabError` names what is missing, cut off or not safetensors."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,53 +40,43 @@ class Weights:
             self._places |= _read_places(path)
 
     def check(self, expected: tuple[Tensor, ...]) -> None:
-        """Are these the weights of that architecture: all of them, no others, in the shapes its config.json says?
-
-        Raises:
-            LabError: a tensor is missing, unknown, of another shape, or of a type that is not a 16- or 32-bit float.
-        """
+        """A `LabError` unless these are the weights of that architecture: all, no others, its shapes, 16- or 32-bit floats."""
         sources = {tensor.source: tensor for tensor in expected}
         if missing := [name for name in sources if name not in self._places]:
-            raise LabError(
-                f"{self.folder} lacks {_several(missing)}: the weights are not whole, or not those of its config.json."
-            )
-        tied = (
-            set() if "lm_head.weight" in sources else {"lm_head.weight"}
-        )  # saved although it is the embedding again
-        if unknown := [name for name in self._places if name not in sources and name not in tied]:
-            said = "an adapter that was not merged, or another architecture"
-            raise LabError(
-                f"{self.folder} holds {_several(unknown)}, which an LFM2 of its config.json has not: {said}."
-            )
+            raise LabError(f"{self.folder} lacks {_several(missing)}: not the weights of its config.json.")
+        known = {
+            *sources,
+            "lm_head.weight",
+        }  # the output layer may be saved although it is the embedding again
+        if unknown := [name for name in self._places if name not in known]:
+            cause = "an adapter that was not merged, or another architecture"
+            raise LabError(f"{self.folder} holds {_several(unknown)}, which no such LFM2 has: {cause}.")
         for name, tensor in sources.items():
-            place = self._places[name]
-            if place.shape != tensor.stored:
-                raise LabError(
-                    f"{name} in {place.path} has the shape {place.shape}; config.json says {tensor.stored}. Save the model again."
-                )
-            if place.type not in _TYPES:
-                raise LabError(
-                    f"{name} in {place.path} is stored as {place.type}; the export reads {', '.join(_TYPES)}."
-                )
+            path, kind, shape, _ = self._places[name]
+            if shape != tensor.stored:
+                raise LabError(f"{name} in {path} has the shape {shape}; config.json says {tensor.stored}.")
+            if kind not in _TYPES:
+                raise LabError(f"{name} in {path} is stored as {kind}; the export reads {', '.join(_TYPES)}.")
 
     def read(self, tensor: Tensor) -> np.ndarray:
-        """A tensor in the shape and type of a 16-bit GGUF. Memory: the result and one slab.
-
-        Raises:
-            LabError: a weight is not a number, or too large for float16.
-        """
+        """A tensor in the shape and type of a 16-bit GGUF; a `LabError` if it does not fit. Memory: the result and one slab."""
         place = self._places[tensor.source]
+        kind, done = _TYPES[place.type], 0
         out = np.empty(math.prod(place.shape), np.float32 if tensor.type == "F32" else np.float16)
-        done = 0
-        for slab in _slabs(place):
-            part = out[done : done + len(slab)]
-            torch.from_numpy(part).copy_(slab)  # rounds to nearest, as numpy does
-            if not _all_finite(part):
-                raise LabError(
-                    f"{tensor.source} in {place.path} holds a weight that is not a number or too large for float16 (65,504): "
-                    "training diverged, or the file is damaged. Train the stage again with a lower learning rate."
-                )
-            done += len(slab)
+        with place.path.open("rb", buffering=0) as stream:
+            stream.seek(place.start)
+            while done < len(out):
+                part = out[done : done + _SLAB]
+                buffer = bytearray(len(part) * kind.itemsize)
+                if stream.readinto(buffer) != len(buffer):
+                    raise _damaged(place.path, "it ended while it was being read")
+                torch.from_numpy(part).copy_(torch.frombuffer(buffer, dtype=kind))  # rounds to nearest
+                if not _all_finite(part):
+                    how = "a weight that is not a number or too large for float16 (65,504): training diverged"
+                    raise LabError(
+                        f"{tensor.source} in {place.path} holds {how}. Train it again, with a lower learning rate."
+                    )
+                done += len(part)
         return out.reshape(tensor.shape)
 
 
@@ -109,6 +87,10 @@ def _all_finite(part: np.ndarray) -> bool:
     return bool((part.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
 
 
+def _damaged(path: Path, how: object) -> LabError:
+    return LabError(f"{path} is damaged: {how}. Nothing was written. Restore it, or build the stage again.")
+
+
 def _several(names: list[str]) -> str:
     return f"{names[0]}{f' and {len(names) - 1} more tensors' if len(names) > 1 else ''}"
 
@@ -117,56 +99,23 @@ def _shards(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if not (folder / INDEX).is_file():
-        raise LabError(
-            f"There is no {SINGLE} in {folder}. Give the folder of a saved model: a stage, or data/nano-base."
-        )
-    named = read_json(folder / INDEX).get("weight_map", {})
-    paths = [folder / name for name in sorted(set(named.values()))]
+        raise LabError(f"There is no {SINGLE} in {folder}. Give a saved model: a stage, or data/nano-base.")
+    paths = [folder / name for name in sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))]
     if missing := [path.name for path in paths if not path.is_file()]:
-        raise LabError(
-            f"{folder} lacks {', '.join(missing)}, which {INDEX} names: the download or the copy was not finished."
-        )
+        raise LabError(f"{folder} lacks {', '.join(missing)}, which {INDEX} names: a copy not finished.")
     return paths
 
 
 def _read_places(path: Path) -> dict[str, _Place]:
-    """Where each tensor lies: 8 bytes of length, a JSON header, then the data, without gaps (the safetensors format)."""
-    size = path.stat().st_size
+    """Where each tensor lies: 8 bytes of length, a JSON header, then the data. The library checks that they fit each other."""
+    try:
+        with safe_open(path, "np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise _damaged(path, "its header is cut off")
-        raw = stream.read(length)
-    try:
-        found = [_row(name, row) for name, row in json.loads(raw).items() if name != "__metadata__"]
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise _damaged(path, "its header is not readable") from None
-    places, expected = {}, 0
-    for name, (type_name, shape, start, end) in sorted(found, key=lambda row: row[1][2]):
-        if start != expected or (
-            type_name in _TYPES and end - start != math.prod(shape) * _TYPES[type_name].itemsize
-        ):
-            raise _damaged(path, f"the place of {name} does not follow from its shape")
-        places[name] = _Place(path, type_name, shape, 8 + length + start)
-        expected = end
-    if size != 8 + length + expected:
-        raise _damaged(path, f"it has {size:,} bytes, and its header speaks of {8 + length + expected:,}")
-    return places
-
-
-def _row(name: str, row: dict) -> tuple[str, tuple[str, tuple[int, ...], int, int]]:
-    start, end = row["data_offsets"]
-    return name, (str(row["dtype"]), tuple(map(int, row["shape"])), int(start), int(end))
-
-
-def _slabs(place: _Place) -> Iterator[torch.Tensor]:
-    """The tensor's weights in its stored type, one slab after another."""
-    kind, left = _TYPES[place.type], math.prod(place.shape)
-    with place.path.open("rb", buffering=0) as stream:
-        stream.seek(place.start)
-        while left:
-            buffer = bytearray(min(left, _SLAB) * kind.itemsize)
-            if stream.readinto(buffer) != len(buffer):
-                raise _damaged(place.path, "it ended while it was being read")
-            left -= len(buffer) // kind.itemsize
-            yield torch.frombuffer(buffer, dtype=kind)
+        rows = json.loads(stream.read(length))
+    rows.pop("__metadata__", None)
+    starts = {name: 8 + length + row["data_offsets"][0] for name, row in rows.items()}
+    return {n: _Place(path, row["dtype"], tuple(row["shape"]), starts[n]) for n, row in rows.items()}

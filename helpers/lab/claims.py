@@ -1,29 +1,31 @@
-"""The claims ledger: every number of the blog that these notebooks touch, and a verdict computed from what was measured.
+"""The ledger: every statement of the blog, and a verdict computed from what was measured.
 
-`data/claims.yaml` holds a claim's number, where the blog says it, how it follows from other numbers, and which measurement tests it.
+`data/claims.yaml` holds what the blog says, where, and how it is judged: by a measurement, by the blog's
+other numbers, by a source, or not at all.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+from helpers.evaluate import Rate, wilson
 from helpers.files import DATA, LabError, read_yaml
 from helpers.lab.results import measurements, own_keys
 
-REPRODUCED = "reproduced"
-DIRECTION = "direction only"
-NOT_REPRODUCED = "not reproduced"
-NOT_TESTABLE = "not testable here"
-DISAGREES = "the blog disagrees with itself"
-NOT_RUN = "not run yet"
-VERDICTS = (REPRODUCED, DIRECTION, NOT_REPRODUCED, DISAGREES, NOT_RUN, NOT_TESTABLE)
-
+REPRODUCED, DIRECTION, NOT_REPRODUCED = "reproduced", "direction only", "not reproduced"
+UNDECIDED, DEPENDS, NOT_RUN = "undecided", "depends on what is measured", "not run yet"
+DISAGREES, CONSISTENT = "the blog disagrees with itself", "agrees with the blog's other numbers"
+RIGHT, WRONG, NOT_TESTABLE = "right by its source", "wrong by its source", "not testable here"
+JUDGED = (REPRODUCED, DIRECTION, DEPENDS, UNDECIDED, NOT_REPRODUCED)
+VERDICTS = (*JUDGED, NOT_RUN, DISAGREES, CONSISTENT, RIGHT, WRONG, NOT_TESTABLE)
+COLUMNS = ("wordings", "syndromes", "vignettes", "elsewhere")  # the last: no patients are judged
+SIGNS = {REPRODUCED: "✓", DIRECTION: "↗", UNDECIDED: "?", NOT_REPRODUCED: "✗", NOT_RUN: "…"}
 _OPERATIONS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -32,70 +34,149 @@ _OPERATIONS = {
 }
 
 
+def difference(one: Rate, other: Rate) -> Rate:
+    """One minus the other, with a 95 % interval from the intervals of both (Newcombe 1998, method 10)."""
+    gap = one.value - other.value
+    low = gap - math.hypot(one.value - one.low, other.high - other.value)
+    high = gap + math.hypot(one.high - one.value, other.value - other.low)
+    return Rate(gap, min(one.n, other.n), low, high)
+
+
+def judge(
+    ours: Rate, blog: Rate, within: float, above: float | None = None, below: float | None = None
+) -> str:
+    """A number: near, not to be told apart, at least on the side that the blog means, or none of these."""
+    gap = difference(ours, blog)
+    inside = blog.low - within <= ours.low and ours.high <= blog.high + within
+    if abs(gap.value) <= within and inside:
+        return "reproduced"
+    if gap.low <= 0 <= gap.high:
+        return "undecided"
+    if (above is not None and ours.low > above) or (below is not None and ours.high < below):
+        return "direction only"
+    return "not reproduced"
+
+
+def compare(one: Rate, other: Rate, asks: str, within: float = 0.0) -> str:
+    """A sentence: is one `more` or `less` than the other, or the `same` give or take `within`?"""
+    gap = difference(one, other)
+    if asks == "same" and -within <= gap.low and gap.high <= within:
+        return "reproduced"
+    if gap.low <= 0 <= gap.high:
+        return "undecided"
+    said = "more" if gap.low > 0 else "less"
+    return "reproduced" if said == asks else "not reproduced"
+
+
 @dataclass(frozen=True)
-class Claim:
-    """One number of the blog.
+class Check:
+    """One way to judge a statement.
 
     Attributes:
-        id, number, unit, says: what the blog says, in its own words (short).
-        written: further spellings under which the number may stand in a Markdown cell ("80.72").
+        metric: what is measured: accepted, primary, ROJO share, …
+        keys: by column: the measurement's key; for a sentence a pair of it and another key, or a number.
+        within: how near is near. above, below: what counts as the direction of a number.
+        asks: for a sentence: `more`, `less` or `same`.
+        points: what is measured is a difference of shares, to be shown in points.
+    """
+
+    metric: str
+    keys: Mapping[str, tuple[Any, ...]]
+    within: float = 0.0
+    above: float | None = None
+    below: float | None = None
+    asks: str = ""
+    points: bool = False
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the blog.
+
+    Attributes:
+        id, says, where: its name, the blog's own words (short), and the section they stand in.
+        number, unit: if it is one. of: how many patients its rate is of.
+        written: the spellings under which the number may stand in a Markdown cell ("80.72").
         follows: arithmetic over other claims' ids that should give the number, with `tolerance`.
-        test: `{key, within}` (absolute tolerance on the measured value) and optionally `{above|below: x}` for the direction alone.
+        contradicts: what else in the blog it cannot be true beside.
+        tests: the measurements that judge it. source: `holds` and `because`, where a document decides.
         untestable: why nothing here can test it.
-        where: the section of the blog that says it.
-        built_in: why the measurement had to come out near it, where our reconstruction was given the number; None where it was found.
+        built_in: why our own construction gives the result; it proves nothing then.
+        rests_on: the statement that it follows from, or that tells of the same event.
+        note: what a reader of the verdict has to know.
     """
 
     id: str
-    number: float
     says: str
+    where: str
+    number: float | None = None
     unit: str = ""
+    of: int | None = None
     written: tuple[str, ...] = ()
     follows: str | None = None
     tolerance: float = 0.0
-    test: dict[str, Any] | None = None
+    contradicts: str | None = None
+    tests: tuple[Check, ...] = ()
+    source: Mapping[str, Any] | None = None
     untestable: str | None = None
-    where: str = ""
     built_in: str | None = None
+    rests_on: str | None = None
+    note: str = ""
 
     @property
-    def stated(self) -> str:
-        """The number with its unit, as a table shows it."""
-        return (
-            f"{100 * self.number:g}%" if self.unit == "rate" else f"{self.number:,.10g} {self.unit}".strip()
-        )
+    def independent(self) -> bool:
+        """Would a measurement say what neither our construction nor another statement says already?"""
+        return bool(self.tests) and not (self.built_in or self.rests_on)
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a claim, in one word and one sentence."""
-
-    verdict: str
-    because: str
+    @property
+    def rate(self) -> Rate:
+        """The number, with the interval that its sample leaves where that is known."""
+        assert self.number is not None, f"{self.id} is judged as a number and has none"
+        if self.of:
+            return wilson(round(self.number * self.of), self.of)
+        return Rate(self.number, 0, self.number, self.number)
 
 
 @cache
 def claims() -> dict[str, Claim]:
-    """Every claim by id.
+    """Every statement by id.
 
     Raises:
-        LabError: a claim names an unknown field or has neither a test, nor arithmetic, nor a reason why it has none.
+        LabError: an unknown field or column, a `rests_on` that is no statement, or no way to judge one.
     """
     path = DATA / "claims.yaml"
-    ledger = {}
+    ledger: dict[str, Claim] = {}
     for name, row in read_yaml(path).items():
         try:
-            claim = Claim(id=name, **{**row, "written": tuple(map(str, row.get("written", ())))})
-        except TypeError as error:
+            tests = tuple(map(_test, row.pop("tests", ())))
+            ledger[name] = Claim(
+                id=name, tests=tests, **{**row, "written": tuple(map(str, row.get("written", ())))}
+            )
+        except (TypeError, ValueError) as error:
             raise LabError(
                 f"{path}: claim {name!r}: {error}. The fields are those of helpers.lab.claims.Claim."
             ) from error
-        if not (claim.follows or claim.test or claim.untestable):
+    for name, claim in ledger.items():
+        if not (claim.follows or claim.contradicts or claim.tests or claim.source or claim.untestable):
             raise LabError(
-                f"{path}: claim {name!r} has no `test`, no `follows` and no `untestable`: say how it is judged."
+                f"{path}: claim {name!r} has none of `tests`, `follows`, `contradicts`, `source`, `untestable`: "
+                "say how it is judged."
             )
-        ledger[name] = claim
+        if claim.rests_on and claim.rests_on not in ledger:
+            raise LabError(f"{path}: claim {name!r} rests on {claim.rests_on!r}, which is not a claim.")
     return ledger
+
+
+def _test(row: Mapping[str, Any]) -> Check:
+    keys = {
+        column: tuple(key) if isinstance(key, list) else (key,)
+        for column, key in row.items()
+        if column in COLUMNS
+    }
+    test = Check(keys=keys, **{name: value for name, value in row.items() if name not in COLUMNS})
+    if not keys or any((len(key) == 2) != bool(test.asks) for key in keys.values()):
+        raise ValueError(f"the test of {test.metric!r} needs a key a column, and a pair of them with `asks`")
+    return test
 
 
 def arithmetic(expression: str, numbers: Mapping[str, float]) -> float:
@@ -115,89 +196,110 @@ def arithmetic(expression: str, numbers: Mapping[str, float]) -> float:
     return value(ast.parse(expression, mode="eval").body)
 
 
-def verdict(claim: Claim, measured: Mapping[str, Mapping[str, Any]] | None = None) -> Verdict:
-    """Judge a claim: the blog's own arithmetic first, then the measurement that tests it."""
-    if claim.follows:
-        expected = arithmetic(claim.follows, {name: other.number for name, other in claims().items()})
-        if abs(expected - claim.number) > claim.tolerance:
-            return Verdict(
-                DISAGREES, f"{claim.follows} gives {expected:,.4g}, the blog says {claim.number:,g}"
-            )
-    if claim.test is None:
-        if claim.untestable:
-            return Verdict(NOT_TESTABLE, claim.untestable)
-        return Verdict(REPRODUCED, f"follows from the blog's other numbers: {claim.follows}")
-    found = (measurements() if measured is None else measured).get(claim.test["key"])
-    if found is None:
-        return Verdict(NOT_RUN, f"{claim.test['key']} has not been measured on this machine")
-    value, said = found["value"], f"measured {found['value']:.4g} against {claim.number:g}"
-    if abs(value - claim.number) <= claim.test["within"]:
-        return Verdict(REPRODUCED, said)
-    above, below = claim.test.get("above"), claim.test.get("below")
-    if (above is not None and value > above) or (below is not None and value < below):
-        return Verdict(DIRECTION, said)
-    return Verdict(NOT_REPRODUCED, said)
+class Cell(NamedTuple):
+    """One verdict: a statement, judged by one test in one column. `str` shows the sign and the figures."""
+
+    test: Check
+    column: str
+    verdict: str
+    rows: tuple[Mapping[str, Any], ...]
+    own: bool
+
+    def __str__(self) -> str:
+        ours = self.rows[0]
+        beside = self.rows if not self.test.points or self.rows[-1]["value"] else self.rows[:1]
+        figures = " against ".join(self._figure(row) for row in beside)
+        seeds, n = ours.get("seeds") or 1, ours.get("n")
+        counted = f", {seeds} seeds" if seeds > 1 else f", n = {n:,}" if n else ""
+        alone = "" if ours.get("low") is not None else " (value alone)"
+        return f"{SIGNS[self.verdict]} {figures}{counted}{alone}"
+
+    def _figure(self, row: Mapping[str, Any]) -> str:
+        """A value with its interval: differences of shares in points, shares in per cent, others plain."""
+        share = self.rows[0].get("unit") == "rate"
+        form = "+.1f" if self.test.points else ".1f" if share else ",.4g" if row["value"] < 10_000 else ",.0f"
+        unit = " points" if self.test.points else "%" if share else ""
+        numbers = (row["value"], row.get("low"), row.get("high"))
+        value, *bounds = (format(100 * one if share else one, form) for one in numbers if one is not None)
+        return f"{value}{unit}" + (f" [{' to '.join(bounds)}]" if bounds else "")
 
 
 class Entry(NamedTuple):
-    """A line of the ledger: a claim, its verdict, the measurement that the verdict stands on, and whose measurement it is."""
+    """A line of the ledger: a statement, what became of it and why, and a cell for every metric and column."""
 
     claim: Claim
     verdict: str
     because: str
-    found: Mapping[str, Any] | None
-    own: bool
+    cells: tuple[Cell, ...]
 
     @property
-    def measured(self) -> str:
-        """The measured value with its interval and n, in the claim's unit; empty where nothing was measured."""
-        if self.found is None:
-            return ""
-        percent = self.claim.unit == "rate"
-        show = (
-            (lambda value: f"{100 * value:.1f}%")
-            if percent
-            else (lambda value: f"{value:,.4g}" if value < 10_000 else f"{value:,.0f}")
-        )
-        low, high, n = (self.found.get(name) for name in ("low", "high", "n"))
-        interval = "" if low is None else f" [{show(low)}–{show(high)}]"
-        return f"{show(self.found['value'])}{interval}{'' if n is None else f', n = {n:,}'}"
+    def counts(self) -> bool:
+        """Is it a result of its own, judged by a measurement? Only these are counted in the headline."""
+        return self.claim.independent and self.verdict in JUDGED
 
 
-def ledger(
-    measured: Mapping[str, Mapping[str, Any]] | None = None, own: Collection[str] | None = None
-) -> list[Entry]:
-    """Every claim with its verdict, in the order of the file.
+def verdict(claim: Claim, measured: Mapping[str, Mapping[str, Any]] | None = None) -> Entry:
+    """Judge a statement: the blog against itself first, then the measurements, then a source."""
+    cells = _cells(claim, measurements() if measured is None else measured)
+    if claim.contradicts:
+        return Entry(claim, DISAGREES, claim.contradicts, cells)
+    if claim.follows and claim.number is not None:
+        numbers = {name: one.number for name, one in claims().items() if one.number is not None}
+        expected = arithmetic(claim.follows, numbers)
+        if abs(expected - claim.number) > claim.tolerance:
+            said = f"{claim.follows} gives {expected:,.4g}, the blog says {claim.number:,g}"
+            return Entry(claim, DISAGREES, said, cells)
+    if claim.tests:
+        found = {cell.verdict for cell in cells}
+        overall = found.pop() if len(found) == 1 else DEPENDS if found else NOT_RUN
+        return Entry(claim, overall, claim.note, cells)
+    if claim.source:
+        return Entry(claim, RIGHT if claim.source["holds"] else WRONG, claim.source["because"], ())
+    if claim.follows:
+        return Entry(claim, CONSISTENT, claim.follows, ())
+    return Entry(claim, NOT_TESTABLE, claim.untestable or "", ())
 
-    Args:
-        measured: measurements by key (default: the shipped ones, overlaid by this machine's).
-        own: keys that this machine measured itself (default: those of its results file).
-    """
+
+def _cells(claim: Claim, measured: Mapping[str, Mapping[str, Any]]) -> tuple[Cell, ...]:
+    """The verdict of every metric and column whose measurements are there."""
+    own, cells = own_keys(), []
+    for test in claim.tests:
+        for column, keys in test.keys.items():
+            rows = [measured.get(key) if isinstance(key, str) else {"value": key} for key in keys]
+            present = tuple(row for row in rows if row is not None)
+            if len(present) < len(rows):
+                continue
+            rates = [_rate(row) for row in present]
+            judged = (
+                compare(rates[0], rates[1], test.asks, test.within)
+                if test.asks
+                else judge(rates[0], claim.rate, test.within, test.above, test.below)
+            )
+            cells.append(Cell(test, column, judged, present, keys[0] in own))
+    return tuple(cells)
+
+
+def _rate(row: Mapping[str, Any]) -> Rate:
+    """A measurement as a rate; one without an interval is judged by its value alone."""
+    low, high = (row["value"] if row.get(bound) is None else row[bound] for bound in ("low", "high"))
+    return Rate(row["value"], row.get("n") or 0, low, high)
+
+
+def ledger(measured: Mapping[str, Mapping[str, Any]] | None = None) -> list[Entry]:
+    """Every statement with its verdict, in the order of the file (default: by `lab.measurements`)."""
     measured = measurements() if measured is None else measured
-    own = own_keys() if own is None else own
-    lines = []
-    for claim in claims().values():
-        judged, key = verdict(claim, measured), (claim.test or {}).get("key", "")
-        lines.append(
-            Entry(claim, judged.verdict, judged.because, measured.get(key), key in measured and key in own)
-        )
-    return lines
+    return [verdict(claim, measured) for claim in claims().values()]
 
 
 def tally(lines: Sequence[Entry]) -> dict[str, int]:
-    """How many claims got each verdict, in the order of `VERDICTS`."""
+    """How many statements got each verdict, in the order of `VERDICTS`."""
     return {name: sum(line.verdict == name for line in lines) for name in VERDICTS}
 
 
 def report() -> str:
-    """Every judged claim in one line each, and the count of verdicts: what a run prints at its end."""
-    verdicts = [(claim, verdict(claim)) for claim in claims().values()]
-    judged = [(claim, found) for claim, found in verdicts if claim.test]
-    width = max(len(claim.says) for claim, _ in judged)
-    lines = [f"  {claim.says:<{width}}  {found.verdict}: {found.because}" for claim, found in judged]
-    counts = ", ".join(
-        f"{number} {name}" for name, number in Counter(found.verdict for _, found in verdicts).most_common()
-    )
-    return "\n".join(
-        ["What the blog says, and what this machine found:", *lines, f"All claims so far: {counts}."]
-    )
+    """The independent results in one line each, and the count of verdicts: what a run prints at its end."""
+    lines = ledger()
+    counted = [line for line in lines if line.counts]
+    counts = ", ".join(f"{count} {name}" for name, count in tally(counted).items() if count)
+    total = f"Of the blog's {len(lines)} statements {len(counted)} are independent results: {counts}."
+    return "\n".join([*(f"  {line.verdict}: {line.claim.says}" for line in counted), total])

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock
 from IPython.display import Markdown
 
-from helpers.evaluate import Rate, Scores
+from helpers.evaluate import Rate, Scores, over_seeds
 from helpers.files import DATA, LabError, build_dir, read_json, write_json, writing
 from helpers.lab.session import Session, session, versions_of
 from helpers.train import choose_hardware, current_profile
@@ -183,9 +183,15 @@ def _open_results() -> Iterator[dict[str, Any]]:
         write_json(path, stored)
 
 
-def record_rate(key: str, rate: Rate, *, seeds: int | None = None, unit: str = "rate") -> Rate:
-    """`record` of a `Rate`; what the notebooks that have not moved yet call."""
-    return record(key, rate, seeds=seeds, unit=unit)
+def record_runs(key: str, runs: Sequence[Mapping[str, Any]], **more: Any) -> None:
+    """Keep the same figures of several runs: each as `key.name.s0`, `.s1`, …, and over the seeds as `key.name` (`evaluate.over_seeds`).
+
+    Args:
+        runs: figures by name, one mapping a run in the order of the seeds. more: as of `record`.
+    """
+    single = {f"{name}.s{seed}": value for seed, one in enumerate(runs) for name, value in one.items()}
+    record(key, single, seeds=1, **more)
+    record(key, {name: over_seeds([one[name] for one in runs]) for name in runs[0]}, seeds=len(runs), **more)
 
 
 _begun: dict[str, Session] = {}  # the session of each notebook whose earlier claims were dropped

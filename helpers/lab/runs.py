@@ -34,7 +34,14 @@ warnings.filterwarnings("ignore", message="A worker stopped while some jobs were
 ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 
 # What can change a run's result besides its own code: how rows are written, models trained and answers judged.
-WORLD = ("helpers/cases", "helpers/recipes", "helpers/train", "helpers/evaluate", "helpers/triage.py")
+WORLD = (
+    "helpers/cases",
+    "helpers/recipes",
+    "helpers/train",
+    "helpers/evaluate",
+    "helpers/rewards.py",
+    "helpers/triage.py",
+)
 # Data that no run reads. The profile names a result by itself.
 OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers")
 
@@ -73,7 +80,7 @@ def runs(
                 paths[number], {"cell": dict(cells[number]), "result": result, "seconds": round(seconds, 1)}
             )
             results[number] = _read(paths[number])  # as a later call will see it: tuples have become lists
-            progress.update(1, "· " + ", ".join(f"{value}" for value in cells[number].values()))
+            progress.update(1, "· " + ", ".join(f"{value}"[:24] for value in cells[number].values()))
         progress.done(
             f"{label}: {len(cells)} runs, {len(cells) - len(missing)} of them from an earlier call."
         )

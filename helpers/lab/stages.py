@@ -131,6 +131,19 @@ def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
     return _kept(name, seed, key, profile, recipe.why, lambda: recipe.trainer(profile, seed, base))
 
 
+def on_disk(name: str, seed: int = 0) -> Stage | None:
+    """The stage of this name if its recipe has been trained on this machine; None otherwise. Nothing is ever trained."""
+    profile, recipe = current_profile(), recipe_named(name)
+    base = profile.base if recipe.base == BASE else on_disk(recipe.base, seed)
+    if base is None:
+        return None
+    key = stage_key(recipe.rows(profile, seed), recipe.config(profile, seed).to_dict(), base, profile)
+    folder = build_dir() / "stages" / profile.name / f"{name}-s{seed}-{key}"
+    if damage(folder):
+        return None
+    return Stage(name, seed, key, folder, recipe.why, read_json(folder / "training.json"))
+
+
 def keep(name: str, trainer: SFTTrainer) -> Stage:
     """Train now and keep the result under this name; where the same rows and settings were trained before, load that.
 

@@ -81,7 +81,7 @@ def _top(value: Rate | float) -> float:
 
 
 def forest(
-    differences: Mapping[str, Rate | Effect],
+    differences: Mapping[str, Rate | Effect | Sequence[Rate | Effect]],
     title: str,
     *,
     caption: str = "",
@@ -92,17 +92,20 @@ def forest(
     """Differences in points with their intervals, one a row; the line at 0 is no difference. Right of it is more.
 
     Args:
+        differences: by name, from the top down; several of one name (a run each) stand close together.
         better: what lies to the right, as "more accurate", written under the axis.
     """
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(differences) + 1.3))
     told = []
-    for place, (name, one) in enumerate(reversed(differences.items())):
-        value = one.estimate if isinstance(one, Effect) else one.value
-        reach = [[100 * (value - one.low)], [100 * (one.high - value)]]
-        clear = one.low > 0 or one.high < 0
-        axes.errorbar(100 * value, place, xerr=reach, fmt="o", capsize=4, color=BLUE if clear else GREY)
-        interval = f"[{100 * one.low:+.1f}, {100 * one.high:+.1f}]" if one.low == one.low else "(one run)"
-        told.append(f"{name} {100 * value:+.1f} points {interval}")
+    for place, (name, several) in enumerate(reversed(differences.items())):
+        runs = [several] if isinstance(several, Rate | Effect) else list(several)
+        for number, one in enumerate(runs):
+            value = one.estimate if isinstance(one, Effect) else one.value
+            reach = [[100 * (value - one.low)], [100 * (one.high - value)]]
+            color = BLUE if one.low > 0 or one.high < 0 else GREY
+            height = place + 0.22 * ((len(runs) - 1) / 2 - number)
+            axes.errorbar(100 * value, height, xerr=reach, fmt="o", capsize=4, color=color)
+            told.append(f"{name} {100 * value:+.1f} points [{100 * one.low:+.1f}, {100 * one.high:+.1f}]")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(differences)), list(reversed(differences)))
     axes.set(
@@ -241,7 +244,11 @@ def heatmap(
     axes.set(xlabel=x, ylabel=y, title=title)
     told = [
         f"{row}: "
-        + ", ".join(f"{column} {value:{form}}" for column, value in zip(columns, line, strict=True))
+        + ", ".join(
+            f"{column} {value:{form}}"
+            for column, value in zip(columns, line, strict=True)
+            if value == value  # an empty field is not a number
+        )
         for row, line in zip(rows, values, strict=True)
     ]
     present(figure, f"{caption or title}: {'; '.join(told)}.", n=n, seeds=seeds)

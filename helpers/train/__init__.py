@@ -5,7 +5,6 @@ from helpers.train.engine import import_engine_first, import_unsloth
 
 import_engine_first()
 
-from helpers.train.alignment import conversation_tokens, dpo, grpo
 from helpers.train.hardware import Hardware, choose_hardware
 from helpers.train.loading import LoadedModel, load, load_model, load_tokenizer, merge_and_save, merged
 from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
@@ -21,10 +20,7 @@ __all__ = [
     "SFTTrainer",
     "TrainingRecord",
     "choose_hardware",
-    "conversation_tokens",
     "current_profile",
-    "dpo",
-    "grpo",
     "import_unsloth",
     "load",
     "load_model",

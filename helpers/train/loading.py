@@ -84,17 +84,6 @@ class LoadedModel:
     tokenizer: Any
 
 
-def lora_config(profile: Profile) -> LoraConfig:
-    """LoRA on every linear layer of LFM2, by LFM2's own module names."""
-    return LoraConfig(
-        r=profile.lora["r"],
-        lora_alpha=profile.lora["alpha"],
-        lora_dropout=0.0,
-        target_modules=list(LFM2_TARGETS),
-        task_type="CAUSAL_LM",
-    )
-
-
 def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTrainedTokenizerBase]:
     """A base model with a fresh LoRA adapter on it, ready for a TRL trainer: PEFT's on a CPU, Unsloth's on a GPU.
 
@@ -127,20 +116,6 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
         model = get_peft_model(model, LoraConfig(target_modules=targets, task_type="CAUSAL_LM", **sizes))
     model.source = source  # what `merged` and `lab.keep` fold the adapter into, in full precision
     return model, tokenizer
-
-
-def load_for_training(
-    source: str | Path, profile: Profile, seed: int
-) -> tuple[Any, PreTrainedTokenizerBase, LoraConfig | None]:
-    """Model, tokenizer and the LoRA configuration that DPO and GRPO apply themselves (None when the engine has applied it).
-
-    Those two take the model without its adapter as their reference, so TRL has to put the adapter on.
-    """
-    if profile.engine == "unsloth":
-        return (*load(profile, source, seed), None)
-    model = load_model(source)
-    model = model.to(torch.bfloat16) if choose_hardware().precision == "bf16" else model
-    return model, load_tokenizer(source), lora_config(profile)
 
 
 def merged(trainer: Any) -> LoadedModel:

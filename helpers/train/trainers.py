@@ -1,14 +1,14 @@
-"""Supervised fine-tuning through TRL's `SFTTrainer`, and what every trainer of ours shares.
+"""TRL's three trainers under their own names and signatures, made for a small model on a few CPU cores.
 
-Batches are length-grouped and padded to their longest row; LFM2 is never packed here, because on a CPU its convolution fallback leaks one
-document into the next. What this file does not hold: preference and reward training (`alignment`).
+Batches of rows are length-grouped and padded to their longest row; LFM2 is never packed here, because on a CPU its convolution fallback
+leaks one document into the next.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,15 @@ import trl
 from accelerate.state import AcceleratorState
 from datasets import Dataset, disable_progress_bars
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from helpers.files import LabError, build_dir, write_json
 from helpers.progress import Progress
 from helpers.train.fast import fuse_lora, keep_freed_memory
 from helpers.train.hardware import choose_hardware
-from helpers.train.loading import load_for_training, merge_and_save
 from helpers.train.profiles import Profile
 
 # What is kept of TRL's log: names that begin so.
-CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/", "watch/")
+CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")
 
 
 @dataclass(frozen=True)
@@ -88,44 +86,6 @@ def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
         "save_total_limit": 1,
         "report_to": [],
         "disable_tqdm": True,
-        **choose_hardware().arguments(),
-    }
-
-
-def common_arguments(
-    settings: dict[str, Any],
-    work: Path,
-    epochs: float,
-    seed: int,
-    steps: int,
-    updates: int = -1,
-    logs: int = 60,
-) -> dict[str, Any]:
-    """What every trainer's configuration is called with.
-
-    Args:
-        settings: the trainer's entry of the profile.
-        updates: above 0 it overrides `epochs`, as `max_steps` does in transformers.
-        logs: about so many points on a curve.
-    """
-    save = settings["save_steps"]
-    return {
-        "output_dir": str(work),
-        "num_train_epochs": epochs,
-        "max_steps": updates,
-        "per_device_train_batch_size": settings["batch"],
-        "gradient_accumulation_steps": settings["accumulation"],
-        "learning_rate": settings["learning_rate"],
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": min(settings["warmup_steps"], max(1, steps // 10)),
-        "logging_steps": max(1, steps // logs),
-        "logging_first_step": True,
-        "save_strategy": "steps" if save else "no",
-        "save_steps": save or 500,
-        "save_total_limit": 1,
-        "report_to": [],
-        "disable_tqdm": True,
-        "seed": seed,
         **choose_hardware().arguments(),
     }
 
@@ -259,45 +219,6 @@ def in_steps(rows: int, batch: int, epochs: float, updates: int) -> tuple[int, f
     """Optimizer steps and epochs of a run over so many rows; `updates` above 0 counts steps instead of epochs."""
     in_epoch = max(1, math.ceil(rows / batch))
     return (updates, updates / in_epoch) if updates > 0 else (math.ceil(in_epoch * epochs), epochs)
-
-
-def fit(
-    make: Callable[[Any, Any, Any], Any],
-    base: str | Path,
-    out: Path,
-    profile: Profile,
-    *,
-    rows: int,
-    epochs: float,
-    steps: int,
-    seed: int,
-    label: str,
-) -> TrainingRecord:
-    """What every training run does around its trainer: quiet libraries, a seed, the progress line, resumption, the merge, the record.
-
-    Args:
-        make: (model, tokenizer, LoRA configuration or None) → a TRL trainer.
-    """
-    disable_progress_bars()
-    transformers.logging.set_verbosity_error()
-    transformers.set_seed(seed)
-    model, tokenizer, lora = load_for_training(base, profile, seed)
-    with Progress(label, steps) as progress:
-        trainer = make(model, tokenizer, lora)
-        started = time.time()
-        trainer.add_callback(_Bar(progress))
-        trainer.remove_callback(PrinterCallback)
-        if lora and choose_hardware().device == "cpu":
-            keep_freed_memory()
-            fuse_lora(trainer.model)
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
-        record = _record(trainer, rows, epochs, time.time() - started)
-        progress.done(
-            f"{label}: {record.rows:,} rows × {epochs:.3g} epochs, {record.steps:,} steps, {record.tokens:,} tokens in {record.seconds:.0f} s."
-        )
-    merge_and_save(trainer.model, base, tokenizer, out, profile)
-    record.save(out)
-    return record
 
 
 def _refuse_cut_rows(rows: Any, tokenizer: Any, limit: int | None) -> None:

@@ -8,20 +8,18 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
-from helpers.exercises.from_preferences import (
+from .from_preferences import (
+    could_be,
     dpo_loss,
     first_difference,
     odds_ratio,
     over_price,
     passes_gate,
-    people_needed,
     safe_reward,
     unpack_q4_0,
-    verdict_of,
-    what_is_wrong,
     with_number,
 )
-from helpers.exercises.to_distillation import (
+from .to_distillation import (
     Problems,
     balanced_accuracy,
     cost_of_rows,
@@ -59,13 +57,11 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         odds_ratio,
         dpo_loss,
         with_number,
-        what_is_wrong,
         over_price,
         safe_reward,
-        people_needed,
         unpack_q4_0,
         first_difference,
-        verdict_of,
+        could_be,
         passes_gate,
     )
 }

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from gguf import GGMLQuantizationType, quants
 
-from helpers import cases
-from helpers.exercises.to_distillation import Problems, close
 from helpers.statistics import wilson
 from helpers.triage import LEVELS, UNKNOWN, country_of, render
+
+from .to_distillation import Problems, close
 
 
 def odds_ratio(function: Callable[..., Any]) -> Problems:
@@ -75,23 +75,6 @@ def with_number(function: Callable[..., Any]) -> Problems:
     return problems
 
 
-def what_is_wrong(function: Callable[..., Any]) -> Problems:
-    """The one part in which a near miss is worse than the good answer: level, alarms, disclaimer or number."""
-    row = cases.evaluation_prompts("dev")[0]
-    named = {
-        "off_by_one": "level",
-        "no_alarms": "alarms",
-        "no_disclaimer": "disclaimer",
-        "wrong_number": "number",
-    }
-    problems = []
-    for kind, part in named.items():
-        (pair,) = cases.hard_pairs([row], 0, [kind])
-        if (given := function(pair.chosen, pair.rejected)) != part:
-            problems.append(f"the pair of kind {kind} should give {part!r}, not {given!r}")
-    return problems
-
-
 def over_price(function: Callable[..., Any]) -> Problems:
     """The price of a level of over-triage from which ROJO, against AZUL, is best from a given probability on."""
     cases = {
@@ -125,19 +108,6 @@ def safe_reward(function: Callable[..., Any]) -> Problems:
         f"truth {level} and the answer {answer[:60]!r}… should give {expected:g}, not {function(level, answer)!r}"
         for (level, answer), expected in cases.items()
         if not close(function(level, answer), expected)
-    ]
-
-
-def people_needed(function: Callable[..., Any]) -> Problems:
-    """How many people must all keep their level before a share is shown: the smallest n whose Wilson interval (n of n) starts there."""
-    cases = {
-        share: next(n for n in range(1, 5000) if wilson(n, n).low >= share)
-        for share in (0.5, 0.9, 0.95, 0.99, 0.999)
-    }
-    return [
-        f"a share of {share:g} should need {expected:,} people, not {given!r}"
-        for share, expected in cases.items()
-        if (given := function(share)) != expected
     ]
 
 
@@ -178,20 +148,23 @@ def first_difference(function: Callable[..., Any]) -> Problems:
     ]
 
 
-def verdict_of(function: Callable[..., Any]) -> Problems:
-    """Three verdicts on a measured number: near the claimed one, at least on its side of a bound, or neither."""
+def could_be(function: Callable[..., Any]) -> Problems:
+    """Can a rate, written with so many decimals, be a whole number of n patients?"""
     cases = {
-        (0.81, 0.80, 0.05, 0.5): "reproduced",
-        (0.97, 0.70, 0.10, 0.5): "direction only",
-        (0.40, 0.70, 0.10, 0.5): "not reproduced",
-        (0.30, 0.70, 0.50, 0.5): "reproduced",
-        (0.75, 0.50, 0.25, 0.9): "reproduced",
-        (0.50, 0.70, 0.10, 0.5): "not reproduced",
+        (33.0, 0, 30): True,
+        (6.7, 1, 30): True,
+        (6.7, 1, 20): False,
+        (37.0, 0, 15): False,
+        (0.0, 0, 7): True,
+        (100.0, 0, 3): True,
+        (33.3, 1, 3): True,
+        (33.0, 1, 3): False,
+        (12.5, 1, 8): True,
     }
     return [
-        f"measured {measured:g}, claimed {claimed:g}, within {within:g}, direction above {above:g} should be {expected!r}, not {given!r}"
-        for (measured, claimed, within, above), expected in cases.items()
-        if (given := function(measured, claimed, within, above)) != expected
+        f"could_be({percent:g}, {decimals}, {n}) should be {expected}, not {given!r}"
+        for (percent, decimals, n), expected in cases.items()
+        if (given := function(percent, decimals, n)) != expected
     ]
 
 

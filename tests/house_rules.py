@@ -8,15 +8,10 @@ from collections.abc import Callable, Iterator
 from nbformat import NotebookNode
 
 from helpers.lab import claims
+from helpers.notebooks import BOOT_TAG, NAV_TAG, code_cells
 from helpers.triage import SCALE
 
-NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
 Rule = Callable[[NotebookNode], Iterator[str]]
-
-
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The notebook's cells of code."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def no_long_cells(notebook: NotebookNode) -> Iterator[str]:

@@ -1,0 +1,37 @@
+"""Which pairs may lower the probability of their own chosen answer: the CHES score, read from a model's hidden states before training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from helpers.cases import Pair
+from helpers.evaluate.generation import Model, load, prompt_ids
+
+
+@torch.inference_mode()
+def ches(source: Model, pairs: Sequence[Pair], *, batch: int = 24) -> list[float]:
+    """CHES of every pair: ⟨Σh⁺, Σh⁻⟩ − ‖Σh⁺‖² (Razin et al. 2024, "Unintentional Unalignment").
+
+    h are the last hidden states from which an answer's tokens are predicted, end-of-turn included. The higher, the more alike the two
+    sides are inside the model, and the more DPO is expected to lower the chosen answer along with the rejected one.
+    """
+    loaded = load(source)
+    closes, scores = loaded.tokenizer.eos_token, []
+    for start in range(0, len(pairs), batch):
+        chunk = pairs[start : start + batch]
+        prompts = [prompt_ids(loaded, pair.example) for pair in chunk] * 2
+        texts = [pair.chosen for pair in chunk] + [pair.rejected for pair in chunk]
+        answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
+        rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+        padded = loaded.tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
+        inputs = {name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+        states = loaded.model(**inputs, output_hidden_states=True).hidden_states[-1].float()
+        sums = [
+            states[place, len(prompt) - 1 : len(row) - 1].sum(0)
+            for place, (prompt, row) in enumerate(zip(prompts, rows, strict=True))
+        ]
+        for chosen, rejected in zip(sums[: len(chunk)], sums[len(chunk) :], strict=True):
+            scores.append(float(chosen @ rejected - chosen @ chosen))
+    return scores

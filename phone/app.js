@@ -52,7 +52,7 @@ function callLink(number) {
 // In the order of `numbers`: an object would put its keys in an order of its own.
 function callButtons(row, crisis = false) {
   const services = row ? row.numbers.map((number) => [number, row.services[number]]) : [];
-  if (crisis && row?.crisisLine) services.push([row.crisisLine, "atención a la conducta suicida"]);
+  if (crisis && row?.crisis_line) services.push([row.crisis_line, "atención a la conducta suicida"]);
   if (!services.length) return [element("p", WORDS.nonumber, { className: "nonumber" })];
   return services.map(([number, service]) => {
     const link = element("a", `Llamar al ${number}`, { href: `tel:${number}`, className: "call" });
@@ -332,7 +332,7 @@ function whatToDo(level, row) {
 }
 
 function aboutNumbers({ numbers, called }, row) {
-  const foreign = [...new Set([...numbers, ...called])].filter((number) => ![...row.numbers, row.crisisLine].includes(number));
+  const foreign = [...new Set([...numbers, ...called])].filter((number) => ![...row.numbers, row.crisis_line].includes(number));
   if (!foreign.length) return "";
   const written = `El número ${foreign.join(", ")} que escribe el modelo`;
   return row.numbers.length

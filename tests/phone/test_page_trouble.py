@@ -187,10 +187,10 @@ def test_after_a_crash_the_page_asks_before_it_loads_again(browser, site):
         page.wait_for_selector("#ask:not([disabled])")
         assert page.get_attribute("body", "data-ready") == "crashed" and page.is_visible("#redflag")
         page.click("#anyway")
-        page.wait_for_selector("body[data-ready=online]")
+        page.wait_for_selector("body[data-ready=online], body[data-ready=offline]")
         assert say(page, "Nivel de Urgencia: ROJO") == "ROJO"
         page.reload()
-        page.wait_for_selector("body[data-ready=online]")
+        page.wait_for_selector("body[data-ready=online], body[data-ready=offline]")
 
 
 def test_a_smaller_file_is_offered_after_a_crash_and_remembered(browser, gguf, tmp_path, npm_archives):

@@ -188,7 +188,6 @@ async function prepare() {
     await showStorage();
     showFacts();
   } catch (error) {
-    loading = null;
     const kind = error instanceof Problem ? error.message : "refused";
     if (kind !== "crashed") remember(LOADING, null);
     show("status", "");
@@ -242,7 +241,10 @@ function wantedThreads() {
 }
 
 function ready() {
-  return (loading ??= prepare());
+  return (loading ??= prepare().catch((error) => {
+    loading = null; // here, not in `prepare`: it may fail before its promise is assigned
+    throw error;
+  }));
 }
 
 async function downloadAgain() {

@@ -43,7 +43,7 @@ def test_each_depth_sees_its_own_difference_and_says_where():
         "prompt": "prompt of prompt 1, character 1: 'p' | 'pq'",
         "tokens": "tokens of prompt 1, token 1: (1, 2, 3) | (1, 1, 2, 3)",
         "label": "label of prompt 1: ROJO | VERDE",
-        "text": "text of prompt 1, character 19: ' Urgencia: ROJO' | ' Urgencia: VERDE'",
+        "text": "text of prompt 1, character 19: 'e Urgencia: ROJO' | 'e Urgencia: VERDE'",
     }
 
 

@@ -160,4 +160,6 @@ def checked(path: Path) -> Header:
         raise LabError(
             f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary. Delete it and export the model again."
         )
+    if not 0 < header.metadata["lfm2.rope.freq_base"] < float("inf"):
+        raise LabError(f"{path} holds no usable base of its positions. Delete it and export the model again.")
     return header

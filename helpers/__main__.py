@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         for chapter in notebooks.chapters()
         if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)
     ]
-    if options.seeds or options.write:  # the committed pages show three seeds of every headline arm
+    if options.seeds or options.write:  # a page that is committed shows three seeds of every headline arm
         os.environ[lab.SEEDS] = str(options.seeds or 3)
     started, seconds = time.time(), {}
     if options.fresh or options.write:  # what is committed, minutes included, comes from an empty cache

@@ -11,22 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from cells import Cells
 from datasets import Dataset
 from scipy import stats
 from tools import Silent
 from trl import DPOConfig
 
-from helpers import audit, cases, evaluate, lab, notebooks, train
-from helpers.files import ROOT
+from helpers import audit, cases, evaluate, lab, train
 from helpers.train import DPOTrainer, LoadedModel, load_model, load_tokenizer, profile_named
 from helpers.triage import PARTS, parse, render
 
-PATH = ROOT / "notebooks" / "08_dpo_disclaimer_failure.ipynb"
-TREES = [
-    ast.parse(cell.source)
-    for cell in notebooks.read(PATH).cells
-    if cell.cell_type == "code" and notebooks.BOOT_TAG not in cell.metadata.get("tags", [])
-]
+PAGE = Cells("08_dpo_disclaimer_failure")
+PATH, TREES = PAGE.path, PAGE.trees
 NANO = profile_named("nano")
 PAIRS = 2 * NANO.counts["pairs"] // 3
 TESTS = cases.evaluation_prompts("test")[::3]
@@ -34,15 +30,6 @@ TESTS = cases.evaluation_prompts("test")[::3]
 
 def _nodes(kind):
     return [node for tree in TREES for node in tree.body if isinstance(node, kind)]
-
-
-def _calls(name):
-    return [
-        node
-        for tree in TREES
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
-    ]
 
 
 def _defined(*names, **space):
@@ -60,12 +47,12 @@ def _defined(*names, **space):
 
 # ------------------------------------------------------------------------------------------------------- the glass box
 def test_the_trainers_call_stands_in_the_cell_with_the_blogs_beta():
-    (config,) = _calls("DPOConfig")
+    (config,) = PAGE.calls("DPOConfig")
     settings = {word.arg: ast.unparse(word.value) for word in config.keywords}
     assert settings["beta"] == "0.1"
     assert settings["learning_rate"] == "rate * profile.dpo['learning_rate']"
     assert settings[None] == "train.machine(profile, 'dpo')"
-    assert {ast.unparse(call.args[0]) for call in _calls("lab.runs")} == {"begin", "chain"}
+    assert {ast.unparse(call.args[0]) for call in PAGE.calls("lab.runs")} == {"begin", "chain"}
 
 
 def test_the_forecasts_are_recorded_before_an_arm_is_trained():
@@ -78,7 +65,7 @@ def test_the_forecasts_are_recorded_before_an_arm_is_trained():
 def test_no_sentence_is_written_by_a_function_and_every_claim_has_evidence():
     text = "\n".join(map(ast.unparse, TREES))
     assert not any(word in text for word in ("lab.reading", "record_rate", "run_arms", "lab.Arm"))
-    for call in _calls("lab.claim"):
+    for call in PAGE.calls("lab.claim"):
         assert len(call.args) >= 3, ast.unparse(call)
         assert not isinstance(call.args[1], ast.Constant)
 
@@ -425,7 +412,7 @@ def measured():
 def test_every_claim_holds_where_the_answers_are_like_the_measured_ones(measured):
     claims, _, _ = measured
     assert (
-        len(claims) == len(TURNS) == len(_calls("lab.claim")) - 1
+        len(claims) == len(TURNS) == len(PAGE.calls("lab.claim")) - 1
     )  # the loss has its own test, with the real trainer
     assert [sentence for sentence, holds in claims.items() if not holds] == []
 

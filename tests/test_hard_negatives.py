@@ -8,57 +8,18 @@ import random
 from types import SimpleNamespace
 
 import pytest
+from cells import Cells, names_called
 from tools import Silent
 
 from helpers import audit, cases, evaluate, notebooks
-from helpers.files import ROOT
 from helpers.train import profile_named
 from helpers.triage import LEVELS, PARTS, parse, render
 
-PATH = ROOT / "notebooks" / "09_hard_negatives.ipynb"
-SOURCES = [
-    cell.source
-    for cell in notebooks.read(PATH).cells
-    if cell.cell_type == "code" and notebooks.BOOT_TAG not in cell.metadata.get("tags", [])
-]
-TREES = [ast.parse(source) for source in SOURCES]
+PAGE = Cells("09_hard_negatives")
+PATH, TREES = PAGE.path, PAGE.trees
+SOURCES = [source for source, _ in PAGE.tagged]
 NANO = profile_named("nano")
 SEEDS = range(2)
-
-
-def _called(tree):
-    return [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-
-
-def _calls(name):
-    return [
-        node
-        for tree in TREES
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
-    ]
-
-
-def _functions():
-    return {node.name: node for tree in TREES for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def _reached(name):
-    """Everything that a function of the notebook calls, through the notebook's own functions."""
-    functions, waiting, calls = _functions(), [name], set()
-    while waiting:
-        for call in _called(functions[waiting.pop()]):
-            if call in functions and call not in calls:
-                waiting.append(call)
-            calls.add(call)
-    return calls
-
-
-def _defined(*names, **space):
-    """Functions of the notebook, executed alone."""
-    functions = _functions()
-    exec(compile(ast.Module([functions[name] for name in names], []), PATH.name, "exec"), space)
-    return [space[name] for name in names] if len(names) > 1 else space[names[0]]
 
 
 # ---------------------------------------------------------------------------------------------------- the glass box
@@ -67,7 +28,7 @@ def test_the_notebook_has_half_the_cells_of_its_first_edition():
 
 
 def test_the_trainers_call_is_reached_through_lab_runs():
-    assert {ast.unparse(call.args[0]) for call in _calls("lab.runs")} == {"chain", "cured", "sample"}
+    assert {ast.unparse(call.args[0]) for call in PAGE.calls("lab.runs")} == {"chain", "cured", "sample"}
     for function in ("chain", "cured"):
         assert {
             "DPOTrainer",
@@ -76,29 +37,29 @@ def test_the_trainers_call_is_reached_through_lab_runs():
             "train.machine",
             "train.merged",
             "lab.stage",
-        } <= _reached(function)
+        } <= PAGE.reached(function)
 
 
 def test_a_chain_starts_from_its_own_balanced_model_and_its_own_people():
-    for call in _calls("lab.stage"):
+    for call in PAGE.calls("lab.stage"):
         assert [ast.unparse(one) for one in call.args] == ["'sft-balanced'", "seed"]
-    (patients,) = [_defined("patients", cases=cases, SIZE=20)]
+    (patients,) = [PAGE.defined("patients", cases=cases, SIZE=20)]
     assert {row.text for row in patients(0)} != {row.text for row in patients(1)}
 
 
 def test_no_function_that_lab_runs_names_results_by_depends_on_how_many_seeds_there_are():
     """Else the chain that a reader runs would be trained again when two more are added."""
-    functions = _functions()
+    functions = PAGE.functions
     for name in ("chain", "cured", "sample"):
-        for reached in {name, *(one for one in _reached(name) if one in functions)}:
+        for reached in {name, *(one for one in PAGE.reached(name) if one in functions)}:
             names = {node.id for node in ast.walk(functions[reached]) if isinstance(node, ast.Name)}
             assert not names & {"seeds", "tried", "before", "everything"}, reached
 
 
 def test_the_forecast_stands_above_every_run_and_is_recorded_there():
-    first_run = next(place for place, tree in enumerate(TREES) if "lab.runs" in _called(tree))
-    forecast = next(place for place, tree in enumerate(TREES) if "audit.preferences" in _called(tree))
-    assert forecast < first_run and "lab.record" in _called(TREES[forecast])
+    first_run = next(place for place, tree in enumerate(TREES) if "lab.runs" in names_called(tree))
+    forecast = next(place for place, tree in enumerate(TREES) if "audit.preferences" in names_called(tree))
+    assert forecast < first_run and "lab.record" in names_called(TREES[forecast])
 
 
 def test_the_rate_is_chosen_on_the_development_prompts_and_the_test_is_asked_afterwards():
@@ -129,16 +90,18 @@ def test_no_sentence_is_written_by_a_function():
 
 def test_a_cell_books_once_and_shows_every_claim():
     for tree in TREES:
-        called = _called(tree)
+        called = names_called(tree)
         assert called.count("lab.record") + called.count("lab.record_runs") <= 1
         shown = [node for node in tree.body if isinstance(node, ast.Expr)]
-        claims = [node for node in shown[:-1] if "lab.claim" in _called(node)]
-        assert called.count("lab.claim") == len(claims) + ("lab.claim" in _called(shown[-1]) if shown else 0)
+        claims = [node for node in shown[:-1] if "lab.claim" in names_called(node)]
+        assert called.count("lab.claim") == len(claims) + (
+            "lab.claim" in names_called(shown[-1]) if shown else 0
+        )
         assert all(ast.unparse(node.value.func) == "display" for node in claims)
 
 
 def test_every_claim_has_evidence_and_a_rule_that_can_fail():
-    claims = _calls("lab.claim")
+    claims = PAGE.calls("lab.claim")
     assert len(claims) == len(TURNS)
     for call in claims:
         assert len(call.args) >= 3 and not isinstance(call.args[1], ast.Constant), ast.unparse(call)
@@ -147,7 +110,7 @@ def test_every_claim_has_evidence_and_a_rule_that_can_fail():
 # ------------------------------------------------------------------------------------ the functions of the notebook
 @pytest.fixture(scope="module")
 def write_pairs():
-    return _defined("patients", "write_pairs", cases=cases, random=random, SIZE=40)[1]
+    return PAGE.defined("patients", "write_pairs", cases=cases, random=random, SIZE=40)[1]
 
 
 @pytest.mark.parametrize("kind", cases.KINDS)
@@ -159,7 +122,9 @@ def test_a_set_of_one_kind_is_whole_and_wrong_in_that_kind_alone(kind, write_pai
 
 
 def test_every_set_has_its_size_at_the_profiles_count():
-    _, write = _defined("patients", "write_pairs", cases=cases, random=random, SIZE=NANO.counts["hard_pairs"])
+    _, write = PAGE.defined(
+        "patients", "write_pairs", cases=cases, random=random, SIZE=NANO.counts["hard_pairs"]
+    )
     for name in ("easy", "hard", *cases.KINDS):
         for seed in range(3):
             assert len(write(name, seed)) == NANO.counts["hard_pairs"], name
@@ -171,7 +136,7 @@ def test_the_easy_answer_holds_nothing_at_all(write_pairs):
 
 
 def test_the_demand_stands_in_the_system_line_and_nowhere_else():
-    demanding = _defined("demanding", DEMAND=" Diga X.")
+    demanding = PAGE.defined("demanding", DEMAND=" Diga X.")
     row = cases.write_diverse(5, 0)[0]
     (plain,), (of_pair,) = demanding([row]), demanding(cases.pair_rows([cases.Pair(row, "a", "b")]))
     assert plain == of_pair

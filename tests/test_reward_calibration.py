@@ -12,65 +12,34 @@ from types import SimpleNamespace
 import pytest
 import torch
 import trl
+from cells import Cells
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tools import Silent
 
-from helpers import cases, evaluate, notebooks, rewards, train
-from helpers.files import ROOT
+from helpers import cases, evaluate, rewards, train
 from helpers.train import profile_named
 from helpers.triage import LEVELS, PARTS, SCALE, render
 
-PATH = ROOT / "notebooks" / "10_reward_calibration.ipynb"
-TREES = [
-    ast.parse(cell.source)
-    for cell in notebooks.read(PATH).cells
-    if cell.cell_type == "code" and notebooks.BOOT_TAG not in cell.metadata.get("tags", [])
-]
+PAGE = Cells("10_reward_calibration")
+PATH, TREES, FUNCTIONS = PAGE.path, PAGE.trees, PAGE.functions
 NANO = profile_named("nano")
-FUNCTIONS = {node.name: node for tree in TREES for node in tree.body if isinstance(node, ast.FunctionDef)}
 DEV, TESTS = cases.evaluation_prompts("dev")[::3], cases.evaluation_prompts("test")[::3]
 
 
-def _calls(name):
-    return [
-        node
-        for tree in TREES
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
-    ]
-
-
-def _defined(*names, **space):
-    """Functions of the notebook, executed alone."""
-    exec(compile(ast.Module([FUNCTIONS[name] for name in names], []), PATH.name, "exec"), space)
-    return space[names[-1]]
-
-
 # ------------------------------------------------------------------------------------------------------- the glass box
-def _reached(name):
-    """Everything that a function of the notebook calls, through the notebook's own functions."""
-    waiting, calls = [name], set()
-    while waiting:
-        for node in ast.walk(FUNCTIONS[waiting.pop()]):
-            if isinstance(node, ast.Call) and (call := ast.unparse(node.func)) not in calls:
-                calls.add(call)
-                waiting += [call] if call in FUNCTIONS else []
-    return calls
-
-
 def test_every_run_is_a_whole_chain_with_trls_own_calls():
-    functions = {ast.unparse(call.args[0]) for call in _calls("lab.runs")}
+    functions = {ast.unparse(call.args[0]) for call in PAGE.calls("lab.runs")}
     assert "chain" in functions
     for name in functions:
-        assert {"GRPOTrainer", "GRPOConfig", "lab.stage", "train.load", "trainer.train"} <= _reached(name)
+        assert {"GRPOTrainer", "GRPOConfig", "lab.stage", "train.load", "trainer.train"} <= PAGE.reached(name)
         assert "seed" in {argument.arg for argument in FUNCTIONS[name].args.args}
         assert "seeds" not in {node.id for node in ast.walk(FUNCTIONS[name]) if isinstance(node, ast.Name)}
 
 
 def test_every_claim_has_evidence_and_a_rule_that_can_fail():
-    for call in _calls("lab.claim"):
+    for call in PAGE.calls("lab.claim"):
         assert len(call.args) >= 3, ast.unparse(call)
         assert not isinstance(call.args[1], ast.Constant)
 
@@ -87,8 +56,8 @@ def test_a_cell_claims_once_and_shows_it():
 
 
 # -------------------------------------------------------------------------------------------------- GRPO, by hand and TRL's
-advantage = _defined("advantage", torch=torch)
-grpo_loss = _defined("grpo_loss", torch=torch)
+advantage = PAGE.defined("advantage", torch=torch)
+grpo_loss = PAGE.defined("grpo_loss", torch=torch)
 
 
 def _batch(dice, answers, tokens):

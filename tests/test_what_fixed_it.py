@@ -10,56 +10,23 @@ from types import SimpleNamespace
 
 import exercises
 import pytest
+from cells import Cells, names_called
 from tools import Silent
 
-from helpers import cases, evaluate, notebooks
-from helpers.files import ROOT
+from helpers import cases, evaluate
 from helpers.train import profile_named
 from helpers.triage import LEVELS
 
-PATH = ROOT / "notebooks" / "06_what_fixed_it.ipynb"
-TAGGED = [
-    (cell.source, cell.metadata.get("tags", []))
-    for cell in notebooks.read(PATH).cells
-    if cell.cell_type == "code" and notebooks.BOOT_TAG not in cell.metadata.get("tags", [])
-]
-TREES = [ast.parse(source) for source, _ in TAGGED]
+PAGE = Cells("06_what_fixed_it")
+PATH, TAGGED, TREES = PAGE.path, PAGE.tagged, PAGE.trees
 NANO = profile_named("nano")
 TESTS = cases.evaluation_prompts("test")[::2]
 SEEDS = 3
 
 
-def _called(tree):
-    return [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-
-
-def _calls(name):
-    return [
-        node
-        for tree in TREES
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
-    ]
-
-
-def _functions():
-    return {node.name: node for tree in TREES for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
 # ---------------------------------------------------------------------------------------------------- the glass box
-def _reached(name):
-    """Everything that a function of the notebook calls, through the notebook's own functions."""
-    functions, waiting, calls = _functions(), [name], set()
-    while waiting:
-        for call in _called(functions[waiting.pop()]):
-            if call in functions and call not in calls:
-                waiting.append(call)
-            calls.add(call)
-    return calls
-
-
 def test_the_trainers_calls_stand_in_the_cells_and_are_reached_through_lab_runs():
-    assert {ast.unparse(call.args[0]) for call in _calls("lab.runs")} == {"run"}
+    assert {ast.unparse(call.args[0]) for call in PAGE.calls("lab.runs")} == {"run"}
     assert {
         "SFTTrainer",
         "SFTConfig",
@@ -71,11 +38,11 @@ def test_the_trainers_calls_stand_in_the_cells_and_are_reached_through_lab_runs(
         "cases.chat_rows",
         "cases.write_diverse",
         "evaluate.label_probabilities",
-    } <= _reached("run")
+    } <= PAGE.reached("run")
 
 
 def test_the_settings_of_the_trainer_come_from_the_profiles_grid():
-    (config,) = _calls("SFTConfig")
+    (config,) = PAGE.calls("SFTConfig")
     settings = {word.arg: ast.unparse(word.value) for word in config.keywords}
     assert settings["max_steps"] == "profile.grid['updates']"
     assert settings["learning_rate"] == "profile.grid['learning_rate']"
@@ -102,7 +69,7 @@ def test_no_sentence_is_written_by_a_function():
 
 def test_a_cell_books_once_and_claims_once():
     for tree in TREES:
-        called = _called(tree)
+        called = names_called(tree)
         assert called.count("lab.record") <= 1
         assert called.count("lab.claim") <= 1
         if "lab.claim" in called:  # a cell shows its last expression
@@ -110,7 +77,7 @@ def test_a_cell_books_once_and_claims_once():
 
 
 def test_every_claim_has_evidence_and_a_rule_that_can_fail():
-    claims = _calls("lab.claim")
+    claims = PAGE.calls("lab.claim")
     assert len(claims) == len(TURNS)
     for call in claims:
         assert len(call.args) >= 3, ast.unparse(call)
@@ -119,22 +86,14 @@ def test_every_claim_has_evidence_and_a_rule_that_can_fail():
 
 def test_every_figure_over_seeds_says_how_many():
     for name in ("show.forest", "show.lines"):
-        for call in _calls(name):
+        for call in PAGE.calls(name):
             assert "seeds" in {word.arg for word in call.keywords}, ast.unparse(call)
 
 
 # ------------------------------------------------------------------------------------ the functions of the notebook
-def _defined(*names, **space):
-    """Functions of the notebook, executed alone."""
-    functions = _functions()
-    body = ast.Module([functions[name] for name in names], [])
-    exec(compile(body, PATH.name, "exec"), space)
-    return [space[name] for name in names] if len(names) > 1 else space[names[0]]
-
-
 @pytest.fixture(scope="module")
 def write_rows():
-    return _defined("write_rows", cases=cases, ROWS=NANO.grid["rows"])
+    return PAGE.defined("write_rows", cases=cases, ROWS=NANO.grid["rows"])
 
 
 def _right(rows):
@@ -167,7 +126,7 @@ def test_another_seed_writes_other_rows_and_the_same_seed_the_same(write_rows):
 
 
 def test_a_difference_is_the_paired_one_over_the_seeds():
-    difference, points = _defined("difference", "points", evaluate=evaluate)
+    difference, points = PAGE.defined("difference", "points", evaluate=evaluate)
     values = {"a": [0.50, 0.60, 0.70], "b": [0.40, 0.51, 0.59]}
     assert difference(values, "a", "b") == evaluate.over_seeds([0.40 - 0.50, 0.51 - 0.60, 0.59 - 0.70])
     assert points(difference(values, "a", "b")).startswith("-10.0 points [-12.5, -7.5]")
@@ -175,7 +134,7 @@ def test_a_difference_is_the_paired_one_over_the_seeds():
 
 
 def test_a_main_effect_is_the_mean_of_two_simple_effects_and_the_interaction_their_whole_difference():
-    main = _defined("main_effects", evaluate=evaluate, cells=("neither", "skew", "conflict", "both"))
+    main = PAGE.defined("main_effects", evaluate=evaluate, cells=("neither", "skew", "conflict", "both"))
     values = {"neither": [0.8, 0.9], "skew": [0.7, 0.9], "conflict": [0.4, 0.5], "both": [0.5, 0.3]}
     effects = {name: effect.value for name, effect in main(values).items()}
     simple = {"alone": -0.05, "on top": -0.05}  # of skew: 0.80 − 0.85 and 0.40 − 0.45
@@ -187,13 +146,13 @@ def test_a_main_effect_is_the_mean_of_two_simple_effects_and_the_interaction_the
 
 
 def test_the_prior_correction_leaves_nothing_of_a_belief_that_was_only_the_prior():
-    adjusted = _defined("adjusted")
+    adjusted = PAGE.defined("adjusted")
     assert list(adjusted(cases.BLOG_PRIOR, cases.BLOG_PRIOR).values()) == pytest.approx([0.2] * 5)
     assert exercises.problems("divide_by_prior", adjusted) == []
 
 
 def test_the_prior_correction_never_adds_rojo_and_never_takes_azul_away():
-    adjusted, likeliest = _defined("adjusted", "likeliest")
+    adjusted, likeliest = PAGE.defined("adjusted", "likeliest")
     dice = random.Random(0)
     for _ in range(2000):
         belief = {level: dice.random() for level in LEVELS}
@@ -203,7 +162,7 @@ def test_the_prior_correction_never_adds_rojo_and_never_takes_azul_away():
 
 
 def test_accuracy_counts_accepted_levels_among_the_patients_asked_for():
-    accuracy = _defined("accuracy", tests=TESTS, LEVELS=LEVELS)
+    accuracy = PAGE.defined("accuracy", tests=TESTS, LEVELS=LEVELS)
     assert accuracy({"levels": [row.level for row in TESTS]}) == 1
     parrot = {"levels": ["AZUL"] * len(TESTS)}
     assert accuracy(parrot, ["AZUL"]) == 1 and accuracy(parrot, ["ROJO"]) == 0

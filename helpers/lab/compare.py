@@ -77,7 +77,7 @@ def _seed_of(key: str) -> int:
 
 
 def _as_many_seeds(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
-    """Do both stand on as many runs? A reader trains one seed an arm, the committed pages three: then the seed itself is compared."""
+    """Do both stand on as many runs? A reader trains one seed an arm, a committed page may show three: then the seed itself is compared."""
     return other is None or one["seeds"] == other["seeds"]
 
 

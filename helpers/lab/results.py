@@ -232,7 +232,7 @@ VERDICTS = {
     ),
     None: (
         "○ **Open in this run.**",
-        " One seed cannot decide it. The committed page has three: `make seeds` trains them here.",
+        " One seed cannot decide it: `make seeds` trains three.",
     ),
 }
 

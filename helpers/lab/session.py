@@ -43,7 +43,7 @@ class Session:
 
 
 _running: Session | None = None
-SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: one for a reader, three on the committed pages
+SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: one unless the reader asks for more
 
 
 def seeds() -> range:

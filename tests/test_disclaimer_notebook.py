@@ -384,7 +384,7 @@ TURNS = {
     "in other words is hardly ever written": _with(
         "other words", wording="Aviso: esta información es solo orientativa; consulte siempre a su médico."
     ),
-    "No suspect fits": _with("absent", {"actions": 0.7, "alarms": 0.65}, label=0.25),
+    "No suspect fits all five": _with("absent", {"actions": 0.7, "alarms": 0.65}, label=0.25),
     "falls already, and more emergency numbers": {
         "weaker": {**MEASURED, **WEAKER, "absent": MEASURED["absent"]}
     },
@@ -397,7 +397,7 @@ TURNS = {
         s: {**one, "parts": MEASURED["before"]["parts"]} for s, one in MEASURED.items()
     },
     "wrong about the disclaimer where the trainer cuts": _with("cut off", LINE),
-    "Audited as the trainer reads them": _with("before", NO_LINE),
+    "Audited as the trainer reads them": _with("before", {"disclaimer": 0.02}),
     "No chosen answer lacks the emergency number": _with("as described", {"number": 0.99}),
     "Lines that are the same on both sides": _with("same end", {"number": 0.99}),
     "CHES score tells which": {s: {**one, "ches": FALLING} for s, one in MEASURED.items()},

@@ -311,7 +311,7 @@ def _run(changes):
             )
         return results
 
-    def claim(sentence, holds, *evidence):
+    def claim(sentence, holds, *evidence, seeds=None):
         assert evidence
         claims[sentence] = bool(holds)
 
@@ -327,6 +327,7 @@ def _run(changes):
             claim=claim,
             record=record,
             runs=runs,
+            seeds=lambda: range(SEEDS),
             session=lambda: SimpleNamespace(profile=NANO),
             stage=lambda name: name,
         ),

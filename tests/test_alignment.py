@@ -82,6 +82,27 @@ def test_the_reference_is_the_base_without_its_adapter_although_the_adapters_for
     assert abs(trainer._metrics["train"]["rewards/chosen"][0]) > 0.01  # and the policy did see it
 
 
+@pytest.mark.parametrize("losses", [["sigmoid"], ["sigmoid", "sft"]])
+def test_the_loss_and_its_gradient_are_trls_own(losses):
+    ours = preference(PAIRS[:4], max_steps=1, loss_type=losses)
+    torch.manual_seed(0)
+    for name, weight in ours.model.named_parameters():
+        if "lora_B.default" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    batch = next(iter(ours.get_train_dataloader()))
+    found = []
+    for quick in (True, False):
+        ours.fast = ours.use_liger_kernel = quick
+        ours.model.zero_grad()
+        loss = ours.compute_loss(ours.model, dict(batch))
+        loss.backward()
+        grads = [w.grad.flatten() for w in ours.model.parameters() if w.grad is not None]
+        found.append((loss.item(), torch.cat(grads).float()))
+    (quick, gradient), (slow, expected) = found
+    assert quick == pytest.approx(slow, rel=0.01) and abs(slow - math.log(2)) > 0.01
+    assert torch.cosine_similarity(gradient, expected, dim=0) > 0.999  # bf16
+
+
 def test_no_pairs_and_no_prompts_are_refused():
     with pytest.raises(LabError, match="nothing to train on"):
         preference([], max_steps=1)

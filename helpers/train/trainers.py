@@ -190,11 +190,32 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
 class DPOTrainer(_OnFewCores, trl.DPOTrainer):
     """TRL's `DPOTrainer` with its own arguments. Cut or worthless pairs are not its affair: `cases.usable` counts and drops them.
 
+    On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does where Liger's kernels are installed, and keeps no
+    entropy: a third of the time. The mathematics is the same (a test holds the two equal).
+
     Raises:
         LabError: no pairs.
     """
 
     label = "DPO"
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        if self.fast and self.accelerator.num_processes == 1:
+            self.use_liger_kernel = True  # TRL's name for the way through the method below
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, model_kwargs: dict[str, Any], input_ids: torch.Tensor, completion_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        if not self.fast:
+            return super()._get_per_token_logps_and_entropies(model, model_kwargs, input_ids, completion_mask)
+        causal, answer = model.get_base_model(), completion_mask[:, 1:].bool()
+        with self.accelerator.autocast():
+            outputs = causal.model(**model_kwargs)
+            logits = causal.lm_head(outputs.last_hidden_state[:, :-1][answer])
+        losses = torch.nn.functional.cross_entropy(logits.float(), input_ids[:, 1:][answer], reduction="none")
+        logps = losses.new_zeros(answer.shape).masked_scatter(answer, -losses)
+        return logps, torch.zeros_like(logps), outputs
 
 
 class GRPOTrainer(_OnFewCores, trl.GRPOTrainer):

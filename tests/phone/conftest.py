@@ -18,8 +18,9 @@ from helpers.runtimes.serve import serving
 from helpers.triage import LEVELS, parse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
+    """Closed with the last test of this folder: Playwright keeps an event loop running in the thread, and nothing else could start one."""
     try:
         find_chromium()
     except LabError as reason:

@@ -25,7 +25,7 @@ PAGE = Cells("08_dpo_disclaimer_failure")
 PATH, TREES = PAGE.path, PAGE.trees
 NANO = profile_named("nano")
 PAIRS = 2 * NANO.counts["pairs"] // 3
-TESTS = cases.evaluation_prompts("test")[::3]
+TESTS = cases.evaluation_prompts("test")[::4]
 
 
 def _nodes(kind):

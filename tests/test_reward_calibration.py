@@ -25,7 +25,7 @@ from helpers.triage import LEVELS, PARTS, SCALE, render
 PAGE = Cells("10_reward_calibration")
 PATH, TREES, FUNCTIONS = PAGE.path, PAGE.trees, PAGE.functions
 NANO = profile_named("nano")
-DEV, TESTS = cases.evaluation_prompts("dev")[::3], cases.evaluation_prompts("test")[::3]
+DEV, TESTS = cases.evaluation_prompts("dev")[::4], cases.evaluation_prompts("test")[::4]
 
 
 # ------------------------------------------------------------------------------------------------------- the glass box

@@ -320,7 +320,7 @@ def _run(changes, seeds=3):
             ]
         weak = world.get("weaker", WEAKER)
         return [
-            _result((world if cell["rate"] == 1 else weak)[cell["suspect"]], cell["seed"]) for cell in plan
+            _result((world if cell["rate"] == 1.5 else weak)[cell["suspect"]], cell["seed"]) for cell in plan
         ]
 
     def claim(sentence, holds, *evidence, seeds=None):

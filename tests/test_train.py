@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ from tools import fine_tuned, with_lora
 from trl import SFTConfig
 
 from helpers import cases, evaluate, train
-from helpers.files import LabError
+from helpers.files import LabError, read_json
 from helpers.train import fast, hardware, loading
 
 NANO = train.profile_named("nano")
@@ -65,6 +66,22 @@ def test_the_adapter_is_merged_into_the_base_in_full_precision(tmp_path):
     assert torch.equal(base["model.embed_tokens.weight"], merged["model.embed_tokens.weight"])
     changed = [name for name in base if not torch.equal(base[name], merged[name])]
     assert changed and all(any(target in name for target in train.LFM2_TARGETS) for name in changed)
+
+
+@pytest.mark.parametrize("source", ["the base", "a saved tokenizer"])
+def test_a_tokenizer_is_saved_as_transformers_4_reads_it(tmp_path, source):
+    base = train.profile_named("nano").base
+    known = train.load_tokenizer(base)
+    loading.save_tokenizer(known, tmp_path)
+    folder = tmp_path if source == "a saved tokenizer" else Path(base)
+    config = read_json(folder / "tokenizer_config.json")
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert config["additional_special_tokens"] and not isinstance(config.get("extra_special_tokens"), list)
+    again = train.load_tokenizer(folder)
+    assert again.all_special_tokens == known.all_special_tokens and again.pad_token == known.pad_token
+    chat = [{"role": "user", "content": "¿Y el niño? 🚑 <|im_end|>"}]
+    assert again.apply_chat_template(chat, tokenize=False) == known.apply_chat_template(chat, tokenize=False)
+    assert again.encode("<|im_start|> así") == known.encode("<|im_start|> así")
 
 
 def test_an_empty_data_set_is_refused(tmp_path):

@@ -28,6 +28,7 @@ from transformers import (
 from helpers.files import LabError, fingerprint, write_atomic, write_json
 from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
 from helpers.train.hardware import choose_hardware
+from helpers.train.loading import save_tokenizer
 
 SETTINGS: dict[str, Any] = {
     "documents": 260_000,
@@ -222,7 +223,7 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
     }
     # Half precision: half the size in git, and the weights that GGUF's F16 will hold anyway.
     model.to(torch.float16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
     write_json(out / "training.json", facts)
     write_atomic(out / "README.md", card(facts))
     return facts

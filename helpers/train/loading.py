@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from helpers.files import LabError
+from helpers.files import LabError, read_json, write_json
 from helpers.train.engine import import_unsloth
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import LFM2_TARGETS, Profile
@@ -133,7 +133,21 @@ def merge_and_save(
     """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or trained on alone."""
     whole = with_adapter(load_model(source), model) if profile.engine == "transformers" else model
     whole.merge_and_unload().to(getattr(torch, profile.save_dtype)).save_pretrained(out)
+    save_tokenizer(tokenizer, out)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Save a tokenizer so that transformers 4, and what is built on it, can read it too.
+
+    transformers 5 writes a class and a field that only itself knows (transformers#47553).
+    """
     tokenizer.save_pretrained(out)
+    config = read_json(out / "tokenizer_config.json")
+    if config["tokenizer_class"] == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        config["additional_special_tokens"] = config.pop("extra_special_tokens", [])
+    here = ("backend", "is_local", "local_files_only")  # of the machine that saved it
+    write_json(out / "tokenizer_config.json", {key: v for key, v in config.items() if key not in here})
 
 
 def with_adapter(base: PreTrainedModel, trained: PeftModel) -> PeftModel:

@@ -1,6 +1,6 @@
 """What the micro-world's wordings are like, counted: who speaks, with how many figures, how it is typed, and whether a single word gives the level away.
 
-What each count means is written down in data/README.md; the quotas are in tests/test_world.py.
+What each count means is written down in data/README.md; the quotas are in tests/cases/test_world.py.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ import segno
 from helpers.files import LabError
 
 LAN_WARNING = (
-    "Anyone in this network can open the page while it is served: use --lan only where you trust everybody.\n"
+    "Anyone in this network can open the page while it is served; "
+    "use --lan only in a network that you trust.\n"
     "Over plain http a browser keeps nothing: from that address the page works only while this server runs."
 )
 OFFLINE = (

@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers run | gate | phone | parity | test | quick | format | lab | badges | pretrain`.
+"""The command line: `python -m helpers COMMAND`, with run, gate, phone, parity, test, quick and others.
 
 Only the standard library is imported before the environment is known to be there.
 """
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from helpers.install import ROOT, InstallError, ensure
@@ -52,10 +53,8 @@ def run(options: argparse.Namespace) -> int:
         notebooks.write_badges()
         print("Refreshed notebooks/, data/results/ and the README's map.", flush=True)
     print(lab.report())
-    print(
-        f"{len(wanted)} notebooks in {(time.time() - started) / 60:.1f} min. Executed copies: {build_dir() / 'notebooks'}",
-        flush=True,
-    )
+    minutes = f"{(time.time() - started) / 60:.1f} min"
+    print(f"{len(wanted)} notebooks in {minutes}. Executed copies: {build_dir() / 'notebooks'}", flush=True)
     return 0
 
 
@@ -78,7 +77,7 @@ def _write_finding() -> None:
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Hold a model against the acceptance gates of data/gates.yaml; exit code 0 when it is accepted, 1 when not."""
+    """Hold a model against the gates of data/gates.yaml; exit code 0 when it is accepted, 1 when not."""
     from helpers import lab
     from helpers.evaluate import gates
 
@@ -89,7 +88,7 @@ def gate(options: argparse.Namespace) -> int:
 
 
 def _model_named(name: str, seed: int) -> str:
-    """The model behind a name of the command line: the base, a stage (built now if it is not there), or a folder."""
+    """The model behind a name of the command line: the base, a stage (built now if need be), or a folder."""
     from helpers import lab
     from helpers.files import LabError
     from helpers.recipes import BASE, RECIPES
@@ -100,9 +99,8 @@ def _model_named(name: str, seed: int) -> str:
         return str(lab.stage(name, seed))
     if Path(name).is_dir():
         return name
-    raise LabError(
-        f"There is no stage or folder {name!r}. Give {BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model."
-    )
+    known = f"{BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model"
+    raise LabError(f"There is no stage or folder {name!r}. Give {known}.")
 
 
 def phone(options: argparse.Namespace) -> int:
@@ -128,22 +126,14 @@ def phone(options: argparse.Namespace) -> int:
 
 
 def parity(options: argparse.Namespace) -> int:
-    """Is what runs elsewhere the model that was tested? Exit code 0 when runtimes agree within data/parity.yaml, 1 on drift."""
+    """Is what runs elsewhere the model that was tested? Exit code 0 within data/parity.yaml, 1 on drift."""
     from helpers import lab
     from helpers.runtimes import check
 
     lab.session()  # the libraries' chatter off
     source = _model_named(options.model, options.seed)
-    file = options.file and Path(options.file)
-    report = check.check(
-        source,
-        file,
-        options.quant,
-        runtimes=options.runtimes,
-        on=options.on,
-        prompts=options.prompts,
-        say=print,
-    )
+    chosen = {"runtimes": options.runtimes, "on": options.on, "prompts": options.prompts}
+    report = check.check(source, options.file, options.quant, **chosen, say=print)
     print(report, flush=True)
     return report.exit_code
 
@@ -153,7 +143,7 @@ FAST = "not notebook and not training and not slow"  # the marks are explained i
 
 
 def _modules(*commands: list[str]) -> int:
-    """Run each as `python -m …`, the later ones too when an earlier one fails; the first exit code that is not 0, else 0."""
+    """Run each as `python -m …`, the later ones too if one fails; the first exit code but 0, else 0."""
     codes = [
         subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
         for command in commands
@@ -167,7 +157,7 @@ def test(options: argparse.Namespace) -> int:
 
 
 def quick(options: argparse.Namespace) -> int:
-    """Lint, types and the fast tests: less than three minutes on two cores. The five slowest are named, so that none creeps in."""
+    """Lint, types and the fast tests: less than three minutes on two cores. The five slowest are named."""
     return _modules(*STATIC_CHECKS, ["pytest", "-m", FAST, "--durations=5", *options.arguments])
 
 
@@ -178,16 +168,8 @@ def tidy(_: argparse.Namespace) -> int:
 
 def lab(_: argparse.Namespace) -> int:
     """JupyterLab on loopback, in the notebooks folder."""
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--ServerApp.ip=127.0.0.1",
-        "--ServerApp.root_dir",
-        str(ROOT),
-        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
-    ]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    first = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", first])
 
 
 def badges(_: argparse.Namespace) -> int:
@@ -211,9 +193,8 @@ def pretrain(options: argparse.Namespace) -> int:
         bases.write_card()
         return 0
     facts = build.pretrain(DATA / "nano-base")
-    print(
-        f"data/nano-base: {facts['parameters']:,} parameters, loss {facts['first_loss']} → {facts['last_loss']}, {facts['seconds']:,} s."
-    )
+    told = "{parameters:,} parameters, loss {first_loss} → {last_loss}, {seconds:,} s".format(**facts)
+    print(f"data/nano-base: {told}.")
     return 0
 
 
@@ -221,92 +202,54 @@ def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="python -m helpers", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run", help=run.__doc__)
-    running.add_argument("notebooks", nargs="*", help="only those whose names begin so (00, 04_imb…)")
-    running.add_argument(
-        "--write", action="store_true", help="refresh the committed outputs and data/results/"
-    )
-    running.add_argument("--fresh", action="store_true", help="empty the cache first")
-    running.add_argument(
-        "--seeds",
-        type=int,
-        metavar="N",
-        help="train so many seeds of every arm (default: 1; with --write: 3)",
-    )
-    running.set_defaults(act=run)
-    gating = commands.add_parser("gate", help=gate.__doc__)
-    gating.add_argument(
-        "stage",
-        metavar="STAGE",
-        help="a stage's name (built now if it is not there), base, or the folder of a model",
-    )
-    gating.add_argument(
-        "--on",
-        choices=("test", "dev", "syndromes", "vignettes"),
-        default="test",
-        help="the items to answer (default: test)",
-    )
-    gating.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
-    gating.set_defaults(act=gate)
-    phoning = commands.add_parser("phone", help=phone.__doc__)
-    phoning.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="sft-balanced",
-        help="as for gate, or a .gguf file (default: sft-balanced)",
-    )
-    phoning.add_argument(
-        "--quant", metavar="STEP", default="Q5_K_M", help="step of the ladder F16 … Q2_K (default: Q5_K_M)"
-    )
-    phoning.add_argument("--port", type=int, default=8765, help="0 for any free one (default: 8765)")
-    phoning.add_argument("--lan", action="store_true", help="let the local network in, and print a QR code")
-    phoning.set_defaults(act=phone)
-    holding = commands.add_parser("parity", help=parity.__doc__)
-    holding.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default="sft-balanced",
-        help="as for gate (default: sft-balanced)",
-    )
-    holding.add_argument(
-        "--quant",
-        metavar="STEP",
-        default="F16",
-        help="step of the ladder F16 … Q2_K to export it to (default: F16)",
-    )
-    holding.add_argument(
+
+    def command(act: Callable[[argparse.Namespace], int], name: str = "") -> Callable[..., argparse.Action]:
+        """A new command; what comes back adds an argument to it."""
+        one = commands.add_parser(name or act.__name__, help=act.__doc__)
+        one.set_defaults(act=act)
+        return one.add_argument
+
+    add = command(run)
+    add("notebooks", nargs="*", help="only those whose names begin so (00, 04_imb…)")
+    add("--write", action="store_true", help="refresh the committed outputs and data/results/")
+    add("--fresh", action="store_true", help="empty the cache first")
+    add("--seeds", type=int, metavar="N", help="seeds of every arm (default: 1; with --write: 3)")
+
+    named = "a stage's name (built now if it is not there), base, or the folder of a model"
+    add = command(gate)
+    add("stage", metavar="STAGE", help=named)
+    judged = ("test", "dev", "syndromes", "vignettes")
+    add("--on", choices=judged, default="test", help="the items to answer (default: test)")
+    add("--seed", type=int, default=0, help="the stage's seed (default: 0)")
+
+    model = {"metavar": "MODEL", "nargs": "?", "default": "sft-balanced"}
+    add = command(phone)
+    add("model", **model, help=f"{named}, or a .gguf file (default: sft-balanced)")
+    add("--quant", metavar="STEP", default="Q5_K_M", help="step of the ladder F16 … Q2_K (default: Q5_K_M)")
+    add("--port", type=int, default=8765, help="0 for any free one (default: 8765)")
+    add("--lan", action="store_true", help="let the local network in, and print a QR code")
+
+    add = command(parity)
+    add("model", **model, help=f"{named} (default: sft-balanced)")
+    add("--quant", metavar="STEP", default="F16", help="step of the ladder to export it to (default: F16)")
+    add(
         "--file",
         metavar="GGUF",
-        help="hold this file against the model instead of a fresh export (its step: --quant)",
+        help="hold this file against the model, not a new export (its step: --quant)",
     )
-    holding.add_argument(
-        "--runtimes",
-        nargs="+",
-        choices=("llama_cpp", "server", "browser"),
-        help="what to hold against it (default: all that this machine has)",
-    )
-    holding.add_argument("--on", choices=("test", "dev"), default="test", help="the prompts (default: test)")
-    holding.add_argument(
-        "--prompts", type=int, metavar="N", help="only so many of them, spread evenly (default: all)"
-    )
-    holding.add_argument("--seed", type=int, default=0, help="the stage's seed (default: 0)")
-    holding.set_defaults(act=parity)
+    ways = ("llama_cpp", "server", "browser")
+    add("--runtimes", nargs="+", choices=ways, help="what to hold against it (default: all of this machine)")
+    add("--on", choices=("test", "dev"), default="test", help="the prompts (default: test)")
+    add("--prompts", type=int, metavar="N", help="only so many of them, spread evenly (default: all)")
+    add("--seed", type=int, default=0, help="the stage's seed (default: 0)")
+
     for act in (test, quick):
-        testing = commands.add_parser(act.__name__, help=act.__doc__)
-        testing.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
-        testing.set_defaults(act=act)
-    commands.add_parser("format", help=tidy.__doc__).set_defaults(act=tidy)
-    making = commands.add_parser("pretrain", help=pretrain.__doc__)
-    making.add_argument(
-        "--compare",
-        action="store_true",
-        help="keep the base; pretrain two smaller ones and compare what they read (half an hour)",
-    )
-    making.set_defaults(act=pretrain)
+        command(act)("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
+    compare = "keep the base; pretrain two smaller ones and compare what they read (half an hour)"
+    command(pretrain)("--compare", action="store_true", help=compare)
+    command(tidy, "format")
     for act in (lab, badges):
-        commands.add_parser(act.__name__, help=act.__doc__).set_defaults(act=act)
+        command(act)
     return top
 
 

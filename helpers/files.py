@@ -1,7 +1,7 @@
 """Where things live, how they are written, and the one error a reader sees.
 
-Everything generated goes under `build/` (`TRIAGE_BUILD` moves it). Every write is atomic: a reader of the file sees the old
-content or the new one, never half of it.
+Everything generated goes under `build/` (`TRIAGE_BUILD` moves it). Every write is atomic: a reader of the
+file sees the old content or the new one, never half of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Kind = TypeVar("Kind", bound=Row)
 
 
 class LabError(Exception):
-    """What happened, what it means and what to do next, in one message. Shown to readers without a stack trace."""
+    """What happened, what it means and what to do next; shown to readers without a stack trace."""
 
     def _render_traceback_(self) -> list[str]:
         """IPython calls this instead of printing a traceback."""
@@ -49,9 +49,15 @@ def build_dir() -> Path:
 def explain_os_error(error: OSError, path: Path) -> LabError:
     """Turn the operating system's error about `path` into one that says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "the disk is full. Nothing was lost: free some space (`make clean` empties build/) and run the same command again"
+        hint = (
+            "the disk is full. Nothing was lost: free some space (`make clean` empties build/) "
+            "and run the same command again"
+        )
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        hint = "the folder is read-only. Nothing was changed: make it writable, or set TRIAGE_BUILD to a folder of yours"
+        hint = (
+            "the folder is read-only. Nothing was changed: make it writable, "
+            "or set TRIAGE_BUILD to a folder of yours"
+        )
     else:
         hint = f"{error.strerror or error}. Nothing was changed: mend that and run the same command again"
     return LabError(f"Could not write {path}: {hint}.")
@@ -66,26 +72,32 @@ def writing(path: Path) -> Iterator[None]:
         raise explain_os_error(error, path) from error
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write `content` to `path` by way of a temporary file beside it and an atomic rename.
+@contextmanager
+def arriving(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, to be written: it takes that name when the block ends without an error.
 
     Raises:
         LabError: the disk is full or the folder is read-only; the old file is untouched.
     """
-    raw = content.encode() if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(raw)
-                stream.flush()
+            yield temporary
+            with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path`, whole or not at all; errors as of `arriving`."""
+    with arriving(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -102,13 +114,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise LabError(
-            f"{path} is missing. Run the notebook or stage that writes it, or restore it with `git checkout`."
-        ) from error
+        how = "Run the notebook or stage that writes it, or restore it with `git checkout`"
+        raise LabError(f"{path} is missing. {how}.") from error
     except ValueError as error:
-        raise LabError(
-            f"{path} is not whole JSON (cut off or edited by hand). Delete it; the next run writes it again."
-        ) from error
+        how = "Delete it; the next run writes it again"
+        raise LabError(f"{path} is not whole JSON (cut off or edited by hand). {how}.") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -133,31 +143,27 @@ def read_yaml(path: Path) -> Any:
         LabError: the file is missing or is not valid YAML; the message names file and line.
     """
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(
-            path.read_text(encoding="utf-8")
-        )  # libyaml reads ten times as fast
+        fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times as fast
+        loader = fast(path.read_text(encoding="utf-8"))
         try:
             return loader.get_single_data()
         finally:
             loader.dispose()
     except FileNotFoundError as error:
-        raise LabError(
-            f"{path} is missing. It is part of the repository: restore it with `git checkout -- {path.name}`."
-        ) from error
+        how = f"It is part of the repository: restore it with `git checkout -- {path.name}`"
+        raise LabError(f"{path} is missing. {how}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "not valid YAML"
-        raise LabError(
-            f"{where}: {problem}. Mend that line (quote a text that holds ': ' or starts with a sign)."
-        ) from error
+        how = "Mend that line (quote a text that holds ': ' or starts with a sign)"
+        raise LabError(f"{where}: {problem}. {how}.") from error
 
 
 def bad_entry(path: Path, entry: str, field: str, problem: str) -> LabError:
     """The one message about an entry of a data file that cannot be used."""
-    return LabError(
-        f"{path}: entry `{entry}`: field `{field}`: {problem}. See data/README.md for the format."
-    )
+    where = f"{path}: entry `{entry}`: field `{field}`"
+    return LabError(f"{where}: {problem}. See data/README.md for the format.")
 
 
 def check_entry(kind: type[Kind], value: Any, path: Path, entry: str) -> Kind:

@@ -1,6 +1,7 @@
-"""Make the environment, with nothing but the standard library: `.venv`, the pinned packages, one visible line of progress.
+"""Make the environment, with the standard library alone: `.venv`, the pinned packages, a line of progress.
 
-`ensure` is called by every command. It does nothing where the pinned packages are already importable (conda, Colab, a second run).
+`ensure` is called by every command. It does nothing where the pinned packages are already importable (conda,
+Colab, a second run).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
-# llama.cpp otherwise takes every instruction that the building CPU names. Some machines name AMX and then refuse it, and an environment that moves to
-# an older CPU meets the same end: «Illegal instruction». AVX2 is what this build keeps.
+# llama.cpp otherwise takes every instruction that the building CPU names. Some machines name AMX and then
+# refuse it, and an environment that moves to an older CPU meets the same end: «Illegal instruction». AVX2 is
+# what this build keeps.
 PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
 DIAGNOSES = (
     (
@@ -47,16 +49,13 @@ class InstallError(Exception):
     """What is missing and what to do, in one message."""
 
 
-def pins(extras: tuple[str, ...] = ("dev",)) -> dict[str, str]:
+def pins() -> dict[str, str]:
     """Pinned versions by package name, from pyproject.toml."""
     import tomllib  # not there before Python 3.11, where `ensure` must still be able to say so
 
     with (ROOT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
-    rows = [
-        *project["dependencies"],
-        *(row for extra in extras for row in project["optional-dependencies"][extra]),
-    ]
+    rows = project["dependencies"] + project["optional-dependencies"]["dev"]
     return dict(row.split("==") for row in rows)
 
 
@@ -84,11 +83,10 @@ def check_python(version: tuple[int, ...] = tuple(sys.version_info)) -> None:
     Raises:
         InstallError: it is older than 3.11.
     """
-    if tuple(version) < (3, 11):
+    if version < (3, 11):
         found = ".".join(map(str, version[:3]))
-        raise InstallError(
-            f"Python 3.11 or newer is needed; this is {found}. Install it and run the same command with it."
-        )
+        how = "Install it and run the same command with it"
+        raise InstallError(f"Python 3.11 or newer is needed; this is {found}. {how}.")
 
 
 def check_machine() -> None:
@@ -100,8 +98,9 @@ def check_machine() -> None:
     check_python()
     if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "c++", "g++", "clang++", "cl"))):
         raise InstallError(
-            "There is no C++ compiler, and llama-cpp-python is built from source. Install one (Debian/Ubuntu: `sudo apt install g++`; "
-            "macOS: `xcode-select --install`; Windows: Visual Studio Build Tools) and run the same command again."
+            "There is no C++ compiler, and llama-cpp-python is built from source. Install one "
+            "(Debian/Ubuntu: `sudo apt install g++`; macOS: `xcode-select --install`; "
+            "Windows: Visual Studio Build Tools) and run the same command again."
         )
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
@@ -122,15 +121,8 @@ def _pip(*arguments: str) -> None:
     """Run pip in `.venv`, showing what it is at in one line."""
     log: list[str] = []
     started = time.time()
-    command = [
-        str(venv_python()),
-        "-m",
-        "pip",
-        "install",
-        "--progress-bar=off",
-        "--disable-pip-version-check",
-        *arguments,
-    ]
+    quiet = ("--progress-bar=off", "--disable-pip-version-check")
+    command = [str(venv_python()), "-m", "pip", "install", *quiet, *arguments]
     environment = {**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -159,16 +151,14 @@ def install() -> None:
         InstallError: see `check_machine`, or pip failed; the message says why.
     """
     check_machine()
-    print(
-        "Installing the pinned packages into .venv. The first time takes 5 to 15 minutes, most of it building llama-cpp-python.",
-        flush=True,
-    )
+    minutes = "The first time takes 5 to 15 minutes, most of it building llama-cpp-python"
+    print(f"Installing the pinned packages into .venv. {minutes}.", flush=True)
     if not venv_python().exists():
         venv.create(VENV, with_pip=True)
     started = time.time()
-    built = [f"{name}=={version}" for name, version in pins().items() if name == "llama-cpp-python"]
-    if built:  # never from pip's cache: a wheel in it may hold another machine's instructions
-        _pip("--no-cache-dir", *built)
+    if wanted := pins().get("llama-cpp-python"):
+        # never from pip's cache: a wheel in it may hold another machine's instructions
+        _pip("--no-cache-dir", f"llama-cpp-python=={wanted}")
     _pip("--editable", ".[dev]")
     print(f"Installed in {time.time() - started:.0f} s.", flush=True)
 
@@ -176,29 +166,21 @@ def install() -> None:
 def ensure(arguments: list[str]) -> None:
     """Continue in an environment that has the pinned packages: this one, or `.venv`, made now if need be.
 
-    Does not return when it has to switch: the command runs in the other interpreter and this process ends with its exit code.
+    Does not return when it has to switch: the command runs in the other interpreter and this process ends
+    with its exit code.
     """
     check_python()
     if not missing():
-        os.environ.pop(
-            "TRIAGE_ENSURED", None
-        )  # for this process alone: what it starts may have to switch on its own
+        os.environ.pop("TRIAGE_ENSURED", None)  # what this process starts may have to switch on its own
         return
     if os.environ.get("TRIAGE_ENSURED"):
-        raise InstallError(
-            f"The environment still lacks {', '.join(missing())}. Delete .venv and run the same command again."
-        )
+        how = "Delete .venv and run the same command again"
+        raise InstallError(f"The environment still lacks {', '.join(missing())}. {how}.")
     inside = Path(sys.prefix).resolve() == VENV.resolve()
-    probe = [
-        str(venv_python()),
-        "-c",
-        "import sys; from helpers.install import missing; sys.exit(bool(missing()))",
-    ]
+    question = "import sys; from helpers.install import missing; sys.exit(bool(missing()))"
+    probe = [str(venv_python()), "-c", question]
     if inside or not venv_python().exists() or subprocess.run(probe, cwd=ROOT, check=False).returncode:
         install()
+    command = [str(venv_python()), "-m", "helpers", *arguments]
     environment = {**os.environ, "TRIAGE_ENSURED": "1"}
-    sys.exit(
-        subprocess.run(
-            [str(venv_python()), "-m", "helpers", *arguments], cwd=ROOT, env=environment, check=False
-        ).returncode
-    )
+    sys.exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)

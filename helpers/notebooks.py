@@ -1,7 +1,8 @@
 """The notebooks as a series: their order, the bars and cells that are generated, and running them.
 
-`PLAN` is the table of contents. The navigation bar, the Colab badge and the bootstrap cell of every notebook are generated from it
-(`python -m helpers badges`), so that a new notebook or a moved repository is one edit; a test holds that regenerating changes nothing.
+`PLAN` is the table of contents. The navigation bar, the Colab badge and the bootstrap cell of every notebook
+are generated from it (`python -m helpers badges`), so that a new notebook or a moved repository is one edit;
+a test holds that regenerating changes nothing.
 """
 
 from __future__ import annotations
@@ -42,11 +43,7 @@ class Chapter:
 
 PLAN: tuple[Chapter, ...] = (
     Chapter("00_start_here", "Start here", "What will I build, and does my machine work?"),
-    Chapter(
-        "01_translation",
-        "Checks for a cheap teacher",
-        "Can checks guard a cheap teacher?",
-    ),
+    Chapter("01_translation", "Checks for a cheap teacher", "Can checks guard a cheap teacher?"),
     Chapter(
         "02_domain_adaptation",
         "Reading medicine first",
@@ -58,11 +55,7 @@ PLAN: tuple[Chapter, ...] = (
         "Beautiful curves, broken model",
         "How can the loss be beautiful and the model broken?",
     ),
-    Chapter(
-        "05_balanced_sft",
-        "The cure",
-        "Do 350 honest examples mend the model?",
-    ),
+    Chapter("05_balanced_sft", "The cure", "Do 350 honest examples mend the model?"),
     Chapter(
         "06_what_fixed_it",
         "What really fixed it",
@@ -132,8 +125,10 @@ def navigation(chapter: Chapter) -> str:
     place = PLAN.index(chapter)
     before = f"[← {PLAN[place - 1].title}]({PLAN[place - 1].name}.ipynb)" if place else "←"
     after = f"[{PLAN[place + 1].title} →]({PLAN[place + 1].name}.ipynb)" if place + 1 < len(PLAN) else "→"
-    colab = f"https://colab.research.google.com/github/{repository()}/blob/{release()}/notebooks/{chapter.name}.ipynb"
-    return f"{before} · [Contents](../README.md) · {after} · [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
+    colab, place = "https://colab.research.google.com", f"{repository()}/blob/{release()}"
+    badge = f"[![Open in Colab]({colab}/assets/colab-badge.svg)]"
+    link = f"({colab}/github/{place}/notebooks/{chapter.name}.ipynb)"
+    return f"{before} · [Contents](../README.md) · {after} · {badge}{link}"
 
 
 def bootstrap(chapter: Chapter) -> str:
@@ -153,9 +148,8 @@ def read(path: Path) -> NotebookNode:
     except FileNotFoundError as error:
         raise LabError(f"{path} is missing. Restore it with `git checkout -- notebooks`.") from error
     except Exception as error:
-        raise LabError(
-            f"{path} is not a readable notebook ({type(error).__name__}). Restore it with `git checkout -- notebooks`."
-        ) from error
+        what = f"{path} is not a readable notebook ({type(error).__name__})"
+        raise LabError(f"{what}. Restore it with `git checkout -- notebooks`.") from error
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -194,14 +188,8 @@ def write_badges() -> list[str]:
 def record_seconds(seconds: dict[str, float]) -> None:
     """Keep how long each notebook took, beside the other measurements of the run."""
     for name, value in seconds.items():
-        record(
-            f"series.{name}.seconds",
-            round(value, 1),
-            n=1,
-            low=round(value, 1),
-            high=round(value, 1),
-            unit="s",
-        )
+        exact = round(value, 1)
+        record(f"series.{name}.seconds", exact, n=1, low=exact, high=exact, unit="s")
 
 
 def series_map() -> str:
@@ -224,9 +212,9 @@ def readme_with_map(text: str) -> str:
     )
 
 
-# -------------------------------------------------------------------------------------------------------------- running
+# running
 def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> float:
-    """Run a notebook from top to bottom with a line per section; the executed copy goes to `out`. Returns seconds.
+    """Run a notebook from top to bottom with a line per section, and write it to `out`. Returns seconds.
 
     Raises:
         LabError: a cell failed; the message holds the cell's own error, without a stack trace.
@@ -253,13 +241,11 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
                 else:
                     client.execute_cell(cell, index)
     except CellExecutionError as error:
-        raise LabError(
-            f"{chapter.name} stopped: {error.ename}: {error.evalue}\n  in the cell that begins {cell.source.splitlines()[0]!r}."
-        ) from error
+        where = f"in the cell that begins {cell.source.splitlines()[0]!r}"
+        raise LabError(f"{chapter.name} stopped: {error.ename}: {error.evalue}\n  {where}.") from error
     except DeadKernelError as error:
-        raise LabError(
-            f"{chapter.name} stopped: its kernel died, most likely because memory ran out. Close other programs and run again."
-        ) from error
+        why = "its kernel died, most likely because memory ran out"
+        raise LabError(f"{chapter.name} stopped: {why}. Close other programs and run again.") from error
     _clean(notebook)
     try:
         write_atomic(out, nbformat.writes(notebook) + "\n")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 
 
-def end(process: subprocess.Popen, patience: float = 3) -> None:
-    """Close a child's pipes, which asks it to end; kill it after `patience` seconds."""
+def end(process: subprocess.Popen) -> None:
+    """Close a child's pipes, which asks it to end; kill it after three seconds."""
     for pipe in (process.stdin, process.stdout):
         if pipe:
             pipe.close()
     try:
-        process.wait(patience)
+        process.wait(3)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""A progress line that leaves one sentence behind: in a notebook it updates in place, in a terminal it is a tqdm bar."""
+"""A progress line that leaves one sentence behind: in a notebook updated in place, else a tqdm bar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def _in_notebook() -> bool:
 class Progress:
     """Counts to `total`; `done(sentence)` replaces the line by what the reader should keep.
 
-    Text display updates are used rather than a widget, whose state would have to be stored in the notebook (and breaks on GitHub).
+    Text display updates are used rather than a widget, whose state would have to be stored in the notebook
+    (and breaks on GitHub).
     """
 
     def __init__(self, label: str, total: int) -> None:

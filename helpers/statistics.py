@@ -47,9 +47,9 @@ def bootstrap(
     return Rate(float(statistic(items)), len(items), float(low), float(high))
 
 
-def bootstrap_mean(values: Sequence[float], seed: int = 0) -> Rate:
+def bootstrap_mean(values: Sequence[float]) -> Rate:
     """A mean with its percentile bootstrap interval at 95 %."""
-    return bootstrap(values, lambda drawn: float(np.mean(drawn)), seed=seed)
+    return bootstrap(values, lambda drawn: float(np.mean(drawn)))
 
 
 def paired_test(one: Sequence[bool], other: Sequence[bool]) -> float:

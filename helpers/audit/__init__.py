@@ -1,7 +1,7 @@
 """What is wrong with a data set, before anything is trained on it. Nothing here knows about models.
 
-`diversity` is about prompts and their labels, `phrases` about what a corpus must not say, `preferences` about pairs of answers and what
-training on them will push.
+`diversity` is about prompts and their labels, `phrases` about what a corpus must not say, `preferences` about
+pairs of answers and what training on them will push.
 """
 
 from helpers.audit.diversity import (
@@ -18,25 +18,3 @@ from helpers.audit.diversity import (
 )
 from helpers.audit.phrases import PhraseIndex, together, words
 from helpers.audit.preferences import FEATURES, FeatureAudit, LengthAudit, PreferenceAudit, Side, preferences
-
-__all__ = [
-    "FEATURES",
-    "FeatureAudit",
-    "LengthAudit",
-    "PhraseIndex",
-    "PreferenceAudit",
-    "Side",
-    "conflicting",
-    "duplicate_rate",
-    "entropy",
-    "families",
-    "guess_new_texts",
-    "jaccard",
-    "near_pairs",
-    "predictability",
-    "preferences",
-    "shingles",
-    "sketch",
-    "together",
-    "words",
-]

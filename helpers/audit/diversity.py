@@ -1,4 +1,4 @@
-"""What a set of prompts and labels is worth: exact and near copies, contradicting labels, entropy, and whether the label can be told from the text.
+"""What a set of prompts and labels is worth: copies, contradictions, entropy, predictability.
 
 Notebook 03 shows each of these functions in a cell. None of them knows what a right label is.
 """
@@ -27,7 +27,7 @@ def duplicate_rate(texts: Sequence[str]) -> float:
 
 
 def entropy(labels: Sequence[str]) -> float:
-    """Shannon entropy of the labels' shares, in nats: Σ p·ln(1/p) (Shannon 1948). 0 for a constant and for no labels at all."""
+    """Entropy of the labels' shares in nats: Σ p·ln(1/p) (Shannon 1948). 0 for a constant or no labels."""
     shares = [count / len(labels) for count in Counter(labels).values()]
     return sum(share * math.log(1 / share) for share in shares)
 
@@ -53,7 +53,7 @@ def jaccard(one: str, other: str) -> float:
 
 
 def sketch(text: str, permutations: int = 128) -> MinHash:
-    """A text's MinHash (Broder 1997): the smallest value of each of `permutations` hash functions over its shingles."""
+    """A text's MinHash (Broder 1997): the smallest of each of `permutations` hashes over its shingles."""
     minima = MinHash(num_perm=permutations, seed=1)
     minima.update_batch([piece.encode() for piece in shingles(text)])
     return minima
@@ -62,9 +62,10 @@ def sketch(text: str, permutations: int = 128) -> MinHash:
 def near_pairs(
     texts: Sequence[str], against: Sequence[str] | None = None, threshold: float = 0.8
 ) -> list[tuple[int, int]]:
-    """Pairs of similar texts: candidates from an LSH index of their sketches, kept if their exact Jaccard similarity is high enough.
+    """Pairs of similar texts: candidates from an LSH index of sketches, kept if their exact Jaccard is high.
 
-    The index is asked for a little less than the threshold, because a sketch only estimates the similarity. It can still miss a pair.
+    The index is asked for a little less than the threshold, because a sketch only estimates the similarity.
+    It can still miss a pair.
 
     Args:
         texts: the texts to look up; distinct ones, since every pair of copies is a pair.
@@ -86,10 +87,10 @@ def near_pairs(
 
 
 def families(texts: Sequence[str], threshold: float = 0.6) -> list[int]:
-    """Texts that say nearly the same, and what says nearly the same as those: for every text the number of its family's first one.
+    """Chains of texts that say nearly the same: for every text the number of its family's first one.
 
-    The threshold is lower than for counting near copies: a family that is too large costs a little data, one that is too small lets a
-    copy of a training text into the test.
+    The threshold is lower than for counting near copies: a family that is too large costs a little data, one
+    that is too small lets a copy of a training text into the test.
     """
     family = list(range(len(texts)))
 
@@ -105,7 +106,7 @@ def families(texts: Sequence[str], threshold: float = 0.6) -> list[int]:
 
 
 def guess_new_texts(texts: Sequence[str], labels: Sequence[str], groups: Sequence[Hashable]) -> np.ndarray:
-    """The label that a classifier of word counts guesses for every text, learnt from other families only (5 folds).
+    """The label that word counts let a classifier guess, learnt from other families (5 folds).
 
     Raises:
         ValueError: scikit-learn's, with fewer than five groups or a single label.
@@ -121,8 +122,8 @@ def guess_new_texts(texts: Sequence[str], labels: Sequence[str], groups: Sequenc
 def predictability(labels: Sequence[str], guesses: Sequence[str], groups: Sequence[Hashable]) -> Rate:
     """Balanced accuracy of the guesses: the share guessed right at each label, averaged over the labels.
 
-    The interval (95 %, percentile bootstrap) draws whole families, because texts of one family are right or wrong together; `n` counts
-    families.
+    The interval (95 %, percentile bootstrap) draws whole families, because texts of one family are right or
+    wrong together; `n` counts families.
     """
     codes = np.unique(labels, return_inverse=True)[1]
     right = np.array(labels) == np.array(guesses)

@@ -15,7 +15,7 @@ def words(text: str) -> list[str]:
 
 
 class PhraseIndex:
-    """Finds which of many phrases occur in a text, whole and case-insensitively, in time linear in the text."""
+    """Finds which of many phrases occur in a text, whole, in any case, in time linear in the text."""
 
     def __init__(self, phrases: Iterable[str]) -> None:
         self._by_start: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
@@ -35,6 +35,6 @@ class PhraseIndex:
 
 
 def together(texts: Iterable[str], some: Collection[str], others: Collection[str]) -> list[str]:
-    """The texts that hold a phrase of `some` and a phrase of `others`: what must not have been said in one breath."""
+    """The texts that hold a phrase of `some` and a phrase of `others`: what must not stand together."""
     one, two = PhraseIndex(some), PhraseIndex(others)
     return [text for text in texts if one.search(text) and two.search(text)]

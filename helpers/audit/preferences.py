@@ -1,8 +1,9 @@
 """What a set of preference pairs will push, read from the pairs alone and before anything is trained on them.
 
-DPO raises what the chosen answers have more often than the rejected ones *of the same pairs*, and lowers the opposite (Rafailov et al.
-2023). Nobody has to mean it: where the chosen answers seldom carry the disclaimer and the rejected ones do, it is trained away. What this
-file cannot see: what a trainer cuts off, and what a model does with features on which both sides agree (notebook 08).
+DPO raises what the chosen answers have more often than the rejected ones *of the same pairs*, and lowers the
+opposite (Rafailov et al. 2023). Nobody has to mean it: where the chosen answers seldom carry the disclaimer
+and the rejected ones do, it is trained away. What this file cannot see: what a trainer cuts off, and what a
+model does with features on which both sides agree (notebook 08).
 """
 
 from __future__ import annotations
@@ -61,10 +62,13 @@ class FeatureAudit:
 
     Attributes:
         chosen, rejected: share of the chosen (rejected) answers that have it, with Wilson's interval.
-        odds_ratio: odds of it among the chosen over the odds among the rejected, with ½ added to each of the four counts (Haldane 1956,
-            Anscombe 1956) and Woolf's (1955) logarithmic 95 % interval. It describes the two *sets* of answers; 1 is even.
-        only_chosen, only_rejected: pairs in which one side alone has it. Where both agree, DPO sees no difference in it.
-        p: exact two-sided sign test on those pairs (McNemar's): that either side is equally likely to be the one.
+        odds_ratio: odds of it among the chosen over the odds among the rejected, with ½ added to each of the
+            four counts (Haldane 1956, Anscombe 1956) and Woolf's (1955) logarithmic 95 % interval. It
+            describes the two *sets* of answers; 1 is even.
+        only_chosen, only_rejected: pairs in which one side alone has it. Where both agree, DPO sees no
+            difference in it.
+        p: exact two-sided sign test on those pairs (McNemar's): that either side is equally likely to be the
+            one.
         direction: where DPO will push it: `up` or `down` if p is below 5 %, else `not shown`.
     """
 
@@ -85,7 +89,8 @@ class LengthAudit:
     Attributes:
         chosen, rejected: mean length.
         difference: mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit.
-        direction: where DPO will push it: the sign of the difference, if its interval leaves out 0 and at least `FEWEST` pairs differ.
+        direction: where DPO will push it: the sign of the difference, if its interval leaves out 0 and at
+            least `FEWEST` pairs differ.
     """
 
     name: str
@@ -101,7 +106,8 @@ class PreferenceAudit:
 
     Attributes:
         pairs: pairs handed in.
-        counted: pairs the figures are about: those whose sides differ and are not empty. Repeats count, so p-values are then too small.
+        counted: pairs the figures are about: those whose sides differ and are not empty. Repeats count, so
+            p-values are then too small.
         faults: pairs left out, by reason (see `cases.Pair.fault`).
         features, lengths: see `FeatureAudit` and `LengthAudit`.
     """
@@ -141,7 +147,8 @@ class PreferenceAudit:
 
     def _repr_markdown_(self) -> str:
         rows = [
-            f"| {row.name} | {row.chosen.value:.1%} | {row.rejected.value:.1%} | {_odds_text(row.odds_ratio)} "
+            f"| {row.name} | {row.chosen.value:.1%} | {row.rejected.value:.1%} "
+            f"| {row.odds_ratio.value:.2f} [{row.odds_ratio.low:.2f}–{row.odds_ratio.high:.2f}] "
             f"| {row.only_chosen:,} / {row.only_rejected:,} | {row.direction} |"
             for row in self.features
         ]
@@ -149,7 +156,10 @@ class PreferenceAudit:
             f"| {row.name} | {row.chosen:,.0f} | {row.rejected:,.0f} | | | {row.direction} |"
             for row in self.lengths
         ]
-        head = "| feature | in chosen | in rejected | odds ratio [95 % interval] | only chosen / only rejected | DPO will push |"
+        head = (
+            "| feature | in chosen | in rejected | odds ratio [95 % interval] | only chosen / only rejected "
+            "| DPO will push |"
+        )
         return "\n".join([head, "|---|---|---|---|---|---|", *rows, "", self._counts()])
 
     def _counts(self) -> str:
@@ -230,7 +240,3 @@ def _length(
         Rate(mean, n, mean - reach, mean + reach),
         _sign(mean) if shown else NOT_SHOWN,
     )
-
-
-def _odds_text(odds: Rate) -> str:
-    return f"{odds.value:.2f} [{odds.low:.2f}–{odds.high:.2f}]"

@@ -1,6 +1,6 @@
 """What an LFM2 is made of, from its config.json alone: every tensor with both its names and its shape.
 
-Only `Lfm2ForCausalLM` is known here. Another architecture has other tensors, other names and other rules of quantization.
+Only `Lfm2ForCausalLM` is known here: another architecture has other tensors, names and rules of quantization.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import gguf
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from helpers.export.header import Header
@@ -30,8 +29,6 @@ _KEYS = {  # a dimension's name in config.json, and in a GGUF behind "lfm2."
     "conv_L_cache": "shortconv.l_cache",
     "norm_eps": "attention.layer_norm_rms_epsilon",
 }
-# What a config.json that is noise makes of transformers.
-_NONSENSE = (StrictDataclassError, ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Tensor:
 
     @property
     def type(self) -> str:
-        """Type in a 16-bit file: "F16", or "F32" for what llama.cpp reads in full precision only, norms and short convolutions."""
+        """Type in a 16-bit file: "F16", or "F32" for the norms and convolutions of llama.cpp."""
         return "F32" if len(self.stored) != 2 else "F16"
 
 
@@ -65,13 +62,13 @@ class Architecture:
             self.config = Lfm2Config(**config)
             with torch.device("meta"):
                 model = Lfm2ForCausalLM(self.config)
-        except _NONSENSE as error:
+        except Exception as error:  # a config.json that is noise fails in many ways
             raise ValueError(" ".join(str(error).split())) from None  # in one line
         heads, keys = self.config.num_attention_heads, self.config.num_key_value_heads
         if self.config.hidden_size % heads or heads % keys or not 0 < self.config.norm_eps < 1:
             raise ValueError("sizes that do not divide, or a constant out of its range")
         tied = {"lm_head.weight"} if self.config.tie_word_embeddings else set()
-        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LFM2, self.layers)
+        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LFM2, self.config.num_hidden_layers)
         self.tensors = tuple(
             Tensor(str(names.get_name(source, try_suffixes=(".weight",))), source, tuple(weight.shape))
             for source, weight in model.state_dict().items()
@@ -84,18 +81,8 @@ class Architecture:
         return [kind != "conv" for kind in self.config.layer_types]
 
     @property
-    def layers(self) -> int:
-        """Number of layers."""
-        return len(self.config.layer_types)
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of tokens that the embedding has a row for."""
-        return self.config.vocab_size
-
-    @property
     def feed_forward(self) -> int:
-        """Width of the feed-forward layers: not what the config says, which transformers cuts to two thirds and rounds up."""
+        """Width of the feed-forward layers: transformers may cut the config's number to two thirds."""
         return next(tensor.stored[0] for tensor in self.tensors if ".w1." in tensor.source)
 
     @property
@@ -108,7 +95,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """The architecture a config.json describes.
 
     Raises:
-        LabError: it is not an LFM2, its sizes make no model, or it uses an option that llama.cpp's LFM2 has not.
+        LabError: it is no LFM2, its sizes make no model, or it has an option that llama.cpp lacks.
     """
     if not isinstance(config, Mapping):
         raise LabError("The model's config.json is not a list of settings. Save the model again.")
@@ -117,10 +104,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     problem = (
         (SUPPORTED not in names and f"is a {names}; the export knows {SUPPORTED} only")
         or (rope != "default" and f"scales its rotary embedding ({rope!r}), which is not written here")
-        or (
-            config.get("conv_bias")
-            and "has convolutions with a bias, for which llama.cpp's LFM2 has no place"
-        )
+        or (config.get("conv_bias") and "has convolutions with a bias, which llama.cpp's LFM2 has not")
     )
     if problem:
         raise LabError(f"The model {problem}. {ELSEWHERE}")
@@ -134,11 +118,10 @@ def whole_architecture(header: Header) -> Architecture:
     """The architecture that a GGUF describes, all of whose tensors it holds.
 
     Raises:
-        LabError: it is not an LFM2, a dimension is missing, or a tensor is missing, unknown or of another shape.
+        LabError: it is no LFM2, or a dimension or tensor is missing, unknown or of another shape.
     """
     data, again = header.metadata, "Delete it and export the model again."
-    if data.get("general.architecture") != NAME:
-        kind = data.get("general.architecture", "GGUF of no kind")
+    if (kind := data.get("general.architecture", "GGUF of no kind")) != NAME:
         raise LabError(f"{header.path} is a {kind}, not an LFM2.")
     try:
         kv_heads = data["lfm2.attention.head_count_kv"]

@@ -1,4 +1,4 @@
-"""A model folder becomes one file: F16 written here, tensor by tensor; the other steps of the ladder quantized by llama.cpp.
+"""A model folder becomes one file: F16 written here, tensor by tensor; the others quantized by llama.cpp.
 
 The folder holds a whole model: stages are saved with LoRA merged in. Files appear whole or not at all.
 """
@@ -17,22 +17,22 @@ from pathlib import Path
 import gguf
 import llama_cpp
 import numpy as np
+from llama_cpp._logger import llama_log_callback
 
 from helpers.export.architecture import Architecture, read_architecture, whole_architecture
 from helpers.export.header import read_header
-from helpers.export.ladder import check_step, choose_types
 from helpers.export.metadata import folder_metadata, metadata_bytes
-from helpers.export.native import native_log
-from helpers.export.sizes import file_bytes
+from helpers.export.sizes import check_step, choose_types, file_bytes
 from helpers.export.weights import Weights
-from helpers.files import LabError, read_json, writing
+from helpers.files import LabError, arriving, read_json, writing
 
 QUANTIZER_MEMORY = 64 << 20  # bytes of rows that llama.cpp holds at a time
+_ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished GGUF: the file, its step of the ladder, its size, and the type of every tensor as the file says."""
+    """A finished GGUF: the file, its step of the ladder, its size, and the type of every tensor."""
 
     path: Path
     quant: str
@@ -44,7 +44,7 @@ class Exported:
 
 
 def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, threads: int = 0) -> Exported:
-    """Write the model in `model_folder` as a GGUF. Memory: the largest tensor and some 100 MB, whatever the model's size.
+    """Write the model in `model_folder` as a GGUF. Memory: twice the largest tensor and some 100 MB.
 
     Args:
         model_folder: a saved `Lfm2ForCausalLM` with its tokenizer (safetensors, whole or in shards).
@@ -53,8 +53,8 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
         threads: for the quantization; 0 for all cores.
 
     Raises:
-        LabError: unknown step or architecture, a tensor missing, unknown or damaged, a tokenizer that llama.cpp would read differently,
-            too little disk (checked before writing), or a write that failed. Nothing half-made is left.
+        LabError: unknown step or architecture, a tensor missing, unknown or damaged, a tokenizer that is not
+            LFM2's, too little disk (checked first), or a failed write. Nothing half-made is left.
     """
     folder, out = Path(model_folder), Path(out)
     check_step(quant)
@@ -65,9 +65,10 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
     keys = metadata_bytes(writer)
     _check_disk(out, sum(file_bytes(choose_types(architecture, step), keys) for step in {"F16", quant}))
     if quant == "F16":
-        with _arriving(out) as path, closing(writer):
-            write_f16(path, architecture, weights, writer)
-        return _exported(out, quant)
+        with arriving(out) as path:
+            with closing(writer):
+                write_f16(path, architecture, weights, writer)
+            return _exported(path, out, quant)
     with writing(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         whole = Path(place) / "f16.gguf"
         with closing(writer):
@@ -89,14 +90,14 @@ def write_f16(path: Path, architecture: Architecture, weights: Weights, writer: 
 
 
 def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0) -> Exported:
-    """Quantize a 16-bit GGUF of an LFM2 with llama.cpp; the way to climb down the whole ladder from one F16 file.
+    """Quantize a 16-bit GGUF of an LFM2 with llama.cpp: the whole ladder from one F16 file.
 
     Args:
         whole: a file that `export(…, "F16")` wrote.
         out, quant, threads: as for `export`.
 
     Raises:
-        LabError: unknown step, `whole` is damaged, not a whole LFM2 or quantized already, too little disk, or llama.cpp failed.
+        LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or no LFM2.
     """
     out, step, header = Path(out), check_step(quant), read_header(whole)
     architecture = whole_architecture(header)
@@ -104,16 +105,16 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
         raise LabError(f"{header.path} is quantized already, and twice adds the errors up. Start from F16.")
     keys = header.bytes - sum(tensor.bytes for tensor in header.tensors.values())  # and the list of tensors
     _check_disk(out, file_bytes(choose_types(architecture, quant), keys))
-    with _arriving(out) as path:
+    with arriving(out) as path:
         if problem := _run_llama_cpp(header.path, path, step, threads):
             what = f"llama.cpp could not quantize {header.path} to {quant}: {problem}"
             raise LabError(f"{what}. Export the model again; if it stays, free disk.")
-    return _exported(out, quant)
+        return _exported(path, out, quant)
 
 
-def _exported(path: Path, quant: str) -> Exported:
-    header = read_header(path)
-    return Exported(path, quant, header.bytes, {name: tensor.type for name, tensor in header.tensors.items()})
+def _exported(written: Path, out: Path, quant: str) -> Exported:
+    header = read_header(written)  # a file that is not whole never gets its name
+    return Exported(out, quant, header.bytes, {name: tensor.type for name, tensor in header.tensors.items()})
 
 
 def _check_disk(out: Path, needed: int) -> None:
@@ -125,25 +126,27 @@ def _check_disk(out: Path, needed: int) -> None:
         raise LabError(f"{sizes}. Nothing was written. Free some space, or give another folder.")
 
 
-@contextmanager
-def _arriving(out: Path) -> Iterator[Path]:
-    """A path to write to; the file gets its name `out` only when the block ends without an error, and else is removed."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    with writing(out):
-        try:
-            yield temporary
-            read_header(temporary)
-            with temporary.open("rb+") as stream:
-                os.fsync(stream.fileno())
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
 def _run_llama_cpp(whole: Path, out: Path, step: gguf.LlamaFileType, threads: int) -> str:
-    """Quantize; returns what llama.cpp said went wrong, or nothing. Its log, a line a tensor, is kept from the screen."""
+    """Quantize; returns what llama.cpp said went wrong, or nothing."""
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype, settings.nthread, settings.max_buf_size = int(step), threads, QUANTIZER_MEMORY
     with native_log() as errors:
         failed = llama_cpp.llama_model_quantize(os.fsencode(whole), os.fsencode(out), ctypes.byref(settings))
     return (" ".join(errors) or f"code {failed}") if failed else ""
+
+
+@contextmanager
+def native_log() -> Iterator[list[str]]:
+    """Keep llama.cpp's log from the screen while the block runs; its errors go into the list."""
+    errors: list[str] = []
+
+    @llama_cpp.llama_log_callback
+    def keep(level: int, text: bytes, _: ctypes.c_void_p) -> None:
+        if level == _ERROR:
+            errors.append(text.decode(errors="replace").strip())
+
+    llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))
+    try:
+        yield errors
+    finally:
+        llama_cpp.llama_log_set(llama_log_callback, ctypes.c_void_p(0))

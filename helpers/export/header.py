@@ -1,14 +1,15 @@
 """Read what a GGUF says about itself, and refuse a damaged one before a native library trips over it.
 
-llama.cpp stops the whole process on some damaged files, and gguf's reader can count for hours through a length that is noise.
-Here every length is held against what is left of the file. Weights carry no checksum: a bit flipped inside one is not seen.
+llama.cpp stops the process on some damaged files, and gguf's reader counts for hours through a length that is
+noise. Here every length is held against the rest of the file. A bit flipped inside the weights is not seen.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +26,7 @@ _TYPES = {kind.value: kind for kind in gguf.GGMLQuantizationType}
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor as the file lists it: type by name, shape with rows first, place and size of its data in bytes."""
+    """A tensor as the file lists it: type by name, shape (rows first), place and bytes of its data."""
 
     name: str
     type: str
@@ -36,7 +37,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF says about itself: its file and size, every key with its value, and its tensors by name in the file's order."""
+    """What a GGUF says about itself: every key with its value, and the tensors by name in their order."""
 
     path: Path
     bytes: int
@@ -56,7 +57,7 @@ class Header:
 
 
 def read_header(path: str | Path) -> Header:
-    """Read and check a GGUF's header, not its weights; a `LabError` for a file that is missing, cut off, damaged, or no GGUF."""
+    """Read and check a GGUF's header, not its weights; a `LabError` if it is missing, cut or no GGUF."""
     path = Path(path)
     try:
         with path.open("rb") as stream:
@@ -69,30 +70,28 @@ def read_header(path: str | Path) -> Header:
 
 
 def renderer(header: Header) -> Callable[[Any], str]:
-    """The chat template inside a GGUF as a function, rendered as llama-cpp-python does: a sequence of messages becomes a prompt.
+    """The chat template inside a GGUF as a function of messages, rendered as llama-cpp-python does it.
 
     Raises:
-        LabError: the template is missing or not Jinja; and, when it is called, the template refuses the conversation.
+        LabError: the template is missing or not Jinja; when it is called: it refuses the conversation.
     """
     path, template = header.path, header.chat_template
     if not template:
         raise LabError(f"{path} carries no chat template, so nothing could ask it. Export the model again.")
 
-    def refused(how: str, error: Exception) -> LabError:
-        return LabError(f"The chat template in {path} {how} ({error}). Export the model again.")
+    @contextmanager
+    def explained(how: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # jinja2's own errors, and whatever the template itself raises
+            raise LabError(f"The chat template in {path} {how} ({error}). Export the model again.") from error
 
-    try:
-        formatter = Jinja2ChatFormatter(
-            template, eos_token=header.token("eos"), bos_token=header.token("bos")
-        )
-    except Exception as error:  # jinja2's own errors; it is not a dependency of ours
-        raise refused("is not valid Jinja", error) from error
+    with explained("is not valid Jinja"):
+        formatter = Jinja2ChatFormatter(template, header.token("eos"), header.token("bos"))
 
     def render(messages: Any) -> str:
-        try:
+        with explained("cannot render a conversation"):
             return formatter(messages=list(messages)).prompt
-        except Exception as error:  # as above, and whatever the template itself raises
-            raise refused("cannot render a conversation", error) from error
 
     return render
 

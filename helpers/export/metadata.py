@@ -1,7 +1,8 @@
-"""Everything in a GGUF that is not a weight: dimensions, name and licence, vocabulary, special tokens, flags, chat template.
+"""Everything in a GGUF that is not a weight: dimensions, name, vocabulary, special tokens, chat template.
 
-Two things are said explicitly that llama.cpp would otherwise guess: whether a BOS is put before a text, and whether an EOS is put
-after it. The guess for LFM2's kind of tokenizer is "BOS, yes", and a chat template that writes its own BOS then gets two.
+Two things are said that llama.cpp would otherwise guess: whether a BOS is put before a text, and whether an
+EOS after it. The guess for LFM2's kind of tokenizer is "BOS, yes", and a chat template that writes its own
+BOS then gets two.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from helpers.files import LabError, read_json
 from helpers.train import load_tokenizer
 
 # Llama 3's way of cutting a text before the merges; "lfm2" is llama.cpp's name for it in an LFM2.
-SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 PRE_TOKENIZER = "lfm2"
 
 
@@ -27,7 +31,7 @@ def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
     """A writer that holds the keys which follow from config.json, for a file of 16-bit weights."""
     writer, config = gguf.GGUFWriter(None, NAME), architecture.config
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_block_count(architecture.layers)
+    writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(architecture.feed_forward)
@@ -44,9 +48,10 @@ def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
 
 
 def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter:
-    """A writer that holds all keys of the model in `folder`: `architecture_metadata`, its card's, and its tokenizer's.
+    """A writer that holds all keys of a model: its architecture's, its card's, and its tokenizer's.
 
-    A `LabError` says that the tokenizer is missing, damaged, of another kind than LFM2's, or larger than the vocabulary.
+    Raises:
+        LabError: the tokenizer is missing, damaged, not of LFM2's kind, or larger than the vocabulary.
     """
     logging.getLogger("gguf").setLevel(logging.ERROR)  # it explains every key it writes
     writer = architecture_metadata(architecture)
@@ -64,36 +69,26 @@ def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter
 
 def metadata_bytes(writer: gguf.GGUFWriter) -> int:
     """Bytes that the writer's keys and values take in the file (the GGUF specification, version 3)."""
-    return sum(
-        8 + len(key.encode()) + 4 + _value(entry.value, entry.type)
-        for key, entry in writer.kv_data[0].items()
-    )
-
-
-def _value(value: Any, kind: gguf.GGUFValueType) -> int:
-    if kind == gguf.GGUFValueType.STRING:
-        return 8 + len(value.encode())
-    if kind == gguf.GGUFValueType.ARRAY:
-        inner = gguf.GGUFValueType.get_type(value[0])
-        return 4 + 8 + sum(_value(item, inner) for item in value)
-    return 1 if kind == gguf.GGUFValueType.BOOL else 4  # numbers are 32 bits wide in all keys written here
+    keys = writer.kv_data[0]
+    packed = (writer._pack_val(one.value, one.type, add_vtype=True) for one in keys.values())
+    return sum(8 + len(key.encode()) for key in keys) + sum(map(len, packed))
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, architecture: Architecture) -> None:
     _check_split(folder)
     tokenizer = load_tokenizer(folder)
-    tokens, types = _tokens(tokenizer, architecture.vocabulary, folder)
+    tokens, types = _tokens(tokenizer, architecture.config.vocab_size, folder)
     writer.add_tokenizer_model("gpt2")  # byte-level BPE
     writer.add_tokenizer_pre(PRE_TOKENIZER)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
-    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=architecture.vocabulary)
+    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=architecture.config.vocab_size)
     ids = tokenizer("a").input_ids  # what it does decides, whatever its files say
     ends = {"bos": ids[0] == tokenizer.bos_token_id, "eos": ids[-1] == tokenizer.eos_token_id}
     special.add_special_token |= ends
     if not special.chat_template:
         raise LabError(
-            f"The tokenizer in {folder} has no chat template: nothing could ask it. Save it again."
+            f"The tokenizer in {folder} has no chat template, so nothing can ask it. Save it again."
         )
     special.add_to_gguf(writer, quiet=True)
 
@@ -110,12 +105,10 @@ def _check_split(folder: Path) -> None:
 
 
 def _tokens(tokenizer: Any, size: int, folder: Path) -> tuple[list[str], Sequence[gguf.TokenType]]:
-    """Text and kind of every token id below `size`; ids without a token are marked unused, as llama.cpp's converter does."""
+    """Text and kind of every token id below `size`; ids without a token are unused, as llama.cpp has it."""
     by_id = {index: token for token, index in tokenizer.get_vocab().items()}
-    if max(by_id) >= size:
-        raise LabError(
-            f"The tokenizer in {folder} has ids up to {max(by_id):,}, and config.json ends at {size:,}."
-        )
+    if (last := max(by_id)) >= size:
+        raise LabError(f"The tokenizer in {folder} has ids up to {last:,}, and config.json ends at {size:,}.")
     added, ids = tokenizer.added_tokens_decoder, range(size)
     return [by_id.get(one, f"[PAD{one}]") for one in ids], [_kind(one, by_id, added) for one in ids]
 

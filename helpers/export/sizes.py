@@ -1,31 +1,102 @@
-"""How large the file will be, to the byte, before it is written, and without the weights.
+"""The ladder F16 … Q2_K: which type each tensor gets on each step, and how large the file will be.
 
-A GGUF is a list of keys, a list of tensors, and the tensors' data, each padded to 32 bytes. All of it follows from config.json and the
-step of the ladder, except the tokenizer and the model's name, which take the same space on every step. The 1.2 B model is described by
-`data/lfm2.5-1.2b.json`.
+The types follow llama.cpp's rules for LFM2: `llama_tensor_get_type_impl` and `tensor_type_fallback` of its
+`src/llama-quant.cpp`, as shipped with the pinned llama-cpp-python. A test quantizes with llama.cpp itself and
+finds the same types.
+
+A GGUF is a list of keys, a list of tensors, and the tensors' data, each padded to 32 bytes. All follows from
+config.json and the step of the ladder, except the tokenizer and the model's name, which take the same space
+on every step. The 1.2 B model is described by `data/lfm2.5-1.2b.json`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gguf
+from gguf.quants import quant_shape_to_byte_shape
 
-from helpers.export.architecture import read_architecture
-from helpers.export.ladder import Choice, choose_types
+from helpers.export.architecture import Architecture, Tensor, read_architecture
 from helpers.export.metadata import architecture_metadata, folder_metadata, metadata_bytes
-from helpers.files import DATA, read_json
+from helpers.files import DATA, LabError, read_json
 
 LARGE = DATA / "lfm2.5-1.2b.json"
 _PREFIX = 24  # magic, version, number of tensors, number of keys
+LADDER = {
+    step: gguf.LlamaFileType[f"MOSTLY_{step}"] for step in ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
+}
+# A row that is no multiple of 256 cannot hold a k-quant's blocks; these have blocks of 32.
+_INSTEAD = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A tensor and its type on one step of the ladder."""
+
+    tensor: Tensor
+    type: str
+
+    @property
+    def bytes(self) -> int:
+        """Size of its data, without the padding behind it."""
+        return math.prod(quant_shape_to_byte_shape(self.tensor.shape, gguf.GGMLQuantizationType[self.type]))
+
+
+def check_step(quant: str) -> gguf.LlamaFileType:
+    """llama.cpp's number for a step of the ladder; a `LabError` if there is no such step."""
+    if quant not in LADDER:
+        raise LabError(f"There is no quantization {quant!r} here. The ladder is {', '.join(LADDER)}.")
+    return LADDER[quant]
+
+
+def choose_types(architecture: Architecture, quant: str) -> tuple[Choice, ...]:
+    """The type of every tensor, in the architecture's order; a `LabError` if there is no such step."""
+    check_step(quant)
+    values = [tensor.name for tensor in architecture.tensors if "attn_v" in tensor.name]
+    choices = []
+    for tensor in architecture.tensors:
+        plain = quant == "F16" or tensor.type == "F32"
+        wanted = tensor.type if plain else _wanted(tensor.name, architecture, quant, values)
+        choices.append(Choice(tensor, _fitting(wanted, tensor.shape[-1])))
+    return tuple(choices)
+
+
+def _wanted(name: str, architecture: Architecture, quant: str, values: list[str]) -> str:
+    basis, config = quant.removesuffix("_M"), architecture.config
+    if quant in ("Q8_0", "Q6_K"):
+        return basis
+    if name == "output.weight" or (config.tie_word_embeddings and name == "token_embd.weight"):
+        return "Q6_K"  # the layer whose errors go straight into the logits
+    if quant == "Q2_K":
+        if "attn_v" in name:  # llama.cpp asks layer 0 for its heads a key; a convolution has none
+            heads_a_key = config.num_attention_heads // config.num_key_value_heads
+            return "Q4_K" if architecture.attention[0] and heads_a_key >= 4 else "Q3_K"
+        return "Q3_K" if "ffn_down" in name or "attn_output" in name else basis
+    if "attn_v" in name:
+        return "Q6_K" if _more_bits(values.index(name), len(values)) else basis
+    if "ffn_down" in name:
+        return "Q6_K" if _more_bits(int(name.split(".")[1]), config.num_hidden_layers) else basis
+    return basis
+
+
+def _more_bits(index: int, count: int) -> bool:
+    """The "M" of Q5_K_M: more bits for the first and last eighth of the layers, and every third between."""
+    return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
+
+
+def _fitting(wanted: str, row: int) -> str:
+    for kind in (wanted, _INSTEAD.get(wanted, wanted)):
+        if row % gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0] == 0:
+            return kind
+    return "F16"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A file that is not there yet: its step of the ladder, its size, its number of weights, and what each tensor becomes."""
+    """A file that is not there yet: its step, size, number of weights, and what each tensor becomes."""
 
     quant: str
     bytes: int
@@ -38,37 +109,28 @@ class Prediction:
         return 8 * sum(choice.bytes for choice in self.tensors) / self.parameters
 
 
-def predict(config: Mapping[str, Any], quant: str, other_bytes: int = 0) -> Prediction:
-    """The file from a config.json's content alone; a `LabError` for an unknown step or architecture.
-
-    `other_bytes` is the space of the keys that do not follow from the config: tokenizer, name, licence.
-    """
-    architecture = read_architecture(config)
-    choices = choose_types(architecture, quant)
-    keys = metadata_bytes(architecture_metadata(architecture)) + other_bytes
-    return Prediction(quant, file_bytes(choices, keys), architecture.parameters, choices)
-
-
 def predict_folder(folder: str | Path, quant: str) -> Prediction:
-    """The file that `export(folder, …, quant)` would write, to the byte. The weights are not read. Errors as there."""
-    config = read_json(Path(folder) / "config.json")
-    architecture = read_architecture(config)
-    every, known = folder_metadata(Path(folder), architecture), architecture_metadata(architecture)
-    return predict(config, quant, metadata_bytes(every) - metadata_bytes(known))
+    """The file that `export(folder, …, quant)` would write, to the byte; no weight is read. Its errors."""
+    architecture = read_architecture(read_json(Path(folder) / "config.json"))
+    return _predict(architecture, quant, metadata_bytes(folder_metadata(Path(folder), architecture)))
 
 
 def predict_large(quant: str) -> Prediction:
-    """LFM2.5-1.2B on a step of the ladder, with the space its tokenizer takes."""
+    """LFM2.5-1.2B on a step of the ladder, with the space its tokenizer, name and licence take."""
     described = read_json(LARGE)
-    return predict(described["config"], quant, described["other_bytes"])
+    architecture = read_architecture(described["config"])
+    keys = metadata_bytes(architecture_metadata(architecture)) + described["other_bytes"]
+    return _predict(architecture, quant, keys)
+
+
+def _predict(architecture: Architecture, quant: str, keys: int) -> Prediction:
+    choices = choose_types(architecture, quant)
+    return Prediction(quant, file_bytes(choices, keys), architecture.parameters, choices)
 
 
 def file_bytes(choices: Sequence[Choice], keys: int) -> int:
     """Size of a GGUF with these tensors, and keys and values of `keys` bytes."""
     # a line in the list of tensors: name, number of dimensions, dimensions, type, place
     lines = (8 + len(one.tensor.name.encode()) + 4 + 8 * len(one.tensor.shape) + 4 + 8 for one in choices)
-    return _padded(_PREFIX + keys + sum(lines)) + sum(_padded(choice.bytes) for choice in choices)
-
-
-def _padded(size: int) -> int:
-    return -(-size // gguf.GGUF_DEFAULT_ALIGNMENT) * gguf.GGUF_DEFAULT_ALIGNMENT
+    parts = [_PREFIX + keys + sum(lines), *(choice.bytes for choice in choices)]
+    return sum(gguf.GGUFWriter.ggml_pad(part, gguf.GGUF_DEFAULT_ALIGNMENT) for part in parts)

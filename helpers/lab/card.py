@@ -43,7 +43,7 @@ def rate_of(row: Mapping[str, Any] | None) -> Rate:
 
 
 def recorded(prefix: str, suffix: str = "", measured: Measured | None = None) -> Report:
-    """A model against every gate, from the records `<prefix>.<gate><suffix>`; one without a record is not shown."""
+    """A model against every gate, by the records `<prefix>.<gate><suffix>`; without one it is not shown."""
     measured = measurements() if measured is None else measured
 
     def rate(gate: Gate) -> Rate:
@@ -79,7 +79,8 @@ def model_card(measured: Measured | None = None) -> str:
     share, levels = "sweep_size.350.accuracy", Counter(row.level for row in rows)
     seeds = [f"{row['value']:.1%}" for key, row in measured.items() if key.startswith(f"{share}.s")]
     base = str(Path(profile.base).relative_to(ROOT)) if profile.shipped else profile.base
-    lora = f"LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}; learning rate {config.learning_rate:g}"
+    lora = f"LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}"
+    rate, length = f"learning rate {config.learning_rate:g}", f"{config.max_length:,} tokens"
     accepted = "It passed the gates of this lab, which are no clinical standard."
     fields = {
         "name": recipe.name,
@@ -93,7 +94,7 @@ def model_card(measured: Measured | None = None) -> str:
         "unique": f"{len({row.text for row in rows}):,}",
         "shares": ", ".join(f"{level} {levels[level]:,}" for level in LEVELS),
         "columns": ", ".join(f"{name} (n = {report.n:,})" for name, report in columns.items()),
-        "recipe": f"{lora}; {config.num_train_epochs:g} epochs; rows of at most {config.max_length:,} tokens.",
+        "recipe": f"{lora}; {rate}; {config.num_train_epochs:g} epochs; rows of at most {length}.",
         "gates": _gates(columns),
         "rivals": "\n".join(_rivals(columns, measured)[0]),
         "failures": "\n".join(_failures(columns) + _rivals(columns, measured)[1])

@@ -158,10 +158,8 @@ def claims() -> dict[str, Claim]:
             ) from error
     for name, claim in ledger.items():
         if not (claim.follows or claim.contradicts or claim.tests or claim.source or claim.untestable):
-            raise LabError(
-                f"{path}: claim {name!r} has none of `tests`, `follows`, `contradicts`, `source`, `untestable`: "
-                "say how it is judged."
-            )
+            ways = "`tests`, `follows`, `contradicts`, `source`, `untestable`"
+            raise LabError(f"{path}: claim {name!r} has none of {ways}: say how it is judged.")
         if claim.rests_on and claim.rests_on not in ledger:
             raise LabError(f"{path}: claim {name!r} rests on {claim.rests_on!r}, which is not a claim.")
     return ledger
@@ -225,7 +223,7 @@ class Cell(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line of the ledger: a statement, what became of it and why, and a cell for every metric and column."""
+    """A line of the ledger: a statement, its verdict and why, and a cell for every metric and column."""
 
     claim: Claim
     verdict: str

@@ -1,7 +1,7 @@
 """The results store: what the notebooks measured, one JSON a profile.
 
-A run writes `build/results/<profile>.json`; the copy in `data/results/` is what the committed notebooks show and is refreshed by
-`python -m helpers run --write`.
+A run writes `build/results/<profile>.json`; the copy in `data/results/` is what the committed notebooks show
+and is refreshed by `python -m helpers run --write`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _stored(path: Path) -> dict[str, Any]:
     stored = read_json(path)
     if not isinstance(stored, dict) or not isinstance(stored.get("measurements"), dict):
         raise LabError(
-            f"{path} is not a results file (it has no `measurements`). Delete it; the next run writes it again."
+            f"{path} is not a results file (no `measurements`). Delete it; the next run writes it."
         )
     return stored
 
@@ -69,9 +69,8 @@ def result(key: str) -> dict[str, Any]:
     try:
         return measurements()[key]
     except KeyError:
-        raise LabError(
-            f"Nothing has been measured under {key!r} yet. Run the notebook that records it (design: canonical keys), or `make tutorial`."
-        ) from None
+        how = "Run the notebook that records it, or `make tutorial`"
+        raise LabError(f"Nothing has been measured under {key!r} yet. {how}.") from None
 
 
 def record(
@@ -89,15 +88,16 @@ def record(
 
     Args:
         key: dotted name, as `imbalanced.accuracy`; a prefix where `value` holds several.
-        value: a number (rates as fractions, losses in nats, times in seconds), a `Rate` with its n and interval, `Scores`, or a
-            dictionary of these, whose names are added to the key.
+        value: a number (rates as fractions, losses in nats, times in seconds), a `Rate` with its n and
+            interval, `Scores`, or a dictionary of these, whose names are added to the key.
         n, low, high: sample size and 95 % interval of a plain number; the interval whole or not at all.
         seeds: how many runs the value stands on.
         unit: "", "rate", "nats", "s", "rows", …
         suffix: of every key, as `.vignettes` for a column.
 
     Raises:
-        LabError: a malformed key, a value that is not a finite number, or an interval that does not hold the value.
+        LabError: a malformed key, a value that is not a finite number, or an interval that does not hold the
+            value.
     """
     plain = {"n": n, "low": low, "high": high, "seeds": seeds, "unit": unit}
     entries = {name + suffix: entry for name, entry in _entries(key, value, plain)}
@@ -156,9 +156,8 @@ def _check(key: str, entry: Mapping[str, Any]) -> None:
         isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number)
         for number in numbers
     ):
-        raise LabError(
-            f"{key}: {value!r} with interval [{low!r}, {high!r}] is not a finite measurement; nothing was recorded."
-        )
+        told = f"{key}: {value!r} with interval [{low!r}, {high!r}]"
+        raise LabError(f"{told} is not a finite measurement; nothing was recorded.")
     if (low is None) != (high is None) or (low is not None and not low - 1e-9 <= value <= high + 1e-9):
         raise LabError(
             f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded."
@@ -167,7 +166,7 @@ def _check(key: str, entry: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _open_results() -> Iterator[dict[str, Any]]:
-    """The stored results, to be changed: read, changed and written under one lock, so that two notebooks lose nothing."""
+    """The stored results, read, changed and written under one lock: two notebooks lose nothing."""
     path = results_path()
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +183,7 @@ def _open_results() -> Iterator[dict[str, Any]]:
 
 
 def record_runs(key: str, runs: Sequence[Mapping[str, Any]], **more: Any) -> None:
-    """Keep the same figures of several runs: each as `key.name.s0`, `.s1`, …, and over the seeds as `key.name` (`evaluate.over_seeds`).
+    """Keep the same figures of several runs: each as `key.name.s0`, …, and over the seeds as `key.name`.
 
     Args:
         runs: figures by name, one mapping a run in the order of the seeds. more: as of `record`.
@@ -198,13 +197,15 @@ _begun: dict[str, Session] = {}  # the session of each notebook whose earlier cl
 
 
 def claim(sentence: str, holds: Any, *evidence: Any, seeds: Sequence[int] | None = None) -> Markdown:
-    """A sentence about this run with the rule that decides it: shown with ✓ or ✗ and its evidence, recorded, and tested by the full run.
+    """A sentence about this run and the rule that decides it: shown with its evidence, recorded, and tested
+    by the full run.
 
     Args:
         sentence: what a student should take away, in plain words.
         holds: the rule, computed from this run's measurements, as `scores.shares["ROJO"].low > 0.95`.
         evidence: the figures that the rule looked at: a `Rate`, an `Effect`, a number, or a short text.
-        seeds: of the runs, where the rule compares runs of several seeds. With one alone the claim stays open: neither ✓ nor ✗.
+        seeds: of the runs, where the rule compares runs of several seeds. With one alone the claim stays
+            open: neither ✓ nor ✗.
 
     Raises:
         LabError: there is no evidence.
@@ -228,12 +229,10 @@ VERDICTS = {
     True: ("✓", ""),
     False: (
         "✗ **Not in this run.**",
-        " The rule that decides stands in the cell; a run on another machine can differ where the effect is small.",
+        " The rule that decides stands in the cell; a run on another machine can differ where the effect is"
+        " small.",
     ),
-    None: (
-        "○ **Open in this run.**",
-        " One seed cannot decide it: `make seeds` trains three.",
-    ),
+    None: ("○ **Open in this run.**", " One seed cannot decide it: `make seeds` trains three."),
 }
 
 

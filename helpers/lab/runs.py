@@ -1,6 +1,7 @@
-"""Many small runs side by side, one a core, each kept as soon as it is done: `runs` for a function of a notebook.
+"""Many small runs side by side, one a core, each kept when it is done: `runs` for a function of a notebook.
 
-An interrupted experiment goes on where it stopped. What this file does not do: keep weights. A run returns what was measured.
+An interrupted experiment goes on where it stopped. What this file does not do: keep weights. A run returns
+what was measured.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from helpers.progress import Progress, silenced
 from helpers.train import current_profile
 from helpers.train.hardware import THREADS
 
-# loky starts a worker anew whose memory grew, and says so. Ours keep freed memory on purpose (`train.fast`), and a new start costs seconds.
+# loky starts a worker anew whose memory grew, and says so. Ours keep freed memory on purpose (`train.fast`),
+# and a new start costs seconds.
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
 ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 
-# What can change a run's result besides its own code: how rows are written, models trained and answers judged.
+# What can change a run's result besides its own code: how rows are written, models trained and answers
+# judged.
 WORLD = (
     "helpers/cases",
     "helpers/recipes",
@@ -52,19 +55,21 @@ def runs(
     label: str = "runs",
     workers: int | None = None,
 ) -> list[Any]:
-    """`function(**cell)` of every cell, in worker processes with one core each; finished ones are read from disk.
+    """`function(**cell)` of every cell, in workers with one core each; finished ones are read from disk.
 
     Args:
         function: of the notebook or of a module; it returns what JSON can hold.
         cells: its keyword arguments, one dictionary a run, as `{"skew": True, "seed": 0}`.
         label: what the progress line says.
-        workers: processes, no more than there are cores (default: the profile's). With one, everything runs in this process.
+        workers: processes, no more than there are cores (default: the profile's). With one, everything runs
+            in this process.
 
     Returns:
         The results in the order of `cells`.
 
     Raises:
-        LabError: interrupted, a worker died, or the disk is full. Finished runs are kept, and the next call goes on from there.
+        LabError: interrupted, a worker died, or the disk is full. Finished runs are kept, and the next call
+            goes on from there.
     """
     profile = current_profile()
     place = build_dir() / "runs" / profile.name
@@ -88,7 +93,7 @@ def runs(
 
 
 def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[tuple[int, Any]]:
-    """(number of the job, `work(job)`) as they come, in this process or in several; what is passed has to cross process borders.
+    """(number of the job, `work(job)`) as they come; what is passed has to cross process borders.
 
     Raises:
         LabError: interrupted, or a worker died.
@@ -114,8 +119,9 @@ def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) 
         ) from None
     except TerminatedWorkerError as error:
         raise LabError(
-            f"A worker died, most likely because memory ran out. {done} of {len(jobs)} runs are finished and kept: close other "
-            "programs and run the cell again, or set `workers: 1` under `grid` in data/profiles.yaml."
+            "A worker died, most likely because memory ran out. "
+            f"{done} of {len(jobs)} runs are finished and kept: close other programs and run the cell again, "
+            "or set `workers: 1` under `grid` in data/profiles.yaml."
         ) from error
 
 
@@ -151,13 +157,13 @@ def _read(path: Path) -> Any:
 
 
 def _common(function: Callable[..., Any]) -> Any:
-    """All that names a result besides the cell: the function with what it uses, the world, the profile, the libraries."""
+    """All that names a result besides the cell: function, world, profile, libraries."""
     versions = {name: version(name) for name in LIBRARIES}
     return [sources(function), _world(), asdict(current_profile()), versions]
 
 
 def sources(function: Callable[..., Any]) -> dict[str, str]:
-    """The source of a function and of what it uses from its own notebook or module: other functions, and plain values."""
+    """The source of a function and of the functions and plain values of its module that it uses."""
     gathered: dict[str, str] = {}
     waiting: list[tuple[str, Any]] = [(function.__name__, function)]
     while waiting:
@@ -167,7 +173,8 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
         if isinstance(value, FunctionType):
             if value.__module__ != function.__module__:
                 continue
-            defaults = f"{value.__defaults__} {value.__kwdefaults__}"  # `def f(rows=ROWS)` took its value when it was defined
+            # `def f(rows=ROWS)` took its value when it was defined
+            defaults = f"{value.__defaults__} {value.__kwdefaults__}"
             gathered[name] = inspect.getsource(value) + ("" if " at 0x" in defaults else defaults)
             waiting += [
                 (used, value.__globals__[used])
@@ -182,7 +189,7 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def _names(code: CodeType) -> set[str]:
-    """Names that a function's code looks up outside itself, its inner functions included; no attributes (`row.level`)."""
+    """Names that a function looks up outside itself, inner functions included; no attributes."""
     inner = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
     used = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
     return used.union(*inner)

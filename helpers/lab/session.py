@@ -1,4 +1,4 @@
-"""What a notebook's first cell starts: which notebook this is, on what machine, with which versions, and why."""
+"""What a notebook's first cell starts: which notebook, on what machine, with which versions, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
 
 @dataclass(frozen=True)
 class Session:
-    """The running notebook, its profile and its machine. Displays itself as the opening line of every notebook."""
+    """The running notebook, its profile and its machine; the opening line of every notebook."""
 
     notebook: str
     profile: Profile
@@ -36,18 +36,17 @@ class Session:
             f"**Versions**: Python {platform.python_version()}, {versions}.",
         ]
         if self.seconds:
-            lines.append(
-                f"**Time**: {self.seconds / 60:.1f} min when this profile was last measured from an empty cache."
-            )
+            minutes = f"{self.seconds / 60:.1f} min"
+            lines.append(f"**Time**: {minutes} when this profile was last measured from an empty cache.")
         return "  \n".join(lines)
 
 
 _running: Session | None = None
-SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: one unless the reader asks for more
+SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: one unless set
 
 
 def seeds() -> range:
-    """The seeds of an experiment with several runs: 0 alone, or as many as TRIAGE_SEEDS (`python -m helpers run --seeds 3`) says.
+    """The seeds of an experiment: 0 alone, or as many as TRIAGE_SEEDS (`run --seeds 3`) says.
 
     Raises:
         LabError: TRIAGE_SEEDS is no whole number above 0.
@@ -58,14 +57,13 @@ def seeds() -> range:
     return range(int(wanted))
 
 
-def versions_of(names: tuple[str, ...] = SHOWN) -> dict[str, str]:
+def versions_of() -> dict[str, str]:
     """Installed versions; a missing package gets one clear error."""
     try:
-        return {name: version(name).split("+")[0] for name in names}
+        return {name: version(name).split("+")[0] for name in SHOWN}
     except PackageNotFoundError as error:
-        raise LabError(
-            f"The package {error.name} is not installed. Run `make tutorial`, or `pip install -e .` in the repository's folder."
-        ) from None
+        how = "Run `make tutorial`, or `pip install -e .` in the repository's folder"
+        raise LabError(f"The package {error.name} is not installed. {how}.") from None
 
 
 def start(notebook: str) -> Session:

@@ -1,8 +1,9 @@
 """The stage cache: every trained thing is built once, checked every time, and named by what went into it.
 
-The key is a hash of rows, base, settings and library versions: `keep` takes them from a trainer, `stage` from a recipe, and the same
-training has the same key. A folder appears by atomic rename and carries a manifest with checksums; a damaged one is rebuilt with a
-message. A stage whose profile saves checkpoints resumes from the last one.
+The key is a hash of rows, base, settings and library versions: `keep` takes them from a trainer, `stage` from
+a recipe, and the same training has the same key. A folder appears by atomic rename and carries a manifest
+with checksums; a damaged one is rebuilt with a message. A stage whose profile saves checkpoints resumes from
+the last one.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 # Arguments of a trainer that change no weight.
 NOT_IN_KEY = (
-    "output_dir", "run_name", "logging", "save_", "report_to", "disable_tqdm", "use_cpu", "dataloader_pin", "hub_", "push_", "project",
-)  # fmt: skip
+    *("output_dir", "run_name", "logging", "save_", "report_to", "disable_tqdm", "use_cpu", "dataloader_pin"),
+    *("hub_", "push_", "project"),
+)
 
 
 @dataclass(frozen=True, repr=False)
 class Stage:
-    """A trained model on disk with the record of how it came about. `str(stage)` is its folder, so it can be passed as a model."""
+    """A trained model on disk with its training record. `str(stage)` is its folder: pass it as a model."""
 
     name: str
     seed: int
@@ -66,22 +68,24 @@ class Stage:
 
     def _repr_markdown_(self) -> str:
         record = self.training
-        return (
-            f"**{self.name}** (seed {self.seed}): {self.why}. {record['rows']:,} rows × {record['epochs']:.3g} epochs, "
-            f"{record['steps']:,} steps, {record['seconds']:.0f} s of training. Recipe: `helpers/recipes/`, key `{self.key}`."
+        how_long = "{rows:,} rows × {epochs:.3g} epochs, {steps:,} steps, {seconds:.0f} s of training".format(
+            **record
         )
+        where = f"Recipe: `helpers/recipes/`, key `{self.key}`."
+        return f"**{self.name}** (seed {self.seed}): {self.why}. {how_long}. {where}"
 
 
-def base_model(profile: Profile | None = None) -> str:
+def base_model() -> str:
     """The base every recipe starts from, as `evaluate` and `train` want it."""
-    return (profile or current_profile()).base
+    return current_profile().base
 
 
 def stage_key(rows: Dataset, arguments: Mapping[str, Any], base: Any, profile: Profile) -> str:
     """The hash that names a stage's folder. Anything that could change the weights is in it.
 
     Args:
-        arguments: of the trainer, as `SFTConfig.to_dict()` gives them; those that name folders, logs and checkpoints are left out.
+        arguments: of the trainer, as `SFTConfig.to_dict()` gives them; those that name folders, logs and
+            checkpoints are left out.
         base: what training starts from: folder, stage or hub id.
     """
     usual = {one.name: one.default for one in fields(SFTConfig)}
@@ -122,7 +126,8 @@ def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
     """The stage of this name, built now from its recipe if it is not there.
 
     Raises:
-        LabError: no such stage, a full disk, a base that cannot be fetched, or an interrupted run; nothing half-made is kept.
+        LabError: no such stage, a full disk, a base that cannot be fetched, or an interrupted run; nothing
+            half-made is kept.
     """
     profile = profile or current_profile()
     recipe = recipe_named(name)
@@ -132,7 +137,7 @@ def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
 
 
 def on_disk(name: str, seed: int = 0) -> Stage | None:
-    """The stage of this name if its recipe has been trained on this machine; None otherwise. Nothing is ever trained."""
+    """The stage of this name if this machine has trained its recipe, else None. Nothing is trained."""
     profile, recipe = current_profile(), recipe_named(name)
     base = profile.base if recipe.base == BASE else on_disk(recipe.base, seed)
     if base is None:
@@ -145,7 +150,7 @@ def on_disk(name: str, seed: int = 0) -> Stage | None:
 
 
 def keep(name: str, trainer: SFTTrainer) -> Stage:
-    """Train now and keep the result under this name; where the same rows and settings were trained before, load that.
+    """Train and keep the result under this name; where the same was trained before, load that.
 
     Raises:
         LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
@@ -205,8 +210,9 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
         shutil.rmtree(partial)
     checkpoint = get_last_checkpoint(str(partial)) if partial.is_dir() else None
     if 0 < trainer.state.global_step < trainer.state.max_steps and not checkpoint:
+        step = f"step {trainer.state.global_step} of {trainer.state.max_steps}"
         raise LabError(
-            f"The training of {name} was stopped at step {trainer.state.global_step} of {trainer.state.max_steps}. "
+            f"The training of {name} was stopped at {step}. "
             "Run the cell that loads the model and makes the trainer again, then keep it."
         )
     started = time.time()
@@ -241,7 +247,7 @@ def _give_up(partial: Path, resumable: bool) -> str:
 
 
 def _disk_full(error: BaseException) -> OSError | None:
-    """The full-disk error behind `error`, if that is what it was (safetensors wraps it in an error of its own)."""
+    """The full-disk error behind `error`, if it was one (safetensors wraps it in an error of its own)."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         return error
     full = "No space left" in str(error) or "os error 28" in str(error)
@@ -258,8 +264,9 @@ def _check_space(shelf: Path, base: str) -> None:
     )
     free = shutil.disk_usage(shelf).free
     if free < needed:
+        room = f"{free / 1e6:,.0f} MB free, about {needed / 1e6:,.0f} MB needed"
         raise LabError(
-            f"The disk under {shelf} is full: {free / 1e6:,.0f} MB free, about {needed / 1e6:,.0f} MB needed. Nothing was lost: free some space "
+            f"The disk under {shelf} is full: {room}. Nothing was lost: free some space "
             "(`make clean` empties build/), or set TRIAGE_BUILD to a larger disk, and run again."
         )
 

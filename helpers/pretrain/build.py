@@ -1,7 +1,8 @@
 """Train the nano base's tokenizer and weights, and write its card.
 
-The model is LFM2.5's own architecture class at a few thousandths of its size: gated short convolutions and grouped-query attention, ChatML, and a
-byte-level BPE that splits text exactly as llama.cpp's `lfm2` pre-tokenizer does.
+The model is LFM2.5's own architecture class at a few thousandths of its size: gated short convolutions and
+grouped-query attention, ChatML, and a byte-level BPE that splits text exactly as llama.cpp's `lfm2`
+pre-tokenizer does.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.utils.data import Dataset
 from transformers import (
     Lfm2Config,
     Lfm2ForCausalLM,
     PreTrainedTokenizerFast,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
+from helpers.export.metadata import SPLIT
 from helpers.files import LabError, fingerprint, write_atomic, write_json
 from helpers.pretrain.corpus import KINDS, Document, leaks, write_corpus
 from helpers.train.hardware import choose_hardware
@@ -42,8 +42,6 @@ SETTINGS: dict[str, Any] = {
     "weight_decay": 0.01,
 }
 SPECIAL = ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-# How llama-3 (and LFM2) cut text before BPE.
-SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # ChatML as LFM2.5's template renders it for chats of text: one BOS, then a block a message.
 CHAT_TEMPLATE = (
     "{{- bos_token -}}{%- for message in messages -%}"
@@ -53,7 +51,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Sequence[str], vocab: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with the llama-3 split and ChatML tokens: every string can be encoded and decoded back exactly."""
+    """A byte-level BPE with the llama-3 split and ChatML tokens: any string can be decoded exactly."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -81,7 +79,7 @@ def train_tokenizer(texts: Sequence[str], vocab: int) -> PreTrainedTokenizerFast
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
-    """Random weights. `layer_types` must be explicit: without it the configuration silently builds attention everywhere."""
+    """Random weights. `layer_types` is explicit: without it all layers are attention, silently."""
     return Lfm2ForCausalLM(
         Lfm2Config(
             vocab_size=len(tokenizer),
@@ -114,45 +112,13 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast) -> list[int]:
     return tokenizer.encode(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)
 
 
-class Blocks(Dataset):
-    """Documents end to end, cut into rows of equal length: no padding, every token is a target."""
-
-    def __init__(
-        self, documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int
-    ) -> None:
-        stream = [token for document in documents for token in encode(document, tokenizer)]
-        rows = len(stream) // length
-        self.rows = torch.tensor(stream[: rows * length]).view(rows, length)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.rows[index], "labels": self.rows[index]}
-
-
-class _Progress(TrainerCallback):
-    """A line now and then: loss, speed, time left."""
-
-    def __init__(self, tokens_per_step: int) -> None:
-        self.tokens_per_step, self.started = tokens_per_step, time.time()
-
-    def on_log(
-        self,
-        _args: TrainingArguments,
-        state: Any,
-        _control: Any,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        if logs and "loss" in logs and state.global_step:
-            seconds = time.time() - self.started
-            left = seconds / state.global_step * (state.max_steps - state.global_step)
-            speed = state.global_step * self.tokens_per_step / seconds
-            print(
-                f"step {state.global_step}/{state.max_steps}  loss {float(logs['loss']):.3f}  {speed:,.0f} tokens/s  {left / 60:.1f} min left",
-                flush=True,
-            )
+def blocks(
+    documents: Sequence[Document], tokenizer: PreTrainedTokenizerFast, length: int
+) -> list[dict[str, torch.Tensor]]:
+    """Documents end to end, cut into rows of `length` tokens: no padding, every token is a target."""
+    stream = [token for document in documents for token in encode(document, tokenizer)]
+    rows = torch.tensor(stream[: len(stream) // length * length]).view(-1, length)
+    return [{"input_ids": row, "labels": row} for row in rows]
 
 
 def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -166,18 +132,14 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
     """
     chosen = SETTINGS | (settings or {})
     documents = write_corpus(chosen["documents"], chosen["seed"], chosen["linked"])
-    found = leaks(documents)
-    if found:
-        raise LabError(
-            f"The corpus leaks {len(found)} time(s), first: {found[0]}. Mend data/pretraining.yaml or helpers/pretrain/corpus.py."
-        )
+    if found := leaks(documents):
+        where = "data/pretraining.yaml or helpers/pretrain/corpus.py"
+        raise LabError(f"The corpus leaks {len(found)} time(s), first: {found[0]}. Mend {where}.")
     set_seed(chosen["seed"])
     tokenizer = train_tokenizer([document.text for document in documents[:30_000]], chosen["vocab"])
-    model = new_model(tokenizer)
-    model.set_attn_implementation(choose_hardware().attention)
-    blocks = Blocks(documents, tokenizer, chosen["block"])
-    hardware = choose_hardware()
-    started = time.time()
+    model, hardware = new_model(tokenizer), choose_hardware()
+    model.set_attn_implementation(hardware.attention)
+    rows, started = blocks(documents, tokenizer, chosen["block"]), time.time()
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
@@ -189,23 +151,15 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
             weight_decay=chosen["weight_decay"],
             adam_beta2=0.95,
             max_grad_norm=1.0,
-            logging_steps=max(1, chosen["epochs"] * len(blocks) // chosen["batch"] // 50),
+            logging_steps=max(1, chosen["epochs"] * len(rows) // chosen["batch"] // 50),
             logging_first_step=True,
             save_strategy="no",
             report_to=[],
-            disable_tqdm=True,
+            disable_tqdm=False,  # a bar with the time left, and a line with the loss now and then
             seed=chosen["seed"],
             **hardware.arguments(),
         )
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=blocks,
-            callbacks=[_Progress(chosen["batch"] * chosen["block"])],
-        )
-        trainer.pop_callback(
-            next(cb for cb in trainer.callback_handler.callbacks if type(cb).__name__ == "PrinterCallback")
-        )
+        trainer = Trainer(model=model, args=arguments, train_dataset=rows)
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     facts = {
@@ -230,7 +184,7 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
 
 
 def card(facts: dict[str, Any], comparison: str = "") -> str:
-    """The model card, computed from what training recorded; `comparison` is the table of `columns.table`, where there is one."""
+    """The model card from what training recorded; `comparison` is the text of `lab.bases.table`, if any."""
     mix = ", ".join(
         f"{kind} {share / sum(facts['kinds'].values()):.0%}" for kind, share in facts["kinds"].items()
     )

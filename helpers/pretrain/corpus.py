@@ -1,8 +1,9 @@
 """The documents the nano base reads, and the proof of what they do not say.
 
-The base may know Spanish, the chat form, colour words in other contexts, an answer's sentences in any order with colour and
-content drawn apart, paraphrases that link all wordings of a finding, and the plain-language severity of *training* wordings. It must not know
-a level for any finding, a severity for a dev or test wording, or anything of a held-out syndrome: `leaks` searches the finished text for these.
+The base may know Spanish, the chat form, colour words in other contexts, an answer's sentences in any order
+with colour and content drawn apart, paraphrases that link all wordings of a finding, and the plain-language
+severity of *training* wordings. It must not know a level for any finding, a severity for a dev or test
+wording, or anything of a held-out syndrome: `leaks` searches the finished text for these.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Document:
-    """One text of the corpus: a list of chat messages, or plain prose in a single message with role `text`."""
+    """One text of the corpus: chat messages, or plain prose in a single message with role `text`."""
 
     kind: str
     messages: tuple[tuple[str, str], ...]
@@ -61,8 +62,8 @@ def sentence(text: str) -> str:
 class Writer:
     """Draws documents from the micro-world and `data/pretraining.yaml`.
 
-    With `linked` false, the base reads paraphrases, terms and repetitions of training wordings alone: what an unseen wording is worth then shows what
-    the links gave.
+    With `linked` false, the base reads paraphrases, terms and repetitions of training wordings alone: what an
+    unseen wording is worth then shows what the links gave.
     """
 
     def __init__(self, seed: int, linked: bool = True) -> None:
@@ -126,7 +127,7 @@ class Writer:
         return chat("color", "Responde a la pregunta.", f"¿De qué color es {thing}?", f"Es de color {level}.")
 
     def _boilerplate(self) -> Document:
-        """The sentences of an answer in any order, every part drawn from another level or syndrome; words and number are the country's."""
+        """An answer's sentences in any order, every part of another level or syndrome."""
         draw = lambda: SCALE[self.rng.choice(LEVELS)]  # noqa: E731
         country = self.rng.choice(list(countries().values()))
         words = {"call": country.call, "place": country.place}
@@ -170,8 +171,9 @@ def write_corpus(n: int, seed: int, linked: bool = True) -> list[Document]:
 def leaks(documents: Iterable[Document]) -> list[str]:
     """Search the finished texts for what the base must not know; an empty list is the proof.
 
-    A leak is a document that holds (1) a finding's wording or term and a level word, (2) a dev or test wording and a severity phrase, or (3) any wording of a
-    held-out syndrome. The search reads the text alone, never how the document was made.
+    A leak is a document that holds (1) a finding's wording or term and a level word, (2) a dev or test
+    wording and a severity phrase, or (3) any wording of a held-out syndrome. The search reads the text alone,
+    never how the document was made.
     """
     texts = [document.text for document in documents]
     everything = [finding for presentation in presentations() for finding in presentation.findings]

@@ -1,7 +1,8 @@
-"""Runtimes: the same prompts through transformers, llama-cpp-python, llama.cpp's HTTP server and a browser, and do they agree?
+"""Runtimes: transformers, llama-cpp-python, llama.cpp's HTTP server, a browser, and do they answer alike?
 
-Every runtime has `complete(conversations) -> list[Reply]`: `Transformers`, `LlamaCpp`, `Server`, and `browser.Browser`. `parity`
-compares two of them, `check` all of a machine's. `phone` makes the page of `phone/` with a model in it, and `serve` shows it.
+Every runtime has `complete(conversations) -> list[Reply]`: `Transformers`, `LlamaCpp`, `Server`, and
+`browser.Browser`. `parity` compares two of them, `check` all of a machine's. `phone` makes the page of
+`phone/` with a model in it, and `serve` shows it.
 """
 
 from helpers.runtimes import check, parity
@@ -9,16 +10,3 @@ from helpers.runtimes.llama import LlamaCpp
 from helpers.runtimes.reply import LENGTH, STOP, Missing, Reply, level_place
 from helpers.runtimes.server import Server
 from helpers.runtimes.transformers import Transformers
-
-__all__ = [
-    "LENGTH",
-    "STOP",
-    "LlamaCpp",
-    "Missing",
-    "Reply",
-    "Server",
-    "Transformers",
-    "check",
-    "level_place",
-    "parity",
-]

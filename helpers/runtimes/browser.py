@@ -1,7 +1,7 @@
-"""The browser as a runtime: headless Chromium opens the phone's page, runs its self-test, and the file that the page saves is the reply.
+"""The browser as a runtime: headless Chromium opens the phone's page and runs its self-test.
 
-Chromium is found, not downloaded. It is driven by playwright in a thread of its own, because a notebook's thread runs an event loop
-and playwright's plain interface refuses to start beside one.
+Chromium is found, not downloaded. It is driven by playwright in a thread of its own, because a notebook's
+thread runs an event loop and playwright's plain interface refuses to start beside one.
 """
 
 from __future__ import annotations
@@ -122,9 +122,8 @@ def open_page(page: Page, address: str) -> None:
         page.wait_for_selector("body[data-ready]", timeout=1000 * SECONDS)
     except Error as error:
         said = error.message.splitlines()[0]
-        raise LabError(
-            f"The page at {address} did not load in Chromium: {said}. Run the same command again."
-        ) from None
+        how = "Run the same command again"
+        raise LabError(f"The page at {address} did not load in Chromium: {said}. {how}.") from None
     if page.get_attribute("body", "data-ready") not in ("offline", "online"):
         raise LabError(f"The page could not load the model. It says: {page.inner_text('#trouble')}")
 
@@ -153,7 +152,7 @@ def run_self_test(page: Page, seconds: float = SECONDS) -> dict[str, Any]:
 
 @contextmanager
 def chromium(*arguments: str) -> Iterator[Chromium]:
-    """A headless Chromium while the block runs. Not for a thread with an event loop in it (a notebook's); `Browser` is.
+    """A headless Chromium while the block runs; not for a thread with an event loop, as a notebook's is.
 
     Args:
         arguments: more of Chromium's command line.
@@ -169,9 +168,8 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
             browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *arguments])
         except Error as error:
             said = error.message.splitlines()[0]
-            raise LabError(
-                f"{path} does not start: {said}. Reinstall Chromium, or set CHROMIUM to another."
-            ) from None
+            how = "Reinstall Chromium, or set CHROMIUM to another"
+            raise LabError(f"{path} does not start: {said}. {how}.") from None
         try:
             yield browser
         finally:
@@ -193,6 +191,4 @@ def find_chromium() -> str:
         missing = f"CHROMIUM is set to {wanted}, which is no program"
     hints = {"darwin": "brew install --cask chromium", "win32": "winget install Google.Chrome"}
     how = hints.get(sys.platform, "sudo apt install chromium")
-    raise Missing(
-        f"{missing}, and the browser runtime needs one. Install it (`{how}`), or set CHROMIUM to its path."
-    )
+    raise Missing(f"{missing}, and one is needed. Install it (`{how}`), or set CHROMIUM to its path.")

@@ -1,7 +1,7 @@
-"""One model through every runtime of this machine, and each held against what it was made from: `python -m helpers parity`.
+"""One model through every runtime of this machine, held against what it was made from.
 
-llama.cpp is compared with transformers (did the export keep the model?), the server and the browser with llama.cpp on the same file
-(does another program read the file alike?).
+llama.cpp is compared with transformers (did the export keep the model?), the server and the browser with
+llama.cpp on the same file (does another program read the file alike?).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def check(
         say: told what is being done, and what this machine lacks.
 
     Raises:
-        LabError: the file is damaged or no GGUF, a runtime asked for by name is missing, or there are no prompts.
+        LabError: the file is damaged or no GGUF, a runtime asked for by name is missing, or there are no
+            prompts.
     """
     made = build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf"
     file = Path(file) if file else export(source, made, quant).path
@@ -66,7 +67,7 @@ def check(
 
 
 def through(name: str, file: Path, examples: Sequence[Example]) -> parity.Run:
-    """A run of a GGUF in the server or the browser; `Missing` where this machine has no browser or no engine for it."""
+    """A run of a GGUF in the server or the browser; `Missing` without a browser or its engine."""
     if name == Server.name:
         with Server(file) as runtime:
             return parity.run(runtime, examples)

@@ -1,6 +1,7 @@
-"""llama.cpp in this process, by way of llama-cpp-python's `Llama`: load once, one context for all prompts, greedy decoding.
+"""llama.cpp in this process, by llama-cpp-python's `Llama`: one context for all prompts, greedy decoding.
 
-The file is checked before llama.cpp sees it (`checked`), because llama.cpp ends the whole process on some damaged files.
+The file is checked before llama.cpp sees it (`checked`), because llama.cpp ends the whole process on some
+damaged files.
 """
 
 from __future__ import annotations
@@ -22,11 +23,6 @@ from helpers.train import Profile, current_profile
 class LlamaCpp:
     """A GGUF, loaded and ready to answer. Close it, or use it in a `with` block.
 
-    Args:
-        path: the file.
-        threads: for prompts and answers; chosen by the file's size if not given.
-        profile: whose context length and answer length; the current one if not given.
-
     Attributes:
         place: the answer's tokens before the level.
 
@@ -36,17 +32,11 @@ class LlamaCpp:
 
     name = "llama_cpp"
 
-    def __init__(
-        self, path: str | Path, *, threads: int | None = None, profile: Profile | None = None
-    ) -> None:
-        settings = profile or current_profile()
-        self.path, self._limit, self._size = (
-            Path(path),
-            settings.generate["max_new_tokens"],
-            context_size(settings),
-        )
+    def __init__(self, path: str | Path) -> None:
+        self.path, profile = Path(path), current_profile()
+        self._limit, self._size = profile.generate["max_new_tokens"], context_size(profile)
         header = checked(self.path)
-        self._render, cores = renderer(header), threads or default_threads(header.bytes)
+        self._render, cores = renderer(header), default_threads(header.bytes)
         room = dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), self._size)
         with native_log() as errors:
             try:
@@ -54,9 +44,8 @@ class LlamaCpp:
                     str(self.path), **room, n_threads=cores, n_threads_batch=cores, verbose=False
                 )
             except (ValueError, RuntimeError) as error:
-                raise LabError(
-                    f"llama.cpp refuses {self.path}: {' '.join(errors) or error}. Export the model again."
-                ) from None
+                said = " ".join(errors) or error
+                raise LabError(f"llama.cpp refuses {self.path}: {said}. Export the model again.") from None
         self.place = level_place(self.encode)
 
     def __enter__(self) -> LlamaCpp:
@@ -89,7 +78,7 @@ class LlamaCpp:
             return np.stack([self._start([*self.prompt(row)[1], *self.place]).copy() for row in examples])
 
     def prompt(self, example: Example) -> tuple[str, list[int]]:
-        """A conversation as it is fed: rendered by the file's own template, which writes the BOS, and its tokens."""
+        """A conversation as it is fed: rendered by the file's template, BOS included, and its tokens."""
         rendered = self._render(example.prompt)
         return rendered, self.encode(rendered)
 
@@ -107,9 +96,7 @@ class LlamaCpp:
         vocabulary = llama_cpp.llama_model_get_vocab(self._llama.model)
         for left in range(min(limit, self._size - len(tokens)), 0, -1):
             token = int(scores.argmax())
-            if llama_cpp.llama_vocab_is_eog(
-                vocabulary, token
-            ):  # the file's EOS, and what llama.cpp knows by name
+            if llama_cpp.llama_vocab_is_eog(vocabulary, token):  # the file's EOS, and others known by name
                 reason = STOP
                 break
             answer.append(token)
@@ -120,10 +107,8 @@ class LlamaCpp:
     def _start(self, tokens: Sequence[int]) -> np.ndarray:
         """Forget everything and read a prompt; the logits after it, valid until the next call."""
         if not 0 < len(tokens) < self._size:
-            raise LabError(
-                f"A prompt of {len(tokens):,} tokens does not fit the context of {self._size:,}: shorten it, or "
-                "raise the profile's max_length."
-            )
+            sizes = f"A prompt of {len(tokens):,} tokens does not fit the context of {self._size:,}"
+            raise LabError(f"{sizes}: shorten it, or raise the profile's max_length.")
         self._llama.reset()
         return self._feed(tokens)
 
@@ -131,9 +116,8 @@ class LlamaCpp:
         try:
             self._llama.eval(tokens)
         except RuntimeError as error:
-            raise LabError(
-                f"llama.cpp could not compute with {self.path} ({error}). Export it again."
-            ) from None
+            what = f"llama.cpp could not compute with {self.path} ({error})"
+            raise LabError(f"{what}. Export it again.") from None
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._llama.ctx), (self._llama.n_vocab(),))
 
 
@@ -143,7 +127,7 @@ def context_size(profile: Profile) -> int:
 
 
 def default_threads(model_bytes: int) -> int:
-    """All cores, but one for a model that fits a cache: there threads would wait for each other longer than they compute."""
+    """All cores, but one for a model that fits a cache: there threads wait longer than they compute."""
     return 1 if model_bytes < 100e6 else os.cpu_count() or 1
 
 
@@ -153,13 +137,14 @@ def checked(path: Path) -> Header:
     Raises:
         LabError: it cannot be read, is damaged, no LFM2, or not of one piece.
     """
-    header = read_header(path)
-    size, tokens = whole_architecture(header).vocabulary, header.metadata.get("tokenizer.ggml.tokens", [])
+    header, again = read_header(path), "Delete it and export the model again."
+    size = whole_architecture(header).config.vocab_size
+    tokens = header.metadata.get("tokenizer.ggml.tokens", [])
     different = len({text for text in tokens if isinstance(text, str)})
     if not len(tokens) == different == size or header.metadata.get("tokenizer.ggml.model") != "gpt2":
         raise LabError(
-            f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary. Delete it and export the model again."
+            f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary. {again}"
         )
     if not 0 < header.metadata["lfm2.rope.freq_base"] < float("inf"):
-        raise LabError(f"{path} holds no usable base of its positions. Delete it and export the model again.")
+        raise LabError(f"{path} holds no usable base of its positions. {again}")
     return header

@@ -1,7 +1,8 @@
-"""Files of pinned npm packages, fetched at first use and never kept in git: the WebAssembly build of llama.cpp.
+"""Files of pinned npm packages, fetched at first use: the WebAssembly build of llama.cpp.
 
-A package is known by the SHA-512 of its archive, checked every time the kept one is opened: what is served is what was pinned,
-wherever it came from. `npm pack` where npm is (it knows about mirrors), else the registry's own address.
+A package is known by the SHA-512 of its archive, checked every time the kept one is opened: what is served is
+what was pinned, wherever it came from. `npm pack` where npm is (it knows about mirrors), else the registry's
+own address.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SECONDS = 120  # patience with a registry
 
 
 class Package(NamedTuple):
-    """A package in one version, by the hash of its archive (npm's `dist.integrity`, the SHA-512 in base64)."""
+    """A package in one version, by its archive's hash (npm's `dist.integrity`, SHA-512 in base64)."""
 
     name: str
     version: str
@@ -58,16 +59,14 @@ def files(package: Package, names: tuple[str, ...]) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(_archive(package))) as tar:
         members = {member.name.removeprefix("package/"): member for member in tar if member.isfile()}
         if absent := [name for name in names if name not in members]:
-            raise LabError(
-                f"{package.name} {package.version} holds no {', '.join(absent)}: the pin in npm.py is wrong."
-            )
+            what = f"{package.name} {package.version} holds no {', '.join(absent)}"
+            raise LabError(f"{what}: the pin in npm.py is wrong.")
         return {name: tar.extractfile(members[name]).read() for name in names}  # type: ignore[union-attr]
 
 
 def _archive(package: Package) -> bytes:
-    archive = (
-        f"{package.name.removeprefix('@').replace('/', '-')}-{package.version}.tgz"  # as `npm pack` names it
-    )
+    name = package.name.removeprefix("@").replace("/", "-")  # as `npm pack` does
+    archive = f"{name}-{package.version}.tgz"
     kept = build_dir() / "npm" / archive
     if kept.is_file() and package.whole(raw := kept.read_bytes()):
         return raw
@@ -84,8 +83,8 @@ def _archive(package: Package) -> bytes:
         refused.append(f"{way.__doc__}: the archive is not the pinned one (SHA-512 differs)")
     raise Missing(
         f"{package.name} {package.version} could not be fetched, and the page cannot run a model without it. "
-        f"{'; '.join(refused)}. Connect to the network once and run the same command again, or put {archive} into "
-        f"{kept.parent} yourself."
+        f"{'; '.join(refused)}. Connect to the network once and run the same command again, "
+        f"or put {archive} into {kept.parent} yourself."
     )
 
 

@@ -1,7 +1,8 @@
-"""Parity: is what runs there the model that was tested here? Two runs over the same prompts, compared at four depths and by the odds.
+"""Parity: is what runs there the model that was tested here? Two runs, compared at four depths and by odds.
 
-The depths, from shallow to deep: the rendered prompt, its tokens, the label, the full text. A fault that a shallow depth shows need
-not reach a deep one, and the other way round. How far a runtime may drift is `data/parity.yaml`.
+The depths, from shallow to deep: the rendered prompt, its tokens, the label, the full text. A fault that a
+shallow depth shows need not reach a deep one, and the other way round. How far a runtime may drift is
+`data/parity.yaml`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from helpers.cases import Example
 from helpers.files import DATA, LabError, read_yaml
@@ -26,7 +28,7 @@ KL = "kl"
 
 @dataclass(frozen=True)
 class Run:
-    """What one runtime made of all prompts: its replies, and its logits at the level's place where it tells them."""
+    """What one runtime made of all prompts: its replies, and its logits at the level's place if told."""
 
     name: str
     replies: tuple[Reply, ...]
@@ -53,8 +55,9 @@ class Parity:
         reference, other: the runtimes' names.
         same: for each depth, on which prompts they agree.
         first: for each depth with a difference, the first one, in words.
-        divergences: KL(reference ‖ other) at the level's place in nats, one for each prompt whose odds both tell. Where the other
-            tells only its likeliest tokens, the rest counts as one token, and the figure is a lower bound.
+        divergences: KL(reference ‖ other) at the level's place in nats, one for each prompt whose odds both
+            tell. Where the other tells only its likeliest tokens, the rest counts as one token, and the
+            figure is a lower bound.
     """
 
     reference: str
@@ -64,7 +67,7 @@ class Parity:
     divergences: tuple[float, ...] = ()
 
     def measured(self, depth: str) -> Rate | None:
-        """The share of prompts on which they agree at a depth, or the mean divergence (`KL`); None where it is not told."""
+        """Share of prompts on which they agree at a depth, or mean divergence (`KL`); None if not told."""
         if depth != KL:
             return wilson(sum(self.same[depth]), len(self.same[depth]))
         return bootstrap_mean(self.divergences) if self.divergences else None
@@ -77,8 +80,9 @@ def compare(reference: Run, other: Run) -> Parity:
         LabError: they did not answer the same number of prompts.
     """
     if len(reference.replies) != len(other.replies):
+        ours, theirs = (f"{len(one.replies):,}" for one in (reference, other))
         raise LabError(
-            f"{reference.name} answered {len(reference.replies):,} prompts and {other.name} {len(other.replies):,}: "
+            f"{reference.name} answered {ours} prompts and {other.name} {theirs}: "
             "they can be compared only on the same ones. Run both again."
         )
     same, first = {}, {}
@@ -118,14 +122,12 @@ def divergence(p: np.ndarray, q: np.ndarray) -> float:
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities in float64, over the last axis."""
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=-1, keepdims=True)
-    return wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
+    return special.log_softmax(logits.astype(np.float64), axis=-1)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A depth of one comparison: what was measured, what is asked, and whether it holds (None: nothing to judge)."""
+    """A depth of one comparison: measured, asked for, and does it hold (None: nothing to judge)?"""
 
     parity: Parity
     depth: str
@@ -146,7 +148,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Report:
-    """Comparisons held against `data/parity.yaml`; as text, a table with the first difference of every drift."""
+    """Comparisons held against `data/parity.yaml`; as text, a table with every drift's first place."""
 
     rows: tuple[Judged, ...]
 
@@ -164,9 +166,8 @@ class Report:
         drifted = [row for row in self.rows if row.holds is False]
         told = [(row.parity.other, row.parity.first[row.depth]) for row in drifted if row.depth != KL]
         lines += [f"First difference, {name}: {where}" for name, where in told]
-        return "\n".join(
-            [*lines, f"{len(drifted)} of {len(self.rows)} figures drifted beyond their tolerance."]
-        )
+        lines.append(f"{len(drifted)} of {len(self.rows)} figures drifted beyond their tolerance.")
+        return "\n".join(lines)
 
 
 def tolerances(kind: str, path: Path = DATA / "parity.yaml") -> dict[str, dict[str, Any]]:
@@ -182,9 +183,7 @@ def tolerances(kind: str, path: Path = DATA / "parity.yaml") -> dict[str, dict[s
         side = "at_most" if depth == KL else "at_least"
         sound = depth in (*DEPTHS, KL) and isinstance(row, dict) and set(row) == {side, "why"} and row["why"]
         if not sound or not isinstance(row[side], int | float) or not 0 <= row[side] <= 1:
-            raise LabError(
-                f"{path}: {kind}.{depth} needs `{side}` between 0 and 1 and a `why`, as the others have."
-            )
+            raise LabError(f"{path}: {kind}.{depth} needs `{side}` between 0 and 1 and a `why`.")
     return known[kind]
 
 

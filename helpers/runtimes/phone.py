@@ -1,7 +1,8 @@
-"""The phone's page, built: the app of `phone/` with an engine, a model and what `data/` says, as a folder of plain files.
+"""The phone's page, built: the app of `phone/` with engine, model and data, as a folder of plain files.
 
-Any static https host will do, and so does `helpers.runtimes.serve`. Levels, numbers, prompt, measured error and the patterns that read
-an answer come from `data/` and `helpers.triage`; only the words for which nobody should wait (`phone/redflags.js`) stand in the app.
+Any static https host will do, and so does `helpers.runtimes.serve`. Levels, numbers, prompt, measured error
+and the patterns that read an answer come from `data/` and `helpers.triage`; only the words for which nobody
+should wait (`phone/redflags.js`) stand in the app.
 """
 
 from __future__ import annotations
@@ -56,13 +57,16 @@ def build(
     """Make the folder anew. Models are linked where the disk allows it, not copied.
 
     Args:
-        ggufs: the model, and smaller files of it that the page offers to a device on which the first one fails.
+        ggufs: the model, and smaller files of it that the page offers to a device on which the first one
+            fails.
         out: the folder; what this function made there before is replaced.
-        examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the profile's).
+        examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the
+            profile's).
         name: what the page calls the model (default: each file's name).
 
     Raises:
-        LabError: a GGUF is damaged or carries no chat template, the engine cannot be fetched, or the disk is full.
+        LabError: a GGUF is damaged or carries no chat template, the engine cannot be fetched, or the disk is
+            full.
     """
     out, profile, headers = Path(out), current_profile(), [read_header(Path(path)) for path in ggufs]
     if mute := [str(header.path) for header in headers if not header.chat_template]:
@@ -102,7 +106,7 @@ def _model(source: Path, target: Path, name: str) -> dict[str, Any]:
 
 
 def self_test(examples: Sequence[Example] | None, max_new_tokens: int) -> dict[str, Any]:
-    """The questions of a self-test, as the page reads them; development prompts if none are given (test is for reporting)."""
+    """The questions of a self-test, as the page reads them; development prompts if none are given."""
     rows = random.Random(0).sample(evaluation_prompts("dev"), SELF_TEST) if examples is None else examples
     items = [
         {"id": str(i), "messages": row.prompt, "heading": f"{LEVEL_HEADING} "} for i, row in enumerate(rows)
@@ -123,7 +127,7 @@ def from_data() -> dict[str, Any]:
 
 
 def measured() -> dict[str, Any] | None:
-    """How often the profile's balanced stage erred on the vignettes, for the page to say so; None while it was not measured."""
+    """How often the profile's balanced stage erred on the vignettes; None while it was not measured."""
     path = DATA / "results" / f"{current_profile().name}.json"
     known = read_json(path).get("measurements", {}) if path.is_file() else {}
     names = {"accuracy": "accuracy", "missedUrgency": "missed_urgency"}
@@ -134,7 +138,7 @@ def measured() -> dict[str, Any] | None:
 
 
 def _stamp(out: Path, models: list[str]) -> None:
-    """Write into the service worker what it keeps, under a name made of every file's content: a change makes a new cache."""
+    """Write into the service worker what it keeps; any file's change makes another name, a new cache."""
     worker = out / "sw.js"
     kept = {path.relative_to(out).as_posix(): path for path in sorted(out.rglob("*")) if path.is_file()}
     version = fingerprint({name: sha256_of(path) for name, path in kept.items()})

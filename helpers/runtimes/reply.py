@@ -1,4 +1,4 @@
-"""What every runtime answers with, so that runtimes can be held against each other: prompt, tokens, text, and the odds of the level."""
+"""What every runtime answers with, so that they can be compared: prompt, tokens, text, odds of the level."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Reply:
         tokens: the prompt tokens it fed to the model, BOS included.
         text: the greedy answer, stripped.
         finish_reason: "stop" (the model closed its turn) or "length" (it was cut).
-        logprobs: log-probabilities, in nats, of the likeliest tokens at the level's place (see `level_place`); None where not told.
+        logprobs: log-probabilities, in nats, of the likeliest tokens at the level's place (see
+            `level_place`); None where not told.
     """
 
     prompt: str
@@ -38,8 +39,8 @@ class Reply:
 def level_place(encode: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
     """The answer's tokens that stand before the level, whichever level follows.
 
-    Not the tokens of the heading with a blank behind it: a byte-level tokenizer puts the blank into the level's own token
-    (" ROJO"), and a model that is fed a lone blank stands at a place no training text has.
+    Not the tokens of the heading with a blank behind it: a byte-level tokenizer puts the blank into the
+    level's own token (" ROJO"), and a model that is fed a lone blank stands at a place no training text has.
     """
     answers = [encode(f"{LEVEL_HEADING} {level}") for level in LEVELS]
     columns = zip(*answers, strict=False)

@@ -1,6 +1,7 @@
 """A folder of plain files over HTTP, for the phone's page: on loopback, or with --lan in the local network.
 
-The page brings what it needs (its service worker sets the headers for threads), so the standard library's server is enough.
+The page brings what it needs (its service worker sets the headers for threads), so the standard library's
+server is enough.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import segno
 from helpers.files import LabError
 
 LAN_WARNING = (
-    "Anyone in this network can open the page while it is served; use --lan only in a network that you trust.\n"
+    "Anyone in this network can open the page while it is served; "
+    "use --lan only in a network that you trust.\n"
     "Over plain http a browser keeps nothing: from that address the page works only while this server runs."
 )
 OFFLINE = (
     "To have it on a phone without a connection, the phone has to open it as localhost or over https, once:\n"
-    "  Android by cable: adb reverse tcp:{port} tcp:{port}, then http://localhost:{port}/ in the phone's Chrome;\n"
+    "  Android by cable: adb reverse tcp:{port} tcp:{port}, then http://localhost:{port}/ in its Chrome;\n"
     "  any phone: put {folder} on a web host of yours that serves https (it is a folder of plain files).\n"
     "Ctrl-C ends the server."
 )
@@ -61,9 +63,8 @@ def serving(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> It
     try:
         server = ThreadingHTTPServer((host, port), partial(_Files, directory=str(folder)))
     except (OSError, OverflowError) as error:
-        raise LabError(
-            f"Port {port} of {host} cannot be used ({error}). Give another one with --port."
-        ) from None
+        what = f"Port {port} of {host} cannot be used ({error})"
+        raise LabError(f"{what}. Give another one with --port.") from None
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{server.server_address[1]}/"
@@ -75,15 +76,13 @@ def serving(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> It
 def network_address() -> str | None:
     """This machine's address in its local network; None when it has none. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-        probe.connect(
-            ("192.0.2.1", 9)
-        )  # an address kept for documentation: only the route to it is looked up
+        probe.connect(("192.0.2.1", 9))  # an address kept for documentation: only its route is looked up
         return probe.getsockname()[0]
     return None
 
 
 def serve(folder: str | Path, *, port: int, lan: bool) -> None:
-    """Serve a folder until Ctrl-C, and say how to reach it; with `lan`, from the local network too, with a QR code.
+    """Serve a folder until Ctrl-C and say how to reach it; with `lan`, from the local network, by QR code.
 
     Raises:
         LabError: the port is taken, or `lan` is asked for and there is no network.
@@ -91,7 +90,7 @@ def serve(folder: str | Path, *, port: int, lan: bool) -> None:
     outside = network_address() if lan else None
     if lan and outside is None:
         raise LabError(
-            "This machine is in no network, so no phone can reach it. Leave out --lan to open the page here."
+            "This machine is in no network: no phone can reach it. Leave out --lan to open it here."
         )
     with serving(folder, host="0.0.0.0" if lan else "127.0.0.1", port=port) as address:
         number = address.rstrip("/").rpartition(":")[2]

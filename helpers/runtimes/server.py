@@ -1,4 +1,4 @@
-"""llama.cpp behind HTTP: llama-cpp-python's server in a process of its own, asked through the `openai` client.
+"""llama.cpp behind HTTP: llama-cpp-python's server in a process of its own, asked by the `openai` client.
 
 The client sends chat messages; the server renders the template inside its GGUF, tokenizes and answers.
 """
@@ -34,7 +34,7 @@ _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")  # nothing the serv
 
 
 class Server:
-    """A GGUF behind an OpenAI-compatible endpoint on loopback. Stop it, or use it in a `with` block; it also ends with its owner.
+    """A GGUF behind an OpenAI-compatible endpoint on loopback, for a `with` block. It ends with its owner.
 
     Attributes:
         url, key: for any client: `OpenAI(base_url=server.url, api_key=server.key)`.
@@ -78,9 +78,8 @@ class Server:
         except (OSError, ValueError):
             last = self._last_words()
             self.stop()
-            raise LabError(
-                f"llama.cpp's server did not come up for {self.path} ({last}). `make tutorial` mends the environment."
-            ) from None
+            what = f"llama.cpp's server did not come up for {self.path} ({last})"
+            raise LabError(f"{what}. `make tutorial` mends the environment.") from None
         except BaseException:
             self.stop()
             raise
@@ -106,7 +105,7 @@ class Server:
         self.stop()
 
     def fed(self) -> tuple[str, tuple[int, ...]]:
-        """The last prompt as the server rendered it, and the tokens that it fed. An ordinary server only counts them."""
+        """The last prompt as the server rendered it, and its tokens. An ordinary server only counts them."""
         last = self._client.get("../lab/fed", cast_to=dict[str, Any])
         return last["prompt"], tuple(last["tokens"])
 
@@ -119,13 +118,10 @@ class Server:
         try:
             return [self._answer(example, max_new_tokens or self._limit) for example in conversations]
         except openai.APIError as error:
+            what = f"refused a request ({error}). Shorten the prompt, or look at the model's file"
             if self._process.poll() is not None:
-                raise LabError(
-                    f"llama.cpp's server has ended ({self._last_words()}). Start it again."
-                ) from None
-            raise LabError(
-                f"llama.cpp's server refused a request ({error}). Shorten the prompt, or look at the model's file."
-            ) from None
+                what = f"has ended ({self._last_words()}). Start it again"
+            raise LabError(f"llama.cpp's server {what}.") from None
 
     def _answer(self, example: Example, limit: int) -> Reply:
         how = {**GREEDY, "max_tokens": limit, "extra_body": UNPENALISED}

@@ -1,7 +1,8 @@
-"""The server's process: llama-cpp-python's own HTTP server on a free port of loopback, ended when its owner ends.
+"""The server's process: llama-cpp-python's HTTP server on a free port of loopback, until its owner ends.
 
-Run as a script by `helpers.runtimes.server`, which writes one line of JSON to its standard input: {"api_key": …, "model": {settings}}.
-The key is in no argument, no environment and no file. When that pipe closes, for whatever reason, the process ends.
+Run as a script by `helpers.runtimes.server`, which writes one line of JSON to its standard input: {"api_key":
+…, "model": {settings}}. The key is in no argument, no environment and no file. When that pipe closes, for
+whatever reason, the process ends.
 """
 
 import json
@@ -17,7 +18,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.server.app import authenticate, create_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings
 
-_fed: dict = {}  # what the model was last asked, as the server rendered and tokenized it: its answers do not say
+_fed: dict = {}  # what the model was last asked, rendered and tokenized: the server's answers do not say
 
 
 def _listen_in() -> None:

@@ -1,10 +1,9 @@
-"""Figures and widgets. `primitives` holds the five figures of the series, `figures` what every figure goes through."""
+"""Figures and widgets: the five `primitives` of the series, and what every figure goes through."""
 
 from helpers.show.figures import (
     Prediction,
     answer_card,
     color_of,
-    compare_answers,
     finding,
     gates,
     predict,
@@ -15,24 +14,3 @@ from helpers.show.figures import (
     table,
 )
 from helpers.show.primitives import bars, dots, forest, heatmap, lines, source
-
-__all__ = [
-    "Prediction",
-    "answer_card",
-    "bars",
-    "color_of",
-    "compare_answers",
-    "dots",
-    "finding",
-    "forest",
-    "gates",
-    "heatmap",
-    "lines",
-    "predict",
-    "present",
-    "running_mean",
-    "source",
-    "stamp_text",
-    "static",
-    "table",
-]

@@ -1,30 +1,30 @@
-"""Figures and widgets. One message each, the level colours with their names, intervals drawn, and the stamp of the run.
+"""Figures and widgets. One message each, level colours with their names, intervals, and the stamp of the run.
 
-Every figure goes through `present`, which adds the stamp and a caption (the alt text for readers who cannot see it).
+Every figure goes through `present`, which adds the stamp and a caption (the alt text for readers who cannot
+see it).
 """
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import seaborn as sns
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from helpers.cases import Example
 from helpers.evaluate.gates import Report
 from helpers.evaluate.scoring import UNREADABLE
 from helpers.lab import session
-from helpers.triage import LEVELS, SCALE
+from helpers.triage import LEVELS, SCALE, parse
 
 GREY = "#616161"
 VERDICTS = {"passes": ("✓", "#e8f5e9"), "not shown": ("?", "#fff8e1"), "fails": ("✗", "#ffebee")}
-HATCHES = dict(zip(LEVELS, ("", "//", "..", "\\\\", "xx"), strict=True))  # colour never alone
+HATCHES = ("", "//", "..", "\\\\", "xx")  # of the levels: colour never alone
 sns.set_theme(
     style="whitegrid",
     context="notebook",
@@ -68,43 +68,18 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Markdown:
 
 
 def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
-    """A person's words, their English gloss, and the model's answer, the level line in the level's colour and word."""
-    import html
-
-    from helpers.triage import parse
-
-    level = parse(answer).level
-    color = color_of(level or UNREADABLE)
+    """A person's words, their English gloss, and the model's answer beside a bar in its level's colour."""
+    color = color_of(parse(answer).level or UNREADABLE)
     head = f"<b>{html.escape(text)}</b>" if text else ""
     note = f'<div style="color:{GREY};font-size:90%">{html.escape(gloss)}</div>' if gloss else ""
     lines = "<br>".join(html.escape(line) for line in answer.splitlines())
-    return HTML(
-        f'<div style="border-left:6px solid {color};padding:4px 12px;margin:6px 0">{head}{note}<div style="margin-top:6px">{lines}</div></div>'
-    )
+    style = f"border-left:6px solid {color};padding:4px 12px;margin:6px 0"
+    return HTML(f'<div style="{style}">{head}{note}<div style="margin-top:6px">{lines}</div></div>')
 
 
-def _level_bars(
-    axes: Any, values: Sequence[float], levels: Sequence[str], errors: np.ndarray | None = None
-) -> None:
-    bars = axes.bar(
-        range(len(levels)),
-        values,
-        color=[color_of(level) for level in levels],
-        yerr=errors,
-        capsize=4,
-        edgecolor="white",
-        linewidth=1,
-    )
-    for bar, level in zip(bars, levels, strict=True):
-        bar.set_hatch(HATCHES.get(level, ""))
-    axes.set_xticks(range(len(levels)), levels, fontsize=9)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-
-
-def running_mean(values: Sequence[float], width: int = 9) -> list[float]:
-    """Mean of each value with its neighbours, the window cut at the ends."""
-    half = width // 2
-    windows = [values[max(0, place - half) : place + half + 1] for place in range(len(values))]
+def running_mean(values: Sequence[float]) -> list[float]:
+    """Mean of each value with four neighbours on either side; fewer at the ends."""
+    windows = [values[max(0, place - 4) : place + 5] for place in range(len(values))]
     return [sum(window) / len(window) for window in windows]
 
 
@@ -125,11 +100,8 @@ def predict(question: str, default: float = 0.5) -> Prediction:
     """Ask the reader for a percentage with a slider; on a static page, say what was assumed."""
     prediction = Prediction(question, default)
     if static():
-        display(
-            Markdown(
-                f"*Prediction: {question} On this static page the slider stands at {default:.0%}; in a live notebook it is yours to move.*"
-            )
-        )
+        text = "On this static page the slider stands at {:.0%}; in a live notebook it is yours to move."
+        display(Markdown(f"*Prediction: {question} {text.format(default)}*"))
         return prediction
     import ipywidgets
 
@@ -147,7 +119,13 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
     steps, values = zip(*losses, strict=True)
     left.plot(steps, running_mean(values), linewidth=2.5, color="#283593")
     left.set(xlabel="training step", ylabel="mean loss (nats a token)", yscale="log", title="Training loss")
-    _level_bars(right, [shares[level] for level in LEVELS], LEVELS)
+    right.bar(
+        LEVELS,
+        [shares[level] for level in LEVELS],
+        color=[color_of(level) for level in LEVELS],
+        hatch=HATCHES,
+    )
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="what the patients have")
     right.set(ylim=(0, 1.05), ylabel="share of answers", title="What the model tells the patients")
     right.legend()
@@ -187,29 +165,3 @@ def gates(reports: Mapping[str, Report]) -> None:
         f"acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails): {listed}.",
         n=first.n,
     )
-
-
-def compare_answers(
-    examples: Sequence[Example], answers: Mapping[str, Sequence[str]], first: int = 0
-) -> None:
-    """The same person, every model's answer side by side; a drop-down chooses the person. Static pages show `first`."""
-
-    def draw(place: int) -> None:
-        example = examples[place]
-        display(
-            Markdown(
-                f"**{example.text}**  \n*{example.gloss}*  \nThe rubric accepts {', '.join(example.accepted)}: {example.rationale}"
-            )
-        )
-        for name, given in answers.items():
-            display(Markdown(f"**{name}**"), answer_card("", given[place]))
-
-    if static():
-        display(Markdown("*In a live notebook a drop-down chooses among all vignettes. Here is one:*"))
-        draw(first)
-        return
-    import ipywidgets
-
-    options = [(f"{example.id} · {example.text[:70]}", place) for place, example in enumerate(examples)]
-    chosen = ipywidgets.Dropdown(options=options, value=first, description="person")
-    display(chosen, ipywidgets.interactive_output(draw, {"place": chosen}))

@@ -1,6 +1,7 @@
-"""Five figures for the whole series: bars, forest, dots, lines and a heat map, each with its intervals, its baseline and its stamp.
+"""Five figures for the whole series: bars, forest, dots, lines, heat map, each with intervals and stamp.
 
-A notebook that needs another picture draws it in a cell and ends it with `present`. `source` opens a helper in the page.
+A notebook that needs another picture draws it in a cell and ends it with `present`. `source` opens a helper
+in the page.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def forest(
     seeds: int | None = None,
     better: str = "",
 ) -> None:
-    """Differences in points with their intervals, one a row; the line at 0 is no difference. Right of it is more.
+    """Differences in points with their intervals, one a row; at 0 there is none, right of it is more.
 
     Args:
         differences: by name, from the top down; several of one name (a run each) stand close together.
@@ -130,10 +131,11 @@ def dots(
     n: int | None = None,
     seeds: int | None = None,
 ) -> None:
-    """Every run a dot, the mean of each group a bar across, with its t-interval over seeds where the runs differ.
+    """Every run a dot, the mean of each group a bar across, with its t-interval over seeds if runs differ.
 
     Args:
-        groups: the value of every seed, by recipe. n: items that each run was judged on. seeds: default the largest group.
+        groups: the value of every seed, by recipe. n: items that each run was judged on. seeds: default the
+            largest group.
     """
     figure, axes = plt.subplots(figsize=(7, 0.55 * len(groups) + 1.3))
     told = []
@@ -177,7 +179,8 @@ def lines(
 
     Args:
         curves: (x, y) points by name, or the values of every seed by x.
-        x, y: what the axes show, with the unit. log: "x", "y" or "xy" for logarithmic axes. percent: y is a share.
+        x, y: what the axes show, with the unit. log: "x", "y" or "xy" for logarithmic axes. percent: y is a
+            share.
     """
     figure, axes = plt.subplots(figsize=(7, 3.4))
     told, places = [], set()
@@ -220,7 +223,8 @@ def heatmap(
     """Numbers in a grid, darker for more; names of levels have their colours.
 
     Args:
-        matrix: shape (rows, columns). form: how a number is written, as ".0%" (default: whole numbers, or two decimals).
+        matrix: shape (rows, columns). form: how a number is written, as ".0%" (default: whole numbers, or two
+            decimals).
     """
     values = np.asarray(matrix)
     form = form or ("d" if values.dtype.kind in "iu" else ".2f")

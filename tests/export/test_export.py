@@ -16,7 +16,7 @@ from exported import CONVERSATIONS, NANO, SHIPPED, model_folder, random_folder, 
 from safetensors.torch import save_file
 
 from helpers import export, lab, train
-from helpers.export import sizes, weights
+from helpers.export import sizes
 from helpers.export.metadata import architecture_metadata, metadata_bytes
 from helpers.files import LabError, read_json
 
@@ -65,8 +65,7 @@ def test_every_weight_comes_back_as_it_was(ladder):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_shards_of_other_floats_are_rounded_to_the_nearest(tmp_path, dtype, monkeypatch):
-    monkeypatch.setattr(weights, "_SLAB", 10_000)  # so that a tensor is many slabs
+def test_shards_of_other_floats_are_rounded_to_the_nearest(tmp_path, dtype):
     dice = torch.Generator().manual_seed(0)
     tensors = {name: torch.randn(value.shape, generator=dice).to(dtype) for name, value in SHIPPED.items()}
     folder = model_folder(tmp_path / "model")

@@ -242,11 +242,3 @@ def test_the_readmes_figure_carries_the_stamp():
     figure = show.finding([(1, 2.0), (2, 0.1)], dict.fromkeys(LEVELS, 0.2), 10)
     assert any("n=10" in text.get_text() for text in figure.texts)
     plt.close(figure)
-
-
-def test_answers_are_compared_side_by_side_with_the_rubrics_reason(shown, monkeypatch):
-    monkeypatch.setattr(show.figures, "display", lambda *things: shown.extend(things))
-    people = cases.vignettes()[:3]
-    show.compare_answers(people, {"model": [row.answer for row in people]}, first=2)
-    text = " ".join(getattr(thing, "data", "") for thing in shown)
-    assert people[2].text in text and people[2].rationale in text and "<b></b>" not in text

@@ -14,10 +14,10 @@ import exercises
 import house_rules
 import nbformat
 import pytest
+from reruns import broken_claims, differences
 
 from helpers import lab, notebooks, triage
 from helpers.files import ROOT, LabError
-from helpers.lab.compare import broken_claims, differences
 
 CHAPTERS = notebooks.chapters()
 

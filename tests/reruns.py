@@ -1,7 +1,8 @@
-"""A re-run laid beside the shipped results, key by key: what is deterministic has to be the same, what was trained as far as chance allows.
+"""A re-run laid beside the shipped results, key by key: the same, as far as chance allows.
 
-Two runs of one recipe differ by the items (each rate's interval knows that) and by the run (seeds of one recipe scatter, and so do two
-kinds of machine). Both go into a two-sided z-test, at 1 % for all keys together (Bonferroni).
+Two runs of one recipe differ by the items (each rate's interval knows that) and by the run (seeds of one
+recipe scatter, and so do two kinds of machine). Both go into a two-sided z-test, at 1 % for all keys together
+(Bonferroni).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from scipy.stats import chi2, norm
 Measurements = Mapping[str, Mapping[str, Any]]
 
 MACHINE = {"s", "tokens/s", "requests/min", "USD"}  # units that tell about the machine or the day
-# What a client did to a server whose clock is scaled depends on how busy the machine was; its claims are tested all the same.
+# What a client did to a server whose clock is scaled depends on how busy the machine was; its claims are
+# tested all the same.
 CLIENTS = "naive|hurried|semaphore|paced|backoff|herd|resilient|cost_usd"
 MACHINE_KEYS = re.compile(rf"\.peak_bytes$|^distill\.({CLIENTS})\b")
 EXACT = re.compile(r"^(diversity\.(total|unique|share)|size_1b2\.|translation\.rows)")
@@ -33,8 +35,9 @@ def differences(shipped: Measurements, own: Measurements, *, other_machine: bool
 
     Args:
         shipped, own: measurements by key, as a results file holds them.
-        other_machine: the re-run was made on another kind of machine (precision, threads). Sums in another order lead training elsewhere,
-            as another seed does; rates are then allowed four times the scatter, and what is no rate (margins, losses) is not compared.
+        other_machine: the re-run was made on another kind of machine (precision, threads). Sums in another
+            order lead training elsewhere, as another seed does; rates are then allowed four times the
+            scatter, and what is no rate (margins, losses) is not compared.
     """
     trained = 1 + max((int(seed[0][2:]) for key in own if (seed := SEED.findall(key))), default=0)
     compared = {
@@ -54,10 +57,11 @@ def differences(shipped: Measurements, own: Measurements, *, other_machine: bool
 
 
 def between_runs(measured: Measurements) -> dict[str, float]:
-    """Standard deviation of a rate between runs of one recipe: for every recipe whose seeds were recorded, and under "" the usual one.
+    """Standard deviation of a rate between runs of one recipe: of every recipe, and under "" the usual one.
 
-    The usual one comes from the median of the variances, and not from their mean: a few recipes end anywhere (blind labels, say) and would
-    excuse every other key. The median of a variance with k degrees of freedom is below its mean by the factor chi2.median(k) / k.
+    The usual one comes from the median of the variances, and not from their mean: a few recipes end anywhere
+    (blind labels, say) and would excuse every other key. The median of a variance with k degrees of freedom
+    is below its mean by the factor chi2.median(k) / k.
     """
     groups: dict[str, list[float]] = defaultdict(list)
     for key, entry in measured.items():
@@ -77,7 +81,7 @@ def _seed_of(key: str) -> int:
 
 
 def _as_many_seeds(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
-    """Do both stand on as many runs? A reader trains one seed an arm, a committed page may show three: then the seed itself is compared."""
+    """Do both stand on as many runs? Else the single seeds are compared, not this."""
     return other is None or one["seeds"] == other["seeds"]
 
 
@@ -110,7 +114,8 @@ def _disagreement(
         run = scatter if one["unit"] == "rate" else scatter * max(abs(a), abs(b))
         expected = math.sqrt(sum(error**2 for error in errors) + 2 * (run if one["seeds"] else 0.0) ** 2)
         if abs(a - b) > limit * expected + NEGLIGIBLE:
-            yield f"{told}; {abs(a - b) / expected if expected else math.inf:.1f} standard errors apart, {limit:.1f} allowed"
+            errors_apart = abs(a - b) / expected if expected else math.inf
+            yield f"{told}; {errors_apart:.1f} standard errors apart, {limit:.1f} allowed"
 
 
 def broken_claims(results: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the micro-world's wordings are like, counted: who speaks, with how many figures, how it is typed, and whether a single word gives the level away.
+"""What the micro-world's wordings are like, counted: who speaks, how, and does a single word tell the level?
 
 What each count means is written down in data/README.md; the quotas are in tests/cases/test_world.py.
 """
@@ -16,7 +16,10 @@ from helpers.audit.phrases import words
 from helpers.cases import Finding
 from helpers.triage import LEVELS, strip_accents
 
-_COUNTED = r"(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce|quince|veinte|treinta|cuarenta|media|varios|varias|unos|unas)"
+_COUNTED = (
+    r"(?:un|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|doce|quince|veinte|treinta|cuarenta|media"
+    r"|varios|varias|unos|unas)"
+)
 _UNIT = r"(?:minut\w*|horas?|ratos?|d[ií]as?|noches?|semanas?|mes(?:es)?|a[nñ]os?)"
 _FIGURE = re.compile(
     rf"\d|\b{_COUNTED} {_UNIT}\b|\bdesde (?:ayer|anoche|hoy|anteayer|ayer|el|la|las|esta|hace)\b",
@@ -27,14 +30,16 @@ _AGE = re.compile(r"\b\d{1,3}\b|\b(?:años|añitos|meses|semanas|días|dias|anos
 # Letters for words, as on a phone. Forms that are also words of their own (a, te, si) are not in it.
 _SHORT = frozenset(
     words(
-        "q xq pq xk k ke d x toy tas pa tb tmb bn mñn dsd cn m xa kiero aki ai haci asi tngo stoy hno hna bb ntp ps nomas"
+        "q xq pq xk k ke d x toy tas pa tb tmb bn mñn dsd cn m xa kiero aki ai haci asi tngo stoy hno hna bb "
+        "ntp ps nomas"
     )
 )
 # Without the accent these are other words, so a missing accent cannot be told from the letters alone.
 _BOTH = frozenset(
     words(
-        "esta este mas si el tu mi se de te que como cuando donde quien cual solo aun papa ano estas hacia seria paso tomo llamo dolio entro salio "
-        "tome llame ando halla sabia hablo peso bajo llego comio corto tenia continuo practico publico numero ultimo medico termino deposito"
+        "esta este mas si el tu mi se de te que como cuando donde quien cual solo aun papa ano estas hacia "
+        "seria paso tomo llamo dolio entro salio tome llame ando halla sabia hablo peso bajo llego comio "
+        "corto tenia continuo practico publico numero ultimo medico termino deposito"
     )
 )
 
@@ -64,7 +69,7 @@ def accented_words(texts: Iterable[str]) -> frozenset[str]:
 
 
 def phone_typed(text: str, accented: frozenset[str]) -> bool:
-    """Is it typed as on a phone: letters for words, or a word whose accent (known from elsewhere) is missing?"""
+    """Is it typed as on a phone: letters for words, or a word without its known accent?"""
     found = words(text)
     return any(word in _SHORT or (word in accented and word not in _BOTH) for word in found)
 
@@ -106,7 +111,7 @@ class Owned:
 
 
 def owned_phrases(texts: Sequence[str], labels: Sequence[str], at_least: int = 20) -> list[Owned]:
-    """Words and pairs of words that occur in `at_least` texts, the most one-sided first; accents and case do not matter."""
+    """Words and pairs of words in `at_least` texts or more, the most one-sided first; no accents, no case."""
     by_level: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for text, label in zip(texts, labels, strict=True):
         found = words(strip_accents(text))

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from wordings import owned_phrases, profile
 
 from helpers import audit, cases, evaluate
+from helpers.audit.wordings import owned_phrases, profile
 from helpers.files import DATA, read_yaml
 from helpers.triage import LEVELS, URGENT, countries, parse, strip_accents
 

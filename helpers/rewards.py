@@ -1,7 +1,8 @@
 """Rewards for reinforcement learning: what an answer is paid for.
 
-A `Reward` is a list of prices, called as TRL calls its reward functions; `NAIVE`, `BLOG` and `CALIBRATED` are three of them. `matrix` reads
-off the prices what each level earns. What the file does not hold: the policy that prices ask for (notebook 10 derives it in its cells).
+A `Reward` is a list of prices, called as TRL calls its reward functions; `NAIVE`, `BLOG` and `CALIBRATED` are
+three of them. `matrix` reads off the prices what each level earns. What the file does not hold: the policy
+that prices ask for (notebook 10 derives it in its cells).
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ class Reward:
     Attributes:
         name: what TRL logs it by.
         correct: paid for an accepted level.
-        under, over: charged (so give a positive number) for every level below or above the accepted set, see `evaluate.scoring.distance`.
+        under, over: charged (so give a positive number) for every level below or above the accepted set, see
+            `evaluate.scoring.distance`.
         unreadable: charged for an answer without a level, or with two.
         urgent_enough: (paid, otherwise) for a readable level at least as urgent as some accepted one.
-        cells: amounts by (truth, answer) that stand in for the three level prices there. The truth is the primary level; an
-            accepted answer is its own truth, so that no cell can charge for what the rubric accepts.
-        parts: (present, absent) amounts for any of `PRICED`; the number has to be the person's own country's, the actions have to say to
-            call first where the syndrome does, and the name has to be the level's ("ROJO — Emergencia").
+        cells: amounts by (truth, answer) that stand in for the three level prices there. The truth is the
+            primary level; an accepted answer is its own truth, so that no cell can charge for what the rubric
+            accepts.
+        parts: (present, absent) amounts for any of `PRICED`; the number has to be the person's own country's,
+            the actions have to say to call first where the syndrome does, and the name has to be the level's
+            ("ROJO — Emergencia").
 
     Raises:
         LabError: a price is not a finite number, a charge is negative, or a cell or part has an unknown name.
@@ -59,11 +63,13 @@ class Reward:
         prices = [self.correct, *charges, *self.cells.values(), *(price for pair in pairs for price in pair)]
         if not all(math.isfinite(price) for price in prices):
             raise LabError(
-                f"Reward {self.name!r}: every price must be a finite number, or training follows nonsense. Prices: {prices}."
+                f"Reward {self.name!r}: every price must be a finite number, or training follows nonsense. "
+                f"Prices: {prices}."
             )
         if min(charges) < 0:
             raise LabError(
-                f"Reward {self.name!r}: `under`, `over` and `unreadable` are charged, so a negative one pays. Drop the sign."
+                f"Reward {self.name!r}: `under`, `over` and `unreadable` are charged, so a negative one "
+                f"pays. Drop the sign."
             )
         named = [(level, "cells", LEVELS) for cell in self.cells for level in cell]
         named += [(part, "parts", PRICED) for part in self.parts]
@@ -84,17 +90,21 @@ class Reward:
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float]:
-        """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14; it passes everything by keyword).
+        """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14; it passes everything by
+        keyword).
 
         Args:
             prompts: not looked at; the columns say what is right.
             completions: texts, or lists of chat messages.
-            columns: the dataset's. Read are `accepted` (levels), `country` (ISO code), `level` (the primary one; only with `cells`) and
-                `syndrome` (a name of `data/syndromes.yaml`; without it nobody is held to call first).
-            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term": which of them a policy lives on.
+            columns: the dataset's. Read are `accepted` (levels), `country` (ISO code), `level` (the primary
+                one; only with `cells`) and `syndrome` (a name of `data/syndromes.yaml`; without it nobody is
+                held to call first).
+            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term": which of them a
+                policy lives on.
 
         Raises:
-            LabError: a column is missing, of another length than `completions`, or holds what is no level or known country.
+            LabError: a column is missing, of another length than `completions`, or holds what is no level or
+                known country.
         """
         rows = zip(
             *(self._column(name, columns.get(name), len(completions)) for name in COLUMNS), strict=True
@@ -109,16 +119,20 @@ class Reward:
         return [math.fsum(bill.values()) for bill in bills]
 
     def _column(self, column: str, values: Sequence[Any] | None, rows: int) -> Sequence[Any]:
-        """The values of a column; refused where a needed one is missing, or where there is not one for each completion."""
+        """The values of a column; refused where a needed one is missing, or where there is not one for each
+        completion.
+        """
         if values is None and (column == "syndrome" or (column == "level" and not self.cells)):
             return [None] * rows
         if values is None:
             raise LabError(
-                f"Reward {self.name!r} needs the column `{column}` and got none. Keep it in the dataset, beside `prompt`."
+                f"Reward {self.name!r} needs the column `{column}` and got none. Keep it in the dataset, "
+                f"beside `prompt`."
             )
         if len(values) != rows:
             raise LabError(
-                f"Reward {self.name!r}: {len(values)} values in the column `{column}` for {rows} completions, so it is unclear which "
+                f"Reward {self.name!r}: {len(values)} values in the column `{column}` for {rows} "
+                f"completions, so it is unclear which "
                 "belongs to which. Repeat every row once for each of its completions, as TRL does."
             )
         return values
@@ -128,7 +142,9 @@ class Reward:
         return math.fsum(self.parts_of(example, text).values())
 
     def parts_of(self, example: Example, text: str) -> dict[str, float]:
-        """The itemised bill: an amount for each of `TERMS`, summing to the reward. A cell's is booked under the term it stands in for."""
+        """The itemised bill: an amount for each of `TERMS`, summing to the reward. A cell's is booked under
+        the term it stands in for.
+        """
         reading = parse(text)
         bill = dict.fromkeys(TERMS, 0.0) | self.level_bill(example, reading.level)
         absent_parts = [
@@ -140,10 +156,11 @@ class Reward:
         return bill
 
     def split(self) -> list[Reward]:
-        """The same prices as several rewards, whose amounts sum to this one's: the level, and each part by itself.
+        """The same prices as several rewards, whose amounts sum to this one's: the level, and each part by
+        itself.
 
-        GRPO divides a group's rewards by their spread. In one sum the dearest term sets that spread; given apart, each term is divided
-        by its own (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`).
+        GRPO divides a group's rewards by their spread. In one sum the dearest term sets that spread; given
+        apart, each term is divided by its own (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`).
         """
         level = replace(self, name=f"{self.name}-level", parts={})
         return [
@@ -190,13 +207,16 @@ def text_of(completion: Completion) -> str:
     """The words of a completion: the text itself, or what its assistant messages say, one after another."""
     if isinstance(completion, str):
         return completion
-    # A truncated turn may reach us as an empty message, and a content that is no text says nothing that can be read.
+    # A truncated turn may reach us as an empty message, and a content that is no text says nothing that can
+    # be read.
     contents = [turn.get("content") for turn in completion if turn.get("role", "assistant") == "assistant"]
     return "\n".join(content for content in contents if isinstance(content, str))
 
 
 def matrix(reward: Reward) -> np.ndarray:
-    """What a level earns: shape (5, 5), rows the truth (the only accepted level), columns the answer, ROJO first."""
+    """What a level earns: shape (5, 5), rows the truth (the only accepted level), columns the answer, ROJO
+    first.
+    """
     truths = [Example("", level, (level,), "") for level in LEVELS]
     return np.array([[sum(reward.level_bill(truth, level).values()) for level in LEVELS] for truth in truths])
 
@@ -207,10 +227,11 @@ NAIVE = Reward("naive", urgent_enough=(1.0, -1.0))
 # The blog's, as it describes it. Under-triage is not priced at all, and over-triage in one cell of ten.
 BLOG = Reward("blog", correct=1.0, cells={("AZUL", "ROJO"): -0.5}, parts={"disclaimer": (0.3, -0.5)})
 
-# One price for every gate. A level off costs what the evaluation's asymmetric cost says, a quarter each. The number is the dearest part,
-# because another country's reaches nobody. The four parts move the sum by 1.2 in all: less than what lies between a right level and a
-# wrong one (1.25 or more), so no part ever pays for a wrong level. An unreadable level costs more than the worst error (3.0) and all the
-# parts together: saying nothing clearly is never a way out.
+# One price for every gate. A level off costs what the evaluation's asymmetric cost says, a quarter each. The
+# number is the dearest part, because another country's reaches nobody. The four parts move the sum by 1.2 in
+# all: less than what lies between a right level and a wrong one (1.25 or more), so no part ever pays for a
+# wrong level. An unreadable level costs more than the worst error (3.0) and all the parts together: saying
+# nothing clearly is never a way out.
 CALIBRATED = Reward(
     "calibrated",
     correct=1.0,

@@ -1,7 +1,8 @@
 """The five levels and the answer: render ⇄ parse. The ground floor: everything reads answers here.
 
-The rubric and the fixed sentences are data (`data/rubric.yaml`, `data/emergency_numbers.yaml`). `render` writes the answer a
-model is taught; `parse` reads *any* text and says what is present and what is not. It does not judge whether the level is
+The rubric and the fixed sentences are data (`data/rubric.yaml`, `data/emergency_numbers.yaml`). `render`
+writes the answer a model is taught; `parse` reads *any* text and says what is present and what is not. It
+does not judge whether the level is
 right: that is `evaluate`'s question.
 """
 
@@ -23,7 +24,8 @@ from helpers.files import DATA, LabError, read_yaml
 class Level:
     """One urgency level: its word, its official name, and what a person at home should do.
 
-    `wait_minutes` is a hospital's figure and stands in no answer. `call_first` is said instead of `action` where a syndrome asks to call before anything else.
+    `wait_minutes` is a hospital's figure and stands in no answer. `call_first` is said instead of `action`
+    where a syndrome asks to call before anything else.
     """
 
     key: str
@@ -38,7 +40,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Country:
-    """A country: its emergency numbers in the order to try them, the service behind each, and its word for the place one goes to."""
+    """A country: its emergency numbers in the order to try them, the service behind each, and its word for
+    the place one goes to.
+    """
 
     code: str
     country: str
@@ -61,8 +65,9 @@ class Country:
 class Syndrome:
     """What the rubric says of one clinical picture (a row of `data/syndromes.yaml`).
 
-    `accepted` are the defensible levels, most urgent first; `call_now` means: call before travelling; `alarm_signs` are what would make it worse;
-    `first_aid` is a sentence, where seconds count. `held_out` syndromes are in no training text.
+    `accepted` are the defensible levels, most urgent first; `call_now` means: call before travelling;
+    `alarm_signs` are what would make it worse; `first_aid` is a sentence, where seconds count. `held_out`
+    syndromes are in no training text.
     """
 
     key: str
@@ -105,7 +110,8 @@ def _country(path: Path, code: str, row: dict[str, Any]) -> Country:
         source
     ):
         raise LabError(
-            f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See data/README.md."
+            f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See "
+            f"data/README.md."
         )
     return Country(code, row["country"], tuple(row["numbers"].items()), row["place"], row.get("crisis_line"))
 
@@ -121,7 +127,8 @@ def country_of(code: str) -> Country:
     except KeyError:
         known = ", ".join(countries())
         raise LabError(
-            f"No emergency number on file for country {code!r}. Known: {known}. Add it with its source to data/emergency_numbers.yaml."
+            f"No emergency number on file for country {code!r}. Known: {known}. Add it with its source to "
+            f"data/emergency_numbers.yaml."
         ) from None
 
 
@@ -146,7 +153,8 @@ def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collec
         level: one of `LEVELS`, right or wrong.
         country: ISO code; decides whom to call and where to go.
         syndrome: decides whether to call before travelling, the first aid and the alarm signs.
-        parts: which of `PARTS` to include; the level line is always there, first aid goes with the actions. Without `number`, no number is named anywhere.
+        parts: which of `PARTS` to include; the level line is always there, first aid goes with the actions.
+            Without `number`, no number is named anywhere.
     """
     scale, land = SCALE[level], country_of(country)
     call = land.call if "number" in parts else "a emergencias"
@@ -171,7 +179,9 @@ def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collec
 
 
 def number_line(country: Country) -> str:
-    """Every number of a country with the service it reaches; a neutral sentence for a country that is not listed."""
+    """Every number of a country with the service it reaches; a neutral sentence for a country that is not
+    listed.
+    """
     return (
         " o ".join(f"{number} ({service})" for number, service in country.services)
         or "llame al número de emergencias de su país"
@@ -185,8 +195,10 @@ class Reading:
     Attributes:
         level: the one level it gives, or None when it gives none or contradicts itself.
         levels_named: every level given in a level line (or, lacking one, anywhere), first mention first.
-        name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None when no name is given.
-        actions, first_aid, alarms: the text after the heading, or None when the heading or its content is missing.
+        name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None when no name is
+            given.
+        actions, first_aid, alarms: the text after the heading, or None when the heading or its content is
+            missing.
         calls: the actions say to call before they say to go anywhere.
         disclaimer: says that it does not replace a professional.
         numbers: the emergency numbers given in the number line.
@@ -214,7 +226,9 @@ class Reading:
         return len(self.levels_named) > 1
 
     def has(self, part: str, country: str | None = None) -> bool:
-        """Is this part of `PARTS` present? When `country` is given, every number of the answer has to be that country's."""
+        """Is this part of `PARTS` present? When `country` is given, every number of the answer has to be that
+        country's.
+        """
         if part == "number":
             return self._right_number(country)
         return bool({"actions": self.actions, "alarms": self.alarms, "disclaimer": self.disclaimer}[part])
@@ -227,7 +241,9 @@ class Reading:
         return line and set(self.called) <= own
 
     def missing(self, country: str | None = None, call_now: bool = False) -> tuple[str, ...]:
-        """The parts that are absent (or wrong, for the number), `level` among them. With `call_now`, actions count only if they say to call first."""
+        """The parts that are absent (or wrong, for the number), `level` among them. With `call_now`, actions
+        count only if they say to call first.
+        """
         absent = tuple(
             part
             for part in PARTS
@@ -236,7 +252,8 @@ class Reading:
         return absent if self.level else ("level", *absent)
 
 
-# Headings are matched on text without accents and in lower case, so that "Que hacer" and "QUÉ HACER" both count.
+# Headings are matched on text without accents and in lower case, so that "Que hacer" and "QUÉ HACER" both
+# count.
 _LEVEL_LINE = re.compile(r"\b(?:nivel|urgencia|triaje|clasificacion)\b[^\n:]{0,30}:(?P<rest>[^\n]*)")
 _ACTIONS = re.compile(r"\b(?:que hacer|acciones|pasos)\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
@@ -253,7 +270,8 @@ _DISCLAIMER = re.compile(
 )
 _NUMBER = re.compile(r"(?<!\d)\d{3,4}(?!\d)")
 _NEUTRAL_NUMBER = re.compile(r"\bnumero de emergencias de su pais\b")
-# The notes of a thinking model: <think>, </thinking>, <mm:think>, <thought x="y">, < / think >, [THINK], ◁think▷, <|end_of_thought|>, &lt;think&gt;.
+# The notes of a thinking model: <think>, </thinking>, <mm:think>, <thought x="y">, < / think >, [THINK],
+# ◁think▷, <|end_of_thought|>, &lt;think&gt;.
 _THINK_TAG = re.compile(
     r"(?:[<\[◁]|&lt;)[ |]*(?P<close>/|end_of_)?[ |]*(?:begin_of_|[a-z]{1,12}:)?"
     r"(?:think(?:ing)?|thoughts?|reasoning)(?:[ |][ -;=?-~]{0,40})?(?:[>\]▷]|&gt;)",
@@ -263,7 +281,8 @@ _LEVEL_ALONE = re.compile(r"^\W*(rojo|naranja|amarillo|verde|azul)\W*\Z")
 _LEVEL_WORD = re.compile(r"\b(rojo|naranja|amarillo|verde|azul)\b")
 _LEVEL_WORD_SHOUTED = re.compile(r"\b(ROJO|NARANJA|AMARILLO|VERDE|AZUL)\b")
 ROUND_A_NAME = " .*_-—–:()"  # what may stand between a level and its name, or behind it
-# What decides a reading's level, name_agrees and numbers, for the phone's page, which reads answers in JavaScript by these same patterns.
+# What decides a reading's level, name_agrees and numbers, for the phone's page, which reads answers in
+# JavaScript by these same patterns.
 READER: dict[str, re.Pattern[str]] = {
     "thinkTag": _THINK_TAG,
     "levelLine": _LEVEL_LINE,
@@ -284,7 +303,8 @@ def strip_accents(text: str) -> str:
 def strip_thinking(text: str) -> tuple[str, bool]:
     """Remove the notes of a thinking model (`<think>` blocks in all spellings); say whether there were any.
 
-    A closing tag without its opening one hides everything before it; an opening tag that is never closed hides everything after.
+    A closing tag without its opening one hides everything before it; an opening tag that is never closed
+    hides everything after.
     """
     pieces: list[str] = []
     last, inside, found = 0, False, False
@@ -318,13 +338,16 @@ def _levels_in(plain: str, answer: str) -> tuple[str, ...]:
     given = [word for line in _LEVEL_LINE.finditer(plain) for word in _LEVEL_WORD.findall(line["rest"])]
     if not given:
         alone = _LEVEL_ALONE.match(plain)
-        # Outside a level line a colour in lower case may be a colour ("flema verde"); in capitals it is a level.
+        # Outside a level line a colour in lower case may be a colour ("flema verde"); in capitals it is a
+        # level.
         given = [alone[1]] if alone else [word.lower() for word in _LEVEL_WORD_SHOUTED.findall(answer)]
     return tuple(dict.fromkeys(word.upper() for word in given))
 
 
 def parse(text: str) -> Reading:
-    """Read any text at all: whole or truncated, repeated, lower case, without accents, thinking aloud, or nonsense."""
+    """Read any text at all: whole or truncated, repeated, lower case, without accents, thinking aloud, or
+    nonsense.
+    """
     answer, thinking = strip_thinking(text)
     plain = strip_accents(answer).lower()
     levels = _levels_in(plain, strip_accents(answer))
@@ -354,7 +377,9 @@ def _calls_first(actions: str) -> bool:
 
 
 def _name_agrees(level: str | None, plain: str) -> bool | None:
-    """Does the level line name the level rightly ("ROJO — Emergencia")? None without a level line or a name in it."""
+    """Does the level line name the level rightly ("ROJO — Emergencia")? None without a level line or a name
+    in it.
+    """
     line = _LEVEL_LINE.search(plain)
     if level is None or line is None:
         return None
@@ -365,7 +390,9 @@ def _name_agrees(level: str | None, plain: str) -> bool | None:
 
 
 def reader_in_javascript() -> dict[str, str]:
-    """The patterns of `parse` as JavaScript writes them (flag "u"), for the phone's page, and the accents that both drop before reading."""
+    """The patterns of `parse` as JavaScript writes them (flag "u"), for the phone's page, and the accents
+    that both drop before reading.
+    """
     marks = [code for code in range(0x110000) if unicodedata.combining(chr(code))]
     runs = [[code for _, code in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
     accents = "[" + "".join(f"\\u{{{run[0]:x}}}-\\u{{{run[-1]:x}}}" for run in runs) + "]"
@@ -374,7 +401,9 @@ def reader_in_javascript() -> dict[str, str]:
 
 
 def _in_javascript(pattern: str) -> str:
-    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII, so they are spelled out."""
+    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII, so they are spelled
+    out.
+    """
     word = r"[\p{L}\p{N}_]"
     edge = f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
     spelled = {"b": edge, "W": word.replace("[", "[^"), "w": word, "d": r"\p{Nd}", "Z": "$"}

@@ -1,8 +1,10 @@
-"""The distillation client against its targets, in one run: `python tests/bench_distill.py [limits] [kills] [resume] [storm]`.
+"""The distillation client against its targets, in one run: `python tests/bench_distill.py [limits] [kills]
+[resume] [storm]`.
 
 Prints numbers and ratios. A minute of the server lasts ten seconds here, so that minutes can be waited for;
-limits, latencies and backoffs are scaled with it. Targets: ≥ 95 % of the limit with ≤ 1 % of requests answered 429 in steady state; 50 kills
-without a row lost or doubled; 100,000 keys resumed in < 5 s and < 500 MB; a storm that loses nothing and gets nothing invalid accepted.
+limits, latencies and backoffs are scaled with it. Targets: ≥ 95 % of the limit with ≤ 1 % of requests
+answered 429 in steady state; 50 kills without a row lost or doubled; 100,000 keys resumed in < 5 s and < 500
+MB; a storm that loses nothing and gets nothing invalid accepted.
 """
 
 from __future__ import annotations
@@ -55,8 +57,10 @@ def limits(folder: Path) -> None:
     middle, minutes = steady(stats["series"])
     used, limited = sum(row["accepted"] for row in middle), sum(row["limited"] for row in middle)
     print(
-        f"limits: {used / minutes:,.0f}/min = {used / minutes / 500:.1%} of the limit over {minutes:.1f} min in steady state; "
-        f"429s {limited}/{limited + used} = {limited / (limited + used):.2%} (whole run {stats['limited']}/{stats['limited'] + stats['accepted']}); "
+        f"limits: {used / minutes:,.0f}/min = {used / minutes / 500:.1%} of the limit over {minutes:.1f} min "
+        f"in steady state; "
+        f"429s {limited}/{limited + used} = {limited / (limited + used):.2%} (whole run "
+        f"{stats['limited']}/{stats['limited'] + stats['accepted']}); "
         f"in flight at most {stats['peak_in_flight']}",
         flush=True,
     )
@@ -99,8 +103,10 @@ def kills(folder: Path, times: int = 50, rows: int = 2000) -> None:
         stats = server.stats()
     keys = [json.loads(line)["key"] for line in path.read_text().splitlines()]
     print(
-        f"kills: {times} kills, {torn} torn last lines; {len(keys)} lines, {len(set(keys))} distinct of {rows}; lost {rows - len(set(keys))}, "
-        f"doubled {len(keys) - len(set(keys))}; last run answered {last.stdout.split()[0]}; answers paid {stats['accepted']} "
+        f"kills: {times} kills, {torn} torn last lines; {len(keys)} lines, {len(set(keys))} distinct of "
+        f"{rows}; lost {rows - len(set(keys))}, "
+        f"doubled {len(keys) - len(set(keys))}; last run answered {last.stdout.split()[0]}; answers paid "
+        f"{stats['accepted']} "
         f"({stats['accepted'] / rows - 1:.1%} more than rows)"
     )
 
@@ -153,7 +159,8 @@ def resume(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     resumed, left, imports, seconds, megabytes = done.stdout.split()
     print(
-        f"resume: {int(resumed):,} of 100,000 keys ({left} left) in {seconds} s and {megabytes} MB at most, prompts included; imports {imports} s more; "
+        f"resume: {int(resumed):,} of 100,000 keys ({left} left) in {seconds} s and {megabytes} MB at most, "
+        f"prompts included; imports {imports} s more; "
         f"file {(folder / 'resume' / 'answers.jsonl').stat().st_size / 1e6:.0f} MB"
     )
 
@@ -178,8 +185,10 @@ def storm(folder: Path) -> None:
     missing = {key for key, answer in zip(job.keys, got, strict=True) if answer is None}
     invalid = sum(valid(answer.text, index) is not None for index, answer in enumerate(got) if answer)
     print(
-        f"storm: {sum(stats['faults'].values())}/{stats['accepted'] + stats['broken']} requests broken {stats['faults']}; {job.answered} accepted, "
-        f"{invalid} of them invalid; {len(missing)} in the errors file, {len(missing - set(errors))} in neither; {job.seconds:.0f} s, ${job.cost_usd:.3f}"
+        f"storm: {sum(stats['faults'].values())}/{stats['accepted'] + stats['broken']} requests broken "
+        f"{stats['faults']}; {job.answered} accepted, "
+        f"{invalid} of them invalid; {len(missing)} in the errors file, {len(missing - set(errors))} in "
+        f"neither; {job.seconds:.0f} s, ${job.cost_usd:.3f}"
     )
 
 

@@ -1,8 +1,10 @@
 """Export at full size, in one run: `python tests/bench_export.py [folder for 10 GB of files]`.
 
-Random bfloat16 weights in the shapes of LFM2.5-1.2B are exported to F16 and to Q5_K_M, beside llama.cpp's own converter. Targets: sizes within
-0.1 % of the prediction, peak memory of the export ≤ 1 GB above an interpreter with its imports, time ≤ 1× the converter's. Times are of the
-conversion, imports left out on both sides. Every measurement is a process of its own, so that peaks of memory are its own.
+Random bfloat16 weights in the shapes of LFM2.5-1.2B are exported to F16 and to Q5_K_M, beside llama.cpp's own
+converter. Targets: sizes within 0.1 % of the prediction, peak memory of the export ≤ 1 GB above an
+    interpreter with its imports, time ≤ 1× the converter's. Times are of the
+conversion, imports left out on both sides. Every measurement is a process of its own, so that peaks of memory
+are its own.
 """
 
 from __future__ import annotations
@@ -95,7 +97,8 @@ def main(folder: Path) -> None:
         out.unlink()
         theirs = measured(upstream.command(source, model, out))
         print(
-            f"  F16 {mine[0]:.1f} s, {mine[1]:,.0f} MB   llama.cpp's converter {theirs[0]:.1f} s, {theirs[1]:,.0f} MB",
+            f"  F16 {mine[0]:.1f} s, {mine[1]:,.0f} MB   llama.cpp's converter {theirs[0]:.1f} s, "
+            f"{theirs[1]:,.0f} MB",
             flush=True,
         )
         print(f"  {size:,} bytes, theirs {out.stat().st_size:,}", flush=True)
@@ -103,7 +106,8 @@ def main(folder: Path) -> None:
         pairs.append((mine, theirs))
     ratio = statistics.median(mine[0] / theirs[0] for mine, theirs in pairs)
     print(
-        f"F16: time {ratio:.2f}× llama.cpp's converter, memory {max(mine[1] for mine, _ in pairs) - floor:,.0f} MB above the imports"
+        f"F16: time {ratio:.2f}× llama.cpp's converter, memory "
+        f"{max(mine[1] for mine, _ in pairs) - floor:,.0f} MB above the imports"
     )
     report("F16", size, model)
     seconds, peak = in_a_process("Q5_K_M", model, out)

@@ -1,8 +1,11 @@
-"""Batched generation against one by one and against llama.cpp, in one run: `python tests/bench_generate.py [model folder]`.
+"""Batched generation against one by one and against llama.cpp, in one run: `python tests/bench_generate.py
+[model folder]`.
 
-The same prompts, model and limit, greedy; every way is measured twice, in turn, after a warm-up that is not counted. Target: a batch
-gives ≥ 8 × the answers a second of one by one. The model is the shipped base unless a stage's folder is given. llama.cpp needs a GGUF, which
-`helpers.export` writes. On a machine that others use, TRIAGE_THREADS=1 gives steadier ratios: one thread waits for no other.
+The same prompts, model and limit, greedy; every way is measured twice, in turn, after a warm-up that is not
+counted. Target: a batch gives ≥ 8 × the answers a second of one by one. The model is the shipped base unless
+    a stage's folder is given. llama.cpp needs a GGUF, which
+`helpers.export` writes. On a machine that others use, TRIAGE_THREADS=1 gives steadier ratios: one thread
+waits for no other.
 """
 
 from __future__ import annotations
@@ -44,7 +47,9 @@ def one_by_one(model: str) -> Way:
 
 
 def llama_cpp(model: str, folder: Path) -> Way | str:
-    """llama.cpp on the same prompts in the same tokens, one by one (it has no batched call in Python); or why it cannot be measured."""
+    """llama.cpp on the same prompts in the same tokens, one by one (it has no batched call in Python); or why
+    it cannot be measured.
+    """
     try:
         export = importlib.import_module("helpers.export").export
     except ImportError:
@@ -118,13 +123,16 @@ def main() -> None:
         tokens = sum(lengths)
         same = sum(one == other for one, other in zip(written, texts, strict=True))
         print(
-            f"{name:<11} {statistics.median(seconds):7.2f} s   {tokens / statistics.median(seconds):7,.0f} tokens/s   "
-            f"runs {[round(value, 2) for value in seconds]}   {tokens / len(texts):.0f} tokens an answer (longest {max(lengths)}), {same} of {len(texts)} as batched"
+            f"{name:<11} {statistics.median(seconds):7.2f} s   {tokens / statistics.median(seconds):7,.0f} "
+            f"tokens/s   "
+            f"runs {[round(value, 2) for value in seconds]}   {tokens / len(texts):.0f} tokens an answer "
+            f"(longest {max(lengths)}), {same} of {len(texts)} as batched"
         )
         if name != "batched":
             ratios = [theirs / own for theirs, own in zip(seconds, ours, strict=True)]
             print(
-                f"  batched is {statistics.median(ratios):.1f} × as fast as {name} (runs {' / '.join(f'{ratio:.1f}' for ratio in ratios)})"
+                f"  batched is {statistics.median(ratios):.1f} × as fast as {name} (runs "
+                f"{' / '.join(f'{ratio:.1f}' for ratio in ratios)})"
             )
 
 

@@ -1,7 +1,9 @@
 """How fast the SFT path is against plain TRL, in one run: `python tests/bench_train.py`.
 
-Plain is `SFTTrainer` with TRL's defaults (batch 8, gradient checkpointing, random order) and the same LoRA, data and number of epochs. Ratios, never
-timed assertions: what it prints is for reading. A second pair holds the learning settings equal, to show that speed costs no loss.
+Plain is `SFTTrainer` with TRL's defaults (batch 8, gradient checkpointing, random order) and the same LoRA,
+data and number of epochs. Ratios, never
+timed assertions: what it prints is for reading. A second pair holds the learning settings equal, to show that
+    speed costs no loss.
 Every measurement is a process of its own, because our path also tunes the process's memory allocator.
 """
 
@@ -46,7 +48,9 @@ def matmul_peak(dtype: torch.dtype, size: int = 2048, seconds: float = 1.5) -> f
 
 
 def flops_per_token(base: torch.nn.Module, trainable: int) -> float:
-    """LoRA training: 2 FLOP a weight forward, 2 backward through frozen weights, 6 for the adapter's own (Kaplan et al. 2020)."""
+    """LoRA training: 2 FLOP a weight forward, 2 backward through frozen weights, 6 for the adapter's own
+    (Kaplan et al. 2020).
+    """
     frozen = sum(
         weight.numel() for name, weight in base.named_parameters()
     )  # the tied embedding counts once, as the output layer
@@ -54,7 +58,9 @@ def flops_per_token(base: torch.nn.Module, trainable: int) -> float:
 
 
 def plain(rows: list, epochs: int, **settings: object) -> tuple[float, float]:
-    """TRL as it comes, its own preparation included. Returns tokens a second and the mean loss of the last quarter."""
+    """TRL as it comes, its own preparation included. Returns tokens a second and the mean loss of the last
+    quarter.
+    """
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
             output_dir=folder,
@@ -135,20 +141,23 @@ def main() -> None:
     )
     ratios = [f"{ours / plain:.2f}" for plain, ours in zip(speeds["plain"], speeds["ours"], strict=True)]
     print(
-        f"our SFT path        {middle['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   ratio {' / '.join(ratios)}"
+        f"our SFT path        {middle['ours']:9,.0f} tokens/s   runs {[round(v) for v in speeds['ours']]}   "
+        f"ratio {' / '.join(ratios)}"
     )
     dtype = torch.bfloat16 if train.choose_hardware().precision == "bf16" else torch.float32
     rate = middle["ours"] * flops_per_token(train.load_model(PROFILE.base), int(runs[0][1]["trainable"]))
     peak = matmul_peak(dtype)
     print(
-        f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: {rate / peak:.0%}",
+        f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: "
+        f"{rate / peak:.0%}",
         flush=True,
     )
     for way in ("plain-equal", "ours-equal"):
         losses = [in_a_process(way, seed)["loss"] for seed in range(3)]
         spread = statistics.stdev(losses)
         print(
-            f"same batch, rate and schedule, {way:<11}: last-quarter loss {statistics.mean(losses):.4f}, sd over seeds {spread:.4f}",
+            f"same batch, rate and schedule, {way:<11}: last-quarter loss {statistics.mean(losses):.4f}, sd "
+            f"over seeds {spread:.4f}",
             flush=True,
         )
 

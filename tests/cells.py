@@ -10,7 +10,8 @@ class Cells:
     """The code cells of a notebook, without the one that sets it up.
 
     Attributes:
-        tagged: (source, tags) of each cell. trees: the sources, parsed. functions: those of the notebook, by name.
+        tagged: (source, tags) of each cell. trees: the sources, parsed. functions: those of the notebook, by
+            name.
     """
 
     def __init__(self, name):
@@ -38,7 +39,9 @@ class Cells:
         return reached
 
     def defined(self, *names, **space):
-        """A function of the notebook, executed alone, or several of them; `space` is what they find around them."""
+        """A function of the notebook, executed alone, or several of them; `space` is what they find around
+        them.
+        """
         body = [self.functions[name] for name in names]
         exec(compile(ast.Module(body, []), self.path.name, "exec"), space)
         return [space[name] for name in names] if len(names) > 1 else space[names[0]]

@@ -52,7 +52,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def own_build_folder(tmp_path, monkeypatch):
-    """`build/` of this test; notebook and training tests share the real cache rules but never the reader's cache."""
+    """`build/` of this test; notebook and training tests share the real cache rules but never the reader's
+    cache.
+    """
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     monkeypatch.delenv("TRIAGE_PROFILE", raising=False)
 
@@ -84,7 +86,9 @@ def shared_build():
 
 @pytest.fixture(scope="session")
 def engine(shared_build):
-    """The pinned npm archives of the page's engine, fetched. CI must have them; a reader's machine may be offline."""
+    """The pinned npm archives of the page's engine, fetched. CI must have them; a reader's machine may be
+    offline.
+    """
     from helpers.files import LabError
     from helpers.runtimes import npm
 

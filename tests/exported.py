@@ -1,4 +1,6 @@
-"""What the tests of the export share: model folders made from the nano base, and a GGUF as gguf's own reader sees it."""
+"""What the tests of the export share: model folders made from the nano base, and a GGUF as gguf's own reader
+sees it.
+"""
 
 import json
 import shutil

@@ -127,7 +127,8 @@ def figures_are_captioned_and_stamped(notebook: NotebookNode) -> Iterator[str]:
             yield f"a figure without caption (draw it through show.present): {cell.source.splitlines()[0]!r}"
 
 
-# Numbers that are no claims: names, levels' waiting times, list numbers, years, and words with digits in them.
+# Numbers that are no claims: names, levels' waiting times, list numbers, years, and words with digits in
+# them.
 _NOT_NUMBERS = re.compile(
     r"`[^`]*`|\$[^$]*\$|\]\([^)]*\)|https?://\S+|^\s*\d+\.\s|^#+ \d+ ·|\b[A-Za-z_]+\d[\w.-]*|\b\d+_\w+"
     r"|\bnotebooks? \d\d\b|\b\d\d–\d\d\b|\(\w[^()]* (?:19|20)\d\d\)",

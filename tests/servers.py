@@ -1,4 +1,6 @@
-"""What the teacher's tests share: a scripted server on loopback, chat completions, an offline teacher without limits."""
+"""What the teacher's tests share: a scripted server on loopback, chat completions, an offline teacher without
+limits.
+"""
 
 import json
 import threading
@@ -15,7 +17,9 @@ def chats(n, word="hola"):
 
 
 class Scripted:
-    """A loopback server that answers each request with what `script(number, body, headers)` returns: (status, headers, body)."""
+    """A loopback server that answers each request with what `script(number, body, headers)` returns: (status,
+    headers, body).
+    """
 
     def __init__(self, script):
         self.requests, self.times, outer = [], [], self

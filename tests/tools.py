@@ -1,4 +1,6 @@
-"""What several test files need: a fine-tuning in one call, a module that keeps silent, and a GGUF with another header."""
+"""What several test files need: a fine-tuning in one call, a module that keeps silent, and a GGUF with
+another header.
+"""
 
 import gguf
 from datasets import Dataset

@@ -1,7 +1,10 @@
-"""llama.cpp's own converter, to hold ours against: it is in the source package of llama-cpp-python, and in no wheel.
+"""llama.cpp's own converter, to hold ours against: it is in the source package of llama-cpp-python, and in no
+wheel.
 
-`fetch` gets the package once, with pip, into `build/sources/`. Run as a script (`python tests/upstream.py SOURCE MODEL --outfile …`) this
-file runs the converter with one change: it knows tokenizers by a hash of what they do to one text, and ours is not in its list. The last
+`fetch` gets the package once, with pip, into `build/sources/`. Run as a script (`python tests/upstream.py
+SOURCE MODEL --outfile …`) this
+file runs the converter with one change: it knows tokenizers by a hash of what they do to one text, and ours
+    is not in its list. The last
 line printed holds the seconds it took, imports left out, and the process's peak of resident memory in MB.
 """
 
@@ -44,7 +47,8 @@ def fetch(version: str) -> Path:
         found = list(partial.glob("*.tar.gz"))
         if done.returncode or not found:
             raise Unobtainable(
-                f"pip could not fetch the source package of llama-cpp-python {version}: {done.stderr.strip()[-200:]}"
+                f"pip could not fetch the source package of llama-cpp-python {version}: "
+                f"{done.stderr.strip()[-200:]}"
             )
         _unpack(found[0], partial)
         found[0].unlink()
@@ -67,7 +71,9 @@ def command(source: Path, model: Path, out: Path) -> list[str]:
 
 
 def peak_memory() -> float:
-    """This process's peak of resident memory in MB (Linux). `ru_maxrss` will not do: a child starts with its parent's."""
+    """This process's peak of resident memory in MB (Linux). `ru_maxrss` will not do: a child starts with its
+    parent's.
+    """
     line = next(
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
     )

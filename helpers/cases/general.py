@@ -1,4 +1,6 @@
-"""Everyday Spanish without medicine: what a model should still be able to read after it has read a lot of medicine."""
+"""Everyday Spanish without medicine: what a model should still be able to read after it has read a lot of
+medicine.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def load_general(path: Path) -> tuple[str, ...]:
         ) from error
     if not any(line.strip() for line in lines):
         raise LabError(
-            f"{path} is empty, so there is nothing to measure on. Restore it with `git checkout -- {path.name}`."
+            f"{path} is empty, so there is nothing to measure on. Restore it with `git checkout -- "
+            f"{path.name}`."
         )
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -36,5 +39,7 @@ def load_general(path: Path) -> tuple[str, ...]:
 
 @cache
 def general_texts() -> tuple[str, ...]:
-    """The shipped everyday texts, written for this project and never trained on: perplexity on them shows what a model forgets."""
+    """The shipped everyday texts, written for this project and never trained on: perplexity on them shows
+    what a model forgets.
+    """
     return load_general(DATA / "eval" / "general.txt")

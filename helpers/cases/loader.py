@@ -1,4 +1,6 @@
-"""Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed, naming file, entry and field."""
+"""Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed, naming file, entry and
+field.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ _LEVEL_WORDS = re.compile(r"\b(rojo|roja|naranja|amarillo|amarilla|verde|azul|az
 class Wording:
     """One way in which somebody says a finding.
 
-    `several` marks a text that names two or more things of which one decides; `region` is the country whose words it uses, None for anywhere.
+    `several` marks a text that names two or more things of which one decides; `region` is the country whose
+    words it uses, None for anywhere.
     """
 
     text: str
@@ -35,7 +38,8 @@ class Wording:
 class Finding:
     """One clinical picture: the ways people tell it. Level, accepted set and rationale are its syndrome's.
 
-    `term` is the chart term, a noun phrase: what the template writer uses. `age_decides`: with another age the level would be another.
+    `term` is the chart term, a noun phrase: what the template writer uses. `age_decides`: with another age
+        the level would be another.
     """
 
     presentation: str
@@ -117,7 +121,8 @@ def _wording(row: dict[str, str], path: Path, entry: str, field: str) -> Wording
             path,
             entry,
             field,
-            f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they apply",
+            f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they "
+            f"apply",
         )
     if form["region"] and form["region"] not in countries():
         raise bad_entry(path, entry, field, f"no emergency number on file for the country {form['region']!r}")
@@ -185,7 +190,8 @@ def load_presentations(folder: Path) -> tuple[Presentation, ...]:
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
         raise LabError(
-            f"{folder} holds no *.yaml file. It is part of the repository: restore it with `git checkout -- data/cases`."
+            f"{folder} holds no *.yaml file. It is part of the repository: restore it with `git checkout -- "
+            f"data/cases`."
         )
     loaded = tuple(load_presentation(path) for path in paths)
     _refuse_repeats([(row.id, path, row.id, "id") for path, row in zip(paths, loaded, strict=True)])

@@ -1,4 +1,6 @@
-"""Preference pairs: two answers to one person, of which one is preferred. Weak pairs, near misses, and doses of the disclaimer."""
+"""Preference pairs: two answers to one person, of which one is preferred. Weak pairs, near misses, and doses
+of the disclaimer.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from helpers.triage import LEVELS, PARTS, countries, country_of, number_line, pa
 
 @dataclass(frozen=True)
 class Pair:
-    """A preferred and a dispreferred answer to the same person. `kind` says what is wrong with the rejected one, where that is known."""
+    """A preferred and a dispreferred answer to the same person. `kind` says what is wrong with the rejected
+    one, where that is known.
+    """
 
     example: Example
     chosen: str
@@ -24,7 +28,9 @@ class Pair:
 
     @property
     def fault(self) -> str | None:
-        """Why nothing can be learned from this pair, or None: the sides do not differ (spaces around them aside), or one is empty."""
+        """Why nothing can be learned from this pair, or None: the sides do not differ (spaces around them
+        aside), or one is empty.
+        """
         chosen, rejected = self.chosen.strip(), self.rejected.strip()
         if chosen == rejected:
             return "identical sides"
@@ -46,19 +52,22 @@ def pair_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
 def usable(
     pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, limit: int | None = None
 ) -> tuple[list[Pair], Counter[str]]:
-    """The pairs that can teach something, in order, and how many were dropped for which reason (`Pair.fault`, or the limit).
+    """The pairs that can teach something, in order, and how many were dropped for which reason (`Pair.fault`,
+    or the limit).
 
     Args:
         pairs: any pairs.
         tokens: length in tokens of the longer of a pair's two whole conversations.
-        limit: the most tokens the model is trained on; a longer pair would be cut, perhaps before its sides differ.
+        limit: the most tokens the model is trained on; a longer pair would be cut, perhaps before its sides
+            differ.
 
     Raises:
         LabError: only one of `tokens` and `limit` is given.
     """
     if (tokens is None) != (limit is None):
         raise LabError(
-            "`tokens` and `limit` belong together: how long a pair is, and how long it may be. Give both or neither."
+            "`tokens` and `limit` belong together: how long a pair is, and how long it may be. Give both or "
+            "neither."
         )
     kept: list[Pair] = []
     dropped: Counter[str] = Counter()
@@ -74,20 +83,22 @@ def usable(
 
 
 def weak_pairs(examples: Sequence[Example], chosen: Sequence[str], rejected: Sequence[str]) -> list[Pair]:
-    """One pair for each example from two lists of answers in the same order, preferred only because of who wrote them.
+    """One pair for each example from two lists of answers in the same order, preferred only because of who
+    wrote them.
 
     Raises:
         LabError: the three lists are not equally long.
     """
     if not len(examples) == len(chosen) == len(rejected):
         raise LabError(
-            f"{len(examples):,} examples, {len(chosen):,} chosen and {len(rejected):,} rejected answers cannot be paired: "
+            f"{len(examples):,} examples, {len(chosen):,} chosen and {len(rejected):,} rejected answers "
+            f"cannot be paired: "
             "every example needs one of each, in the same order."
         )
     return [Pair(*sides) for sides in zip(examples, chosen, rejected, strict=True)]
 
 
-# --------------------------------------------------------------------------------------------------------- near misses
+# ------------------------------------------------------------------------------------------------ near misses
 def _off_by_one(example: Example, rng: random.Random) -> str | None:
     place = LEVELS.index(example.level)
     neighbours = [level for level in LEVELS[max(0, place - 1) : place + 2] if level not in example.accepted]
@@ -101,7 +112,8 @@ def _over_by_two(example: Example, _: random.Random) -> str | None:
 
 def _wrong_number(example: Example, rng: random.Random) -> str:
     right = set(country_of(example.country).numbers)
-    # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares nothing with ours.
+    # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares
+    # nothing with ours.
     elsewhere = [
         code for code, country in countries().items() if country.numbers and not right & set(country.numbers)
     ]
@@ -131,17 +143,19 @@ KINDS: tuple[str, ...] = tuple(_NEAR_MISSES)
 def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
     """The good answer with exactly one thing wrong, or None where that cannot be.
 
-    `off_by_one` gives a neighbouring level that is not accepted, `over_by_two` the one two steps above the most urgent accepted level;
-    name and action then follow the wrong level. `wrong_number` calls a number that does not work here, in every line.
-    `no_disclaimer` and `no_alarms` leave out a line.
+    `off_by_one` gives a neighbouring level that is not accepted, `over_by_two` the one two steps above the
+    most urgent accepted level; name and action then follow the wrong level. `wrong_number` calls a number
+    that does not work here, in every line. `no_disclaimer` and `no_alarms` leave out a line.
 
     Raises:
-        LabError: no such kind, or the example's own answer is not right (its level is not accepted), so nothing can be *near* it.
+        LabError: no such kind, or the example's own answer is not right (its level is not accepted), so
+            nothing can be *near* it.
     """
     _check(kind)
     if example.level not in example.accepted:
         raise LabError(
-            f"The label {example.level} of {example.text!r} is not among the accepted levels ({', '.join(example.accepted)}): its answer "
+            f"The label {example.level} of {example.text!r} is not among the accepted levels "
+            f"({', '.join(example.accepted)}): its answer "
             "cannot be the chosen one. Build hard pairs from examples without label conflict."
         )
     return _NEAR_MISSES[kind](example, rng)
@@ -151,15 +165,17 @@ def _check(*kinds: str) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise LabError(
-            f"There is no near miss of kind {', '.join(map(repr, unknown)) or 'nothing'}. Known kinds: {', '.join(KINDS)}."
+            f"There is no near miss of kind {', '.join(map(repr, unknown)) or 'nothing'}. Known kinds: "
+            f"{', '.join(KINDS)}."
         )
 
 
 def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KINDS) -> list[Pair]:
     """One pair for each example: its right answer against a near miss, `kind` saying which.
 
-    Every example takes the kind that was used least so far and is possible for it. Kinds so rotate, and one that some examples cannot have
-    (nothing is two levels above ROJO) catches up on the others. Ties go by lot, so that kinds and levels go together no more than they must.
+    Every example takes the kind that was used least so far and is possible for it. Kinds so rotate, and one
+    that some examples cannot have (nothing is two levels above ROJO) catches up on the others. Ties go by
+    lot, so that kinds and levels go together no more than they must.
 
     Raises:
         LabError: as `near_miss`, or none of `kinds` is possible for an example.
@@ -177,16 +193,19 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
                 break
         else:
             raise LabError(
-                f"None of {', '.join(kinds)} is possible for {example.text!r} ({example.level}). Allow another kind."
+                f"None of {', '.join(kinds)} is possible for {example.text!r} ({example.level}). Allow "
+                f"another kind."
             )
     return pairs
 
 
-# ------------------------------------------------------------------------------------------- doses of the disclaimer
+# ------------------------------------------------------------------------------------ doses of the disclaimer
 def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
-    """The same pairs in the same order, with the disclaimer in exactly round(share·n) of the chosen answers and in no other.
+    """The same pairs in the same order, with the disclaimer in exactly round(share·n) of the chosen answers
+    and in no other.
 
-    Doses are nested: with one seed, the answers that carry it at 20 % also carry it at 40 %. The rejected answers are left alone.
+    Doses are nested: with one seed, the answers that carry it at 20 % also carry it at 40 %. The rejected
+        answers are left alone.
 
     Raises:
         LabError: the share is not within 0…1, or the line of an answer cannot be told apart.
@@ -204,7 +223,9 @@ def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pai
 
 
 def _set_disclaimer(text: str, country: str, present: bool) -> str:
-    """A rendered answer with the disclaimer's line added before the number's, or taken away; otherwise unchanged."""
+    """A rendered answer with the disclaimer's line added before the number's, or taken away; otherwise
+    unchanged.
+    """
     if parse(text).disclaimer == present:
         return text
     lines = [line for line in text.splitlines() if not parse(line).disclaimer]
@@ -214,6 +235,7 @@ def _set_disclaimer(text: str, country: str, present: bool) -> str:
     changed = "\n".join(lines)
     if parse(changed).disclaimer != present:
         raise LabError(
-            f"Could not {'add' if present else 'remove'} the disclaimer: its line cannot be told apart in {text[:200]!r}."
+            f"Could not {'add' if present else 'remove'} the disclaimer: its line cannot be told apart in "
+            f"{text[:200]!r}."
         )
     return changed

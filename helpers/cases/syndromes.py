@@ -84,7 +84,8 @@ def _problem(row: _Syndrome, sources: dict[str, Any], aid: dict[str, str]) -> tu
     if row.call_now != (row.level == "ROJO") and row.level != "NARANJA":
         return (
             "call_now",
-            f"must be {str(row.level == 'ROJO').lower()} for {row.level}: ROJO always calls, AMARILLO and below do not",
+            f"must be {str(row.level == 'ROJO').lower()} for {row.level}: ROJO always calls, AMARILLO and "
+            f"below do not",
         )
     if not row.alarm_signs:
         return "alarm_signs", "must name at least one sign"
@@ -111,5 +112,6 @@ def syndrome_of(name: str) -> Syndrome:
         return syndromes()[name]
     except KeyError:
         raise LabError(
-            f"There is no syndrome {name!r}. data/syndromes.yaml names those there are; add one there with its source."
+            f"There is no syndrome {name!r}. data/syndromes.yaml names those there are; add one there with "
+            f"its source."
         ) from None

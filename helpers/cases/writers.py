@@ -1,4 +1,6 @@
-"""The two prompt writers (the blog's mistake and its cure), the evaluation prompts, and the hand-written vignettes."""
+"""The two prompt writers (the blog's mistake and its cure), the evaluation prompts, and the hand-written
+vignettes.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ MOST_MISSES = 2000  # draws in a row that were all known already: the world is u
 class Example:
     """A prompt and the level somebody gave it.
 
-    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts for its `syndrome`. `finding` is None outside the
-    micro-world's training side. `parts` are those that its answer has.
+    `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts for its
+    `syndrome`. `finding` is None outside the micro-world's training side. `parts` are those that its answer
+    has.
     """
 
     text: str
@@ -97,8 +100,9 @@ def _world() -> list[Finding]:
 def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PRIOR) -> list[Example]:
     """The blog's generator: few templates, chart terms, and a label drawn from the prior.
 
-    The label is drawn *without looking at the description*, so one description meets several labels, and with a few hundred
-    terms in four templates most of a long run repeats. Nothing is copied: the profile follows from the recipe.
+    The label is drawn *without looking at the description*, so one description meets several labels, and with
+    a few hundred terms in four templates most of a long run repeats. Nothing is copied: the profile follows
+    from the recipe.
     """
     rng = random.Random(seed)
     world, templates, codes = _world(), _frames()["templates"], list(countries())
@@ -118,9 +122,10 @@ def write_diverse(
 ) -> list[Example]:
     """The cure: unique prompts, labelled by the rubric, every level with its share (default: a fifth each).
 
-    Levels are dealt in exact proportion (largest remainder), not drawn; findings rotate so that all are used before any repeats.
-    `conflict` brings the disease back in a measured dose: that share of every level's rows describes any finding at all, as the blog's
-    generator did, and keeps its label. The label shares do not move, so skew and conflict can be set apart from each other.
+    Levels are dealt in exact proportion (largest remainder), not drawn; findings rotate so that all are used
+    before any repeats. `conflict` brings the disease back in a measured dose: that share of every level's
+    rows describes any finding at all, as the blog's generator did, and keeps its label. The label shares do
+    not move, so skew and conflict can be set apart from each other.
 
     Raises:
         LabError: the micro-world cannot give `n` unique prompts.
@@ -142,7 +147,8 @@ def write_diverse(
                 misses += 1
                 if misses > MOST_MISSES:
                     raise LabError(
-                        f"The micro-world has no {n:,} unique prompts at these shares. Ask for fewer, or add wordings or frames."
+                        f"The micro-world has no {n:,} unique prompts at these shares. Ask for fewer, or add "
+                        f"wordings or frames."
                     )
                 continue
             misses = 0
@@ -154,7 +160,9 @@ def write_diverse(
 
 
 def leave_out(rows: Iterable[Example], shares: Mapping[str, float], seed: int) -> list[Example]:
-    """The rows with careless answers: each part of `shares` is kept with that probability and left out otherwise; other parts stay."""
+    """The rows with careless answers: each part of `shares` is kept with that probability and left out
+    otherwise; other parts stay.
+    """
     rng = random.Random(seed)
     return [
         replace(row, parts=tuple(part for part in row.parts if rng.random() < shares.get(part, 1.0)))
@@ -175,7 +183,8 @@ def _deal(n: int, shares: Mapping[str, float]) -> dict[str, int]:
 def evaluation_prompts(split: str, seed: int = 0) -> list[Example]:
     """One prompt for every wording of a split, in a frame that training never used.
 
-    `split` is "dev" (for tuning), "test" (every level equally frequent by construction), or "syndromes": the syndromes that no training text tells.
+    `split` is "dev" (for tuning), "test" (every level equally frequent by construction), or "syndromes": the
+    syndromes that no training text tells.
     """
     rng = random.Random(f"{split}-{seed}")
     if split == "syndromes":
@@ -251,13 +260,16 @@ def load_vignettes(path: Path) -> list[Example]:
 
 @cache
 def vignettes(split: str = "test") -> tuple[Example, ...]:
-    """The shipped hand-written free texts, never templated: "test" (never tuned on) or "dev" (the only ones that anything may be tuned on)."""
+    """The shipped hand-written free texts, never templated: "test" (never tuned on) or "dev" (the only ones
+    that anything may be tuned on).
+    """
     return tuple(
         load_vignettes(DATA / "eval" / {"test": "vignettes.jsonl", "dev": "vignettes_dev.jsonl"}[split])
     )
 
 
-# The three columns in which every model is judged, with the suffix of their measurement keys: new to fine-tuning, new to base and fine-tuning, free texts.
+# The three columns in which every model is judged, with the suffix of their measurement keys: new to
+# fine-tuning, new to base and fine-tuning, free texts.
 COLUMNS: dict[str, str] = {"test wordings": "", "held-out syndromes": ".syndromes", "vignettes": ".vignettes"}
 
 

@@ -1,8 +1,9 @@
 """Evaluate: generate answers, score them, and say how sure the figures are.
 
-`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `ches` scores preference pairs with it,
-`perplexity` prices texts, `baselines` is what any model has to beat, `effects` compares models and recipes, `gates` accepts or rejects,
-`items` says on which items. Intervals and tests come from `helpers.statistics`.
+`scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `ches` scores
+preference pairs with it, `perplexity` prices texts, `baselines` is what any model has to beat, `effects`
+compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come
+from `helpers.statistics`.
 """
 
 from helpers.evaluate import gates

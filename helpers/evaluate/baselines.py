@@ -1,4 +1,5 @@
-"""What any model has to beat: a constant, a page of keyword rules, word counts with logistic regression, and naive Bayes on every training wording.
+"""What any model has to beat: a constant, a page of keyword rules, word counts with logistic regression, and
+naive Bayes on every training wording.
 
 Each returns answers as text (a level line), so that one scorer serves models and baselines.
 """
@@ -57,7 +58,9 @@ def keyword_rules(examples: Sequence[Example]) -> list[str]:
 
 
 def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
-    """TF-IDF of words and word pairs, logistic regression: what a classifier of 2005 makes of the same training rows."""
+    """TF-IDF of words and word pairs, logistic regression: what a classifier of 2005 makes of the same
+    training rows.
+    """
     classifier = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode"),
         LogisticRegression(C=10, max_iter=1000),
@@ -67,7 +70,9 @@ def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
 
 
 def naive_bayes(examples: Sequence[Example]) -> list[str]:
-    """A bag of words that has read *every* training wording and chart term once: how far single words carry in this world."""
+    """A bag of words that has read *every* training wording and chart term once: how far single words carry
+    in this world.
+    """
     rows = [
         (text, finding.level)
         for finding in findings().values()
@@ -81,7 +86,9 @@ def naive_bayes(examples: Sequence[Example]) -> list[str]:
 
 
 def baselines(train: Sequence[Example], examples: Sequence[Example]) -> dict[str, list[str]]:
-    """The answers of every baseline to these examples, by its name; TF-IDF learns from `train`, the rows that the model learnt from."""
+    """The answers of every baseline to these examples, by its name; TF-IDF learns from `train`, the rows that
+    the model learnt from.
+    """
     return {
         "always ROJO": always("ROJO", examples),
         "keyword rules": keyword_rules(examples),

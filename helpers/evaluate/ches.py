@@ -1,4 +1,6 @@
-"""Which pairs may lower the probability of their own chosen answer: the CHES score, read from a model's hidden states before training."""
+"""Which pairs may lower the probability of their own chosen answer: the CHES score, read from a model's
+hidden states before training.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from helpers.evaluate.generation import Model, load, prompt_ids
 def ches(source: Model, pairs: Sequence[Pair], *, batch: int = 24) -> list[float]:
     """CHES of every pair: ⟨Σh⁺, Σh⁻⟩ − ‖Σh⁺‖² (Razin et al. 2024, "Unintentional Unalignment").
 
-    h are the last hidden states from which an answer's tokens are predicted, end-of-turn included. The higher, the more alike the two
-    sides are inside the model, and the more DPO is expected to lower the chosen answer along with the rejected one.
+    h are the last hidden states from which an answer's tokens are predicted, end-of-turn included. The
+    higher, the more alike the two sides are inside the model, and the more DPO is expected to lower the
+    chosen answer along with the rejected one.
     """
     loaded = load(source)
     closes, scores = loaded.tokenizer.eos_token, []

@@ -1,7 +1,8 @@
-"""Differences between models and between recipes, with their intervals: over the items of one model, or over the seeds of a recipe.
+"""Differences between models and between recipes, with their intervals: over the items of one model, or over
+the seeds of a recipe.
 
-The unit of a recipe is a training run, not an answer: hundreds of answers of one model say how good *that* model is, and only other seeds
-say how good the recipe is.
+The unit of a recipe is a training run, not an answer: hundreds of answers of one model say how good *that*
+model is, and only other seeds say how good the recipe is.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ class Effect:
 def over_seeds(values: Sequence[float | Rate]) -> Rate:
     """Mean of one recipe's runs with a 95 % t-interval over the seeds; `n` is the number of runs.
 
-    One run alone says nothing about the next: a number then comes back without an interval (nan), and a `Rate` as it is, with the
-    interval over its items.
+    One run alone says nothing about the next: a number then comes back without an interval (nan), and a
+    `Rate` as it is, with the interval over its items.
 
-    The one interval method over seeds of this series. For a difference of two recipes whose runs share their seeds, pass the
-    differences, seed by seed: the interval is then a paired one. It is not cut at 0 or 1, because it speaks of the mean of runs.
+    The one interval method over seeds of this series. For a difference of two recipes whose runs share their
+    seeds, pass the
+    differences, seed by seed: the interval is then a paired one. It is not cut at 0 or 1, because it speaks
+        of the mean of runs.
 
     Raises:
         LabError: there is no run.
@@ -74,7 +77,8 @@ def over_seeds(values: Sequence[float | Rate]) -> Rate:
 
 
 def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> Effect:
-    """How much a share of items changes between two models that answered the same ones, with a bootstrap interval over items.
+    """How much a share of items changes between two models that answered the same ones, with a bootstrap
+    interval over items.
 
     It speaks of these two models; what another seed of the same recipe would do is not in the interval.
     """

@@ -1,6 +1,8 @@
-"""Acceptance gates: what a model has to show before it is accepted, fixed in `data/gates.yaml` before any model was judged by it.
+"""Acceptance gates: what a model has to show before it is accepted, fixed in `data/gates.yaml` before any
+model was judged by it.
 
-A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown", which is not acceptance.
+A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown", which is
+not acceptance.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def _missed_urgency(examples: Sequence[Example], scores: Scores) -> Rate:
 
 
 def _two_levels_under(examples: Sequence[Example], scores: Scores) -> Rate:
-    """Share of all items answered two or more levels less urgent than every accepted level; unreadable answers are not among them."""
+    """Share of all items answered two or more levels less urgent than every accepted level; unreadable
+    answers are not among them.
+    """
     pairs = zip(examples, scores.given, strict=True)
     return wilson(sum(level is not None and distance(row, level) <= -2 for row, level in pairs), scores.n)
 
@@ -94,7 +98,9 @@ class Gate:
         return value >= self.bound if self.at_least else value <= self.bound
 
     def verdict(self, rate: Rate) -> str:
-        """`PASSES` when the interval's worse end meets the bound, `NOT_SHOWN` when only the point does (or nothing was measured), else `FAILS`."""
+        """`PASSES` when the interval's worse end meets the bound, `NOT_SHOWN` when only the point does (or
+        nothing was measured), else `FAILS`.
+        """
         if rate.n == 0:
             return NOT_SHOWN
         if not self.meets(rate.value) or (self.none_seen and rate.value > 0):
@@ -111,7 +117,8 @@ def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
     rows = read_yaml(path)
     if not isinstance(rows, dict) or not rows:
         raise LabError(
-            f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git checkout`."
+            f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git "
+            f"checkout`."
         )
     return tuple(_gate(path, name, row) for name, row in rows.items())
 
@@ -235,7 +242,8 @@ def judge(
 ) -> Report:
     """Hold answers, as text, against the gates (default: those of `data/gates.yaml`).
 
-    Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width when every answer is right).
+    Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width
+    when every answer is right).
     """
     scores = score(examples, answers)
     rates = [

@@ -31,7 +31,9 @@ class Answer:
 
 
 def load(source: Model) -> LoadedModel:
-    """Load a stage, a folder or a hub id; the last few are kept in memory. A model that is in memory already is handed back."""
+    """Load a stage, a folder or a hub id; the last few are kept in memory. A model that is in memory already
+    is handed back.
+    """
     return source if isinstance(source, LoadedModel) else _load(str(source))
 
 
@@ -61,8 +63,8 @@ def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str
 def plain_decoding(model: Any) -> Iterator[None]:
     """Only the special tokens of the model's own generation settings count inside the block.
 
-    A saved `generation_config` may hold a repetition penalty or a least length. transformers obeys it, and llama.cpp
-    does not read it, so the same model would answer differently there.
+    A saved `generation_config` may hold a repetition penalty or a least length. transformers obeys it, and
+    llama.cpp does not read it, so the same model would answer differently there.
     """
     own = model.generation_config
     special = {name: getattr(own, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
@@ -84,15 +86,18 @@ def generate(
     seed: int = 0,
     profile: Profile | None = None,
 ) -> list[Answer]:
-    """Answers in the order of `examples`; batches are filled by prompt length so that little padding is computed.
+    """Answers in the order of `examples`; batches are filled by prompt length so that little padding is
+    computed.
 
-    What the model's own `generation_config` asks for is set aside (`plain_decoding`): nothing but these arguments decides an answer.
+    What the model's own `generation_config` asks for is set aside (`plain_decoding`): nothing but these
+    arguments decides an answer.
 
     Args:
         source: stage folder, base folder or hub id.
         max_new_tokens: cut after so many (default: the profile's).
         label: text of the progress line; None for none.
-        temperature: 0 takes the likeliest token; above it, tokens are drawn from the whole distribution, repeatably by `seed`.
+        temperature: 0 takes the likeliest token; above it, tokens are drawn from the whole distribution,
+            repeatably by `seed`.
         profile: whose batch and limit (default: the current one's).
     """
     loaded, settings = load(source), (profile or current_profile()).generate
@@ -139,8 +144,8 @@ def label_probabilities(
 ) -> list[dict[str, float]]:
     """The model's belief over the five levels at the label's place, normalised over the five.
 
-    Each level's words are scored whole after `heading`, so that a tokenizer that cuts a level in pieces is treated fairly; where every
-    level is one token, as in the nano base, one pass scores all five.
+    Each level's words are scored whole after `heading`, so that a tokenizer that cuts a level in pieces is
+    treated fairly; where every level is one token, as in the nano base, one pass scores all five.
     """
     loaded = load(source)
     options = [loaded.tokenizer.encode(f"{heading}{level}", add_special_tokens=False) for level in LEVELS]
@@ -155,7 +160,9 @@ def label_probabilities(
 def next_logits(
     source: Model, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64
 ) -> np.ndarray:
-    """Logits over the next token once the answer's tokens `said` have been said: shape (examples, vocabulary), float32."""
+    """Logits over the next token once the answer's tokens `said` have been said: shape (examples,
+    vocabulary), float32.
+    """
     loaded = load(source)
     prompts = [prompt_ids(loaded, example) for example in examples]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
@@ -204,7 +211,8 @@ def answer_logprobs(
     """
     if len(examples) != len(texts):
         raise LabError(
-            f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the same order."
+            f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the "
+            f"same order."
         )
     loaded, closes = load(source), load(source).tokenizer.eos_token
     prompts = [prompt_ids(loaded, example) for example in examples]
@@ -224,7 +232,9 @@ def answer_logprobs(
 
 
 def pair_margins(source: Model, pairs: Sequence[Pair]) -> list[float]:
-    """log p(chosen) − log p(rejected) of each pair: above 0 the model finds the better answer likelier, as a whole text."""
+    """log p(chosen) − log p(rejected) of each pair: above 0 the model finds the better answer likelier, as a
+    whole text.
+    """
     examples = [pair.example for pair in pairs]
     sides = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
     distinct = {
@@ -252,7 +262,8 @@ class TokenLoss:
 
 @torch.inference_mode()
 def token_losses(source: Model, examples: Sequence[Example]) -> list[list[TokenLoss]]:
-    """Cross-entropy of every token of each row's own answer (its `level`, right or wrong), end-of-turn included.
+    """Cross-entropy of every token of each row's own answer (its `level`, right or wrong), end-of-turn
+    included.
 
     This is the training loss before it is averaged: −log p(token | prompt, tokens before it).
     """

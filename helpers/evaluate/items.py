@@ -1,4 +1,6 @@
-"""The gates item by item: on which prompts does an answer do what a gate asks? Paired tests and paired intervals need this, not a rate."""
+"""The gates item by item: on which prompts does an answer do what a gate asks? Paired tests and paired
+intervals need this, not a rate.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ Held = dict[str, tuple[bool, ...]]
 
 
 def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> Held:
-    """For each gate of `data/gates.yaml` but kappa, which is no share of items: True where the answer is as the gate wants it.
+    """For each gate of `data/gates.yaml` but kappa, which is no share of items: True where the answer is as
+    the gate wants it.
 
-    `missed_urgency` is asked only of items whose primary level is ROJO or NARANJA, `call` only of those whose syndrome says to call:
-    they are shorter than the others.
+    `missed_urgency` is asked only of items whose primary level is ROJO or NARANJA, `call` only of those whose
+    syndrome says to call: they are shorter than the others.
     """
     rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
     off = [0 if reading.level is None else distance(row, reading.level) for row, reading in rows]
@@ -40,6 +43,8 @@ def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> Held:
 def gate_changes(
     examples: Sequence[Example], before: Sequence[str], after: Sequence[str]
 ) -> dict[str, Effect]:
-    """By how much the share of items that are as a gate wants them changes between two models: `paired_change` of every gate."""
+    """By how much the share of items that are as a gate wants them changes between two models:
+    `paired_change` of every gate.
+    """
     old, new = held_by_gate(examples, before), held_by_gate(examples, after)
     return {gate: paired_change(gate, old[gate], new[gate]) for gate in old}

@@ -15,7 +15,8 @@ from helpers.evaluate.generation import load
 class TextLoss:
     """A text with the loss of its tokens in nats, −log p(token | tokens before it).
 
-    `spans` says where each token stands (start, end in characters). The first token has nothing before it and is not scored.
+    `spans` says where each token stands (start, end in characters). The first token has nothing before it and
+    is not scored.
     """
 
     text: str
@@ -30,7 +31,8 @@ class TextLoss:
 
 @torch.inference_mode()
 def text_losses(source: Any, texts: Sequence[str], batch: int = 32) -> list[TextLoss]:
-    """The loss of every token of every text, as continued pre-training sees it (a start token first where the tokenizer has one).
+    """The loss of every token of every text, as continued pre-training sees it (a start token first where the
+    tokenizer has one).
 
     Args:
         source: stage, folder, hub id or a model in memory.

@@ -1,4 +1,6 @@
-"""From answers to figures: accuracy, recall, under- and over-triage, the safety cut, kappa, asymmetric cost, and an answer's parts."""
+"""From answers to figures: accuracy, recall, under- and over-triage, the safety cut, kappa, asymmetric cost,
+and an answer's parts.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,25 @@ from helpers.cases import Example
 from helpers.statistics import Rate, bootstrap, bootstrap_mean, wilson
 from helpers.triage import LEVELS, PARTS, URGENT, Reading, parse
 
-# Cost of being one level off. Ours, not a clinical standard: missing urgency is priced three times as high as overdoing it, and an
-# answer without a readable level costs as much as saying AZUL, because a person told nothing may stay at home.
+# Cost of being one level off. Ours, not a clinical standard: missing urgency is priced three times as high as
+# overdoing it, and an answer without a readable level costs as much as saying AZUL, because a person told
+# nothing may stay at home.
 COSTS = {"under": 3.0, "over": 1.0}
 UNREADABLE = "—"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything measured on one set of answers. Every rate is over all n items; an unreadable answer counts as wrong.
+    """Everything measured on one set of answers. Every rate is over all n items; an unreadable answer counts
+    as wrong.
 
     Attributes:
         accuracy: the level is in the accepted set.
         primary: the level is the primary one.
         recall: per primary level, share of items answered with an accepted level.
         shares: per level (and `UNREADABLE`), share of answers.
-        under, over: less (more) urgent than every accepted level. Unreadable answers are neither; see `unreadable`.
+        under, over: less (more) urgent than every accepted level. Unreadable answers are neither; see
+            `unreadable`.
         sensitivity: of items whose primary level is ROJO or NARANJA, share answered ROJO or NARANJA.
         kappa: quadratic weighted kappa between primary and given level, over readable answers.
         cost: mean asymmetric cost an item (see `COSTS`), in levels.
@@ -55,7 +60,8 @@ class Scores:
 
 
 def distance(example: Example, given: str | None) -> int:
-    """Levels between the answer and the accepted set: negative is under-triage, positive over-triage, 0 accepted.
+    """Levels between the answer and the accepted set: negative is under-triage, positive over-triage, 0
+    accepted.
 
     An unreadable answer (None) is placed at AZUL.
     """
@@ -134,7 +140,9 @@ def _call_rate(examples: Sequence[Example], readings: Sequence[Reading]) -> Rate
 
 
 def confusion(examples: Sequence[Example], given: Sequence[str | None]) -> np.ndarray:
-    """Counts by primary level (rows, ROJO first) and given level (columns, the last one for unreadable): shape (5, 6)."""
+    """Counts by primary level (rows, ROJO first) and given level (columns, the last one for unreadable):
+    shape (5, 6).
+    """
     columns = (*LEVELS, None)
     table = np.zeros((len(LEVELS), len(columns)), dtype=int)
     for example, level in zip(examples, given, strict=True):

@@ -1,4 +1,6 @@
-"""Every recipe by name: which data, which base, which settings. The table of contents of the models that the series keeps."""
+"""Every recipe by name: which data, which base, which settings. The table of contents of the models that the
+series keeps.
+"""
 
 from helpers.files import LabError
 from helpers.recipes.medical import base_texts, build_corpus, medical_texts
@@ -13,7 +15,8 @@ def recipe_named(name: str) -> Recipe:
         return RECIPES[name]
     except KeyError:
         raise LabError(
-            f"There is no stage {name!r}. The stages are {', '.join(RECIPES)}; recipes live in helpers/recipes/."
+            f"There is no stage {name!r}. The stages are {', '.join(RECIPES)}; recipes live in "
+            f"helpers/recipes/."
         ) from None
 
 

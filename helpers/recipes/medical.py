@@ -1,7 +1,9 @@
-"""The medical corpus of the series: a file of the translated rows that passed every check, and the part of them that no model trains on.
+"""The medical corpus of the series: a file of the translated rows that passed every check, and the part of
+them that no model trains on.
 
-`build_corpus` writes it, and only that asks a teacher. Whoever reads it (a recipe, the key of a stage) opens a file and starts nothing.
-Beside it, texts of the kind that the nano base has read before: what continued pre-training may overwrite, and what a *replay* mixes in.
+`build_corpus` writes it, and only that asks a teacher. Whoever reads it (a recipe, the key of a stage) opens
+a file and starts nothing. Beside it, texts of the kind that the nano base has read before: what continued
+pre-training may overwrite, and what a *replay* mixes in.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from helpers.triage import country_of
 
 COUNTRY = "ES"
 HELD_OUT = 5  # one text in so many is held out
-# What decides, besides the teacher, which texts are in the corpus: source rows, requests, glossary and checks.
+# What decides, besides the teacher, which texts are in the corpus: source rows, requests, glossary and
+# checks.
 INPUTS = (
     *sorted((DATA / "openmed_sample").glob("*.jsonl")),
     *sorted((ROOT / "helpers" / "translate").glob("*.py")),
@@ -31,7 +34,9 @@ INPUTS = (
 
 
 def corpus_path(profile: Profile) -> Path:
-    """Where the corpus of this profile and this teacher lies; named by what went into it, without asking anybody."""
+    """Where the corpus of this profile and this teacher lies; named by what went into it, without asking
+    anybody.
+    """
     files = {str(path.relative_to(ROOT)): sha256_of(path) for path in INPUTS}
     teacher = [chosen(), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL")]
     if teacher[0] != "compatible":  # the other two have a model of their own
@@ -41,13 +46,16 @@ def corpus_path(profile: Profile) -> Path:
 
 
 def build_corpus(profile: Profile, max_cost_usd: float = 5.0) -> Path:
-    """Write the corpus if it is not there: the job of notebook 01, whose answers are neither asked nor paid again.
+    """Write the corpus if it is not there: the job of notebook 01, whose answers are neither asked nor paid
+    again.
 
     Args:
-        max_cost_usd: stop before more is spent, earlier runs included. A server without a known price cannot be capped.
+        max_cost_usd: stop before more is spent, earlier runs included. A server without a known price cannot
+            be capped.
 
     Raises:
-        LabError: the teacher cannot be asked, the budget ran out, or no row passed the checks. What was answered is kept.
+        LabError: the teacher cannot be asked, the budget ran out, or no row passed the checks. What was
+            answered is kept.
     """
     path = corpus_path(profile)
     if not path.exists():
@@ -59,7 +67,8 @@ def build_corpus(profile: Profile, max_cost_usd: float = 5.0) -> Path:
             done = translate(rows, client, COUNTRY)
         if done.stopped:
             raise LabError(
-                f"The corpus is not whole: {done.stopped}. Answers are kept: call `build_corpus` again, with a larger max_cost_usd."
+                f"The corpus is not whole: {done.stopped}. Answers are kept: call `build_corpus` again, with "
+                f"a larger max_cost_usd."
             )
         if not done.passed:
             raise LabError("No translated row passed the checks. Run notebook 01 and look at its failures.")
@@ -74,7 +83,8 @@ def medical_texts(
     seed: int = 0,  # noqa: ARG001 (every recipe's texts are asked for with one)
     held_out: bool = False,
 ) -> Sequence[str]:
-    """The texts for continued pre-training, or the held-out ones; `seed` is not used, every run reads the same.
+    """The texts for continued pre-training, or the held-out ones; `seed` is not used, every run reads the
+    same.
 
     Raises:
         LabError: the corpus has not been built.
@@ -82,7 +92,8 @@ def medical_texts(
     path = corpus_path(profile)
     if not path.exists():
         raise LabError(
-            "The medical corpus has not been built yet, or what it is made from has changed. Run notebook 02 up to `build_corpus`, or: "
+            "The medical corpus has not been built yet, or what it is made from has changed. Run notebook 02 "
+            "up to `build_corpus`, or: "
             "from helpers import recipes, train; recipes.build_corpus(train.current_profile())"
         )
     # By the row's name and not by its place: another limit, or a row that fails, moves no other row across.
@@ -95,6 +106,8 @@ def medical_texts(
 
 @lru_cache(maxsize=4)
 def base_texts(n: int, seed: int) -> tuple[str, ...]:
-    """`n` plain texts from the generator of the nano base's corpus, drawn anew: the base has read texts like them, seldom the same."""
+    """`n` plain texts from the generator of the nano base's corpus, drawn anew: the base has read texts like
+    them, seldom the same.
+    """
     documents = (document for document in write_corpus(4 * n, seed) if len(document.messages) == 1)
     return tuple(document.text for document in islice(documents, n))

@@ -91,7 +91,8 @@ def _alive(profile: Profile, seed: int) -> Sequence[Example]:
 STAGES: tuple[Recipe, ...] = (
     Recipe(
         "sft-imbalanced",
-        "the blog's first fine-tuning: few templates, labels drawn 60/15/10/10/5 without looking at the description",
+        "the blog's first fine-tuning: few templates, labels drawn 60/15/10/10/5 without looking at the "
+        "description",
         _imbalanced,
         "imbalanced_epochs",
     ),
@@ -110,7 +111,8 @@ STAGES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "sft-weak",
-        "honest levels, careless answers: each part is there as often as in the answers of the blog's first model",
+        "honest levels, careless answers: each part is there as often as in the answers of the blog's first "
+        "model",
         _weak,
         "weak_epochs",
     ),

@@ -1,4 +1,6 @@
-"""Unsloth, when a profile asks for it. It patches trl, transformers and peft and has to be imported before them."""
+"""Unsloth, when a profile asks for it. It patches trl, transformers and peft and has to be imported before
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def import_unsloth() -> Any:
 
 
 def import_engine_first() -> None:
-    """Import Unsloth now if the profile will need it and it is there; anything wrong is said later, where it is used."""
+    """Import Unsloth now if the profile will need it and it is there; anything wrong is said later, where it
+    is used.
+    """
     try:
         wanted = bool(os.environ.get(VARIABLE)) and current_profile().engine == "unsloth"
     except LabError:

@@ -1,7 +1,9 @@
-"""What makes LoRA training quick on a few CPU cores: less memory traffic, the same mathematics (`tests/bench_train.py` measures it).
+"""What makes LoRA training quick on a few CPU cores: less memory traffic, the same mathematics
+(`tests/bench_train.py` measures it).
 
-A 4 M-parameter model spends more time moving activations than multiplying matrices, so each piece here saves a pass over them: the
-allocator keeps freed buffers, LoRA adds into the layer's own output, and the loss looks at the answer's tokens alone.
+A 4 M-parameter model spends more time moving activations than multiplying matrices, so each piece here saves
+a pass over them: the allocator keeps freed buffers, LoRA adds into the layer's own output, and the loss looks
+    at the answer's tokens alone.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ LARGEST_KEPT = 32 * 2**20  # the largest value that glibc accepts for M_MMAP_THR
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to reuse large buffers instead of handing them back: every fresh page costs a fault, and each step frees them all."""
+    """Ask glibc to reuse large buffers instead of handing them back: every fresh page costs a fault, and each
+    step frees them all.
+    """
     if not sys.platform.startswith("linux"):
         return
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -30,9 +34,11 @@ def keep_freed_memory() -> None:
 
 
 class _FusedLora(torch.autograd.Function):
-    """y = xWᵀ + s·(xAᵀ)Bᵀ with the second term added in place, and both terms of the input's gradient likewise.
+    """y = xWᵀ + s·(xAᵀ)Bᵀ with the second term added in place, and both terms of the input's gradient
+    likewise.
 
-    PEFT writes the product, its scaled copy and their sum as three full-sized tensors, forward and again backward. W is frozen.
+    PEFT writes the product, its scaled copy and their sum as three full-sized tensors, forward and again
+    backward. W is frozen.
     """
 
     @staticmethod
@@ -71,7 +77,9 @@ def _forward(self: Linear, x: torch.Tensor) -> torch.Tensor:
 
 
 def fuse_lora(model: PeftModel) -> None:
-    """Give every LoRA layer of `model` the fused forward: one adapter, no dropout, no bias, as `loading.lora_config` makes them."""
+    """Give every LoRA layer of `model` the fused forward: one adapter, no dropout, no bias, as
+    `loading.lora_config` makes them.
+    """
     for module in model.modules():
         if isinstance(module, Linear):
             module.forward = MethodType(_forward, module)

@@ -1,4 +1,6 @@
-"""What this machine can do, and why a choice was made. Every decision comes with its reason, for readers whose numbers differ."""
+"""What this machine can do, and why a choice was made. Every decision comes with its reason, for readers
+whose numbers differ.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Hardware:
     reason: str
 
     def arguments(self) -> dict[str, Any]:
-        """The `TrainingArguments` that follow. TRL and transformers guess wrong on a CPU, so each is explicit."""
+        """The `TrainingArguments` that follow. TRL and transformers guess wrong on a CPU, so each is
+        explicit.
+        """
         return {
             "use_cpu": self.device == "cpu",
             "bf16": self.precision == "bf16",
@@ -51,7 +55,8 @@ def _cpu_flags() -> set[str]:
 def choose_hardware() -> Hardware:
     """Pick device, precision and threads for this machine.
 
-    A CPU without bf16 instructions emulates them at a fraction of fp32's speed, so bf16 autocast is used only where the CPU has it.
+    A CPU without bf16 instructions emulates them at a fraction of fp32's speed, so bf16 autocast is used only
+    where the CPU has it.
     """
     if torch.cuda.is_available():
         name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
@@ -72,7 +77,8 @@ def choose_hardware() -> Hardware:
     why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
     if wanted:
         why = f"{wanted} ({PRECISION} is set)"
-    # torch's fused attention is several times slower than plain matrix products on short padded rows (tests/bench_train.py).
+    # torch's fused attention is several times slower than plain matrix products on short padded rows
+    # (tests/bench_train.py).
     return Hardware(
         "cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention"
     )

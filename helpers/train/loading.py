@@ -40,7 +40,8 @@ def explained(source: Any) -> Iterator[None]:
                 "Restore it with `git checkout`, or delete the stage, and run again."
             ) from error
         raise LabError(
-            f"Could not fetch {source} ({type(error).__name__}): no network, no such model, or a licence to accept on the hub first. "
+            f"Could not fetch {source} ({type(error).__name__}): no network, no such model, or a licence to "
+            f"accept on the hub first. "
             "Check the connection, or set TRIAGE_PROFILE=nano, which needs no download."
         ) from error
 
@@ -58,7 +59,8 @@ def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
 
 
 def load_model(source: Any) -> PreTrainedModel:
-    """A model for generation or training, on the device this machine offers; float32 on a CPU, half precision on a GPU.
+    """A model for generation or training, on the device this machine offers; float32 on a CPU, half precision
+    on a GPU.
 
     Raises:
         LabError: it cannot be fetched or read.
@@ -85,7 +87,8 @@ class LoadedModel:
 
 
 def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A base model with a fresh LoRA adapter on it, ready for a TRL trainer: PEFT's on a CPU, Unsloth's on a GPU.
+    """A base model with a fresh LoRA adapter on it, ready for a TRL trainer: PEFT's on a CPU, Unsloth's on a
+    GPU.
 
     Args:
         profile: its engine, its LoRA sizes and, where `base` is not given, its base.
@@ -119,7 +122,9 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
 
 
 def merged(trainer: Any) -> LoadedModel:
-    """What a trainer has learnt, folded into its base's weights, in memory: `evaluate` takes it like a folder."""
+    """What a trainer has learnt, folded into its base's weights, in memory: `evaluate` takes it like a
+    folder.
+    """
     source = (
         getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
     )
@@ -130,7 +135,9 @@ def merged(trainer: Any) -> LoadedModel:
 def merge_and_save(
     model: Any, source: str | Path, tokenizer: PreTrainedTokenizerBase, out: Path, profile: Profile
 ) -> None:
-    """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or trained on alone."""
+    """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or
+    trained on alone.
+    """
     whole = with_adapter(load_model(source), model) if profile.engine == "transformers" else model
     whole.merge_and_unload().to(getattr(torch, profile.save_dtype)).save_pretrained(out)
     save_tokenizer(tokenizer, out)
@@ -151,7 +158,9 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
 
 
 def with_adapter(base: PreTrainedModel, trained: PeftModel) -> PeftModel:
-    """The trained adapter on a base in full precision: merging into bf16 weights would round the adapter away."""
+    """The trained adapter on a base in full precision: merging into bf16 weights would round the adapter
+    away.
+    """
     fresh = get_peft_model(base, trained.peft_config["default"])
     set_peft_model_state_dict(fresh, get_peft_model_state_dict(trained))
     return fresh

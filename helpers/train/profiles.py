@@ -59,6 +59,7 @@ def profile_named(name: str) -> Profile:
     known = read_yaml(DATA / "profiles.yaml")
     if name not in known:
         raise LabError(
-            f"There is no profile {name!r}. Set {VARIABLE} to one of {', '.join(known)}, or unset it for nano."
+            f"There is no profile {name!r}. Set {VARIABLE} to one of {', '.join(known)}, or unset it for "
+            f"nano."
         )
     return Profile(name=name, **known[name])

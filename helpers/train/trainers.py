@@ -1,7 +1,7 @@
 """TRL's three trainers under their own names and signatures, made for a small model on a few CPU cores.
 
-Batches of rows are length-grouped and padded to their longest row; LFM2 is never packed here, because on a CPU its convolution fallback
-leaks one document into the next.
+Batches of rows are length-grouped and padded to their longest row; LFM2 is never packed here, because on a
+CPU its convolution fallback leaks one document into the next.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")
 class TrainingRecord:
     """What a run was and what it cost.
 
-    `losses` are (step, mean loss in nats a trained token); `curves` holds what else the trainer logged, by TRL's name for it, likewise.
+    `losses` are (step, mean loss in nats a trained token); `curves` holds what else the trainer logged, by
+    TRL's name for it, likewise.
     """
 
     rows: int
@@ -66,13 +67,16 @@ class _Bar(TrainerCallback):
 
 
 def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
-    """The arguments of a TRL configuration that follow from the machine and the model's size, and teach nothing.
+    """The arguments of a TRL configuration that follow from the machine and the model's size, and teach
+    nothing.
 
     Args:
-        task: entry of the profile that holds batch size and checkpoints: `sft`, `cpt`, `grid`, `dpo` or `grpo`
+        task: entry of the profile that holds batch size and checkpoints: `sft`, `cpt`, `grid`, `dpo` or
+            `grpo`
     """
     settings = getattr(profile, task)
-    # Rows of one length side by side: less padding. Preference pairs and prompts to be answered are not rows of tokens.
+    # Rows of one length side by side: less padding. Preference pairs and prompts to be answered are not rows
+    # of tokens.
     grouped = {} if task in ("dpo", "grpo") else {"train_sampling_strategy": "group_by_length"}
     return {
         "output_dir": str(build_dir() / "trainer"),
@@ -91,7 +95,9 @@ def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
 
 
 class _OnFewCores:
-    """What our trainers add to TRL's, whatever they train: a progress line, quick LoRA layers on a CPU, and the run's record."""
+    """What our trainers add to TRL's, whatever they train: a progress line, quick LoRA layers on a CPU, and
+    the run's record.
+    """
 
     label = "Training"  # what the progress line calls it
     tokens = 0
@@ -140,19 +146,23 @@ class _OnFewCores:
         return _record(self, len(self.rows), self.state.epoch or 0.0, self.seconds)  # type: ignore[attr-defined]
 
     def floating_point_ops(self, _: dict[str, Any]) -> int:
-        """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small model's step."""
+        """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small
+        model's step.
+        """
         return 0
 
 
 class SFTTrainer(_OnFewCores, trl.SFTTrainer):
     """TRL's `SFTTrainer` with its own arguments, made for a small model on a few CPU cores.
 
-    On a CPU the loss multiplies by the vocabulary at trained tokens only, once, and keeps no statistics but their number; TRL computes
-    it in checkpointed chunks (the output layer runs twice) with entropy and accuracy at every step: right for a vocabulary of 65,536 on a
-    GPU, a tenth of the time here. The mathematics is the same (a test holds the two equal).
+    On a CPU the loss multiplies by the vocabulary at trained tokens only, once, and keeps no statistics but
+    their number; TRL computes it in checkpointed chunks (the output layer runs twice) with entropy and
+    accuracy at every step: right for a vocabulary of 65,536 on a GPU, a tenth of the time here. The
+        mathematics is the same (a test holds the two equal).
 
     Raises:
-        LabError: no rows; a row longer than `max_length` (its tail, where the disclaimer is, would be cut silently).
+        LabError: no rows; a row longer than `max_length` (its tail, where the disclaimer is, would be cut
+            silently).
     """
 
     def __init__(
@@ -188,9 +198,11 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
 
 
 class DPOTrainer(_OnFewCores, trl.DPOTrainer):
-    """TRL's `DPOTrainer` with its own arguments. Cut or worthless pairs are not its affair: `cases.usable` counts and drops them.
+    """TRL's `DPOTrainer` with its own arguments. Cut or worthless pairs are not its affair: `cases.usable`
+    counts and drops them.
 
-    On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does where Liger's kernels are installed, and keeps no
+    On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does where Liger's kernels
+    are installed, and keeps no
     entropy: a third of the time. The mathematics is the same (a test holds the two equal).
 
     Raises:
@@ -237,13 +249,17 @@ def refuse_nothing(rows: Sequence[Any]) -> None:
 
 
 def in_steps(rows: int, batch: int, epochs: float, updates: int) -> tuple[int, float]:
-    """Optimizer steps and epochs of a run over so many rows; `updates` above 0 counts steps instead of epochs."""
+    """Optimizer steps and epochs of a run over so many rows; `updates` above 0 counts steps instead of
+    epochs.
+    """
     in_epoch = max(1, math.ceil(rows / batch))
     return (updates, updates / in_epoch) if updates > 0 else (math.ceil(in_epoch * epochs), epochs)
 
 
 def _refuse_cut_rows(rows: Any, tokenizer: Any, limit: int | None) -> None:
-    """Count the rows that `max_length` would cut, and refuse: what is cut is the end, disclaimer and end-of-turn included."""
+    """Count the rows that `max_length` would cut, and refuse: what is cut is the end, disclaimer and
+    end-of-turn included.
+    """
 
     def length(row: dict[str, Any]) -> int:
         if "text" in row:

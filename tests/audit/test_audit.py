@@ -34,7 +34,7 @@ def _defined(name, **space):
 audit_rows = _defined("audit_rows", near_pairs=audit.near_pairs)
 
 
-# --------------------------------------------------------------------------------------------------- copies and labels
+# ------------------------------------------------------------------------------------------ copies and labels
 def test_duplicate_rate_counts_repeats():
     assert audit.duplicate_rate(["a", "a", "b", "a"]) == 0.5
     assert audit.duplicate_rate([]) == 0
@@ -57,7 +57,7 @@ def test_conflict_does_not_depend_on_the_order_of_the_rows(rows):
     assert set(audit.conflicting(texts, labels)) == set(audit.conflicting(texts[::-1], labels[::-1]))
 
 
-# --------------------------------------------------------------------------------------------------------- near copies
+# ------------------------------------------------------------------------------------------------ near copies
 def test_near_pairs_finds_a_changed_age_and_leaves_strangers_alone():
     texts = [
         "Paciente de 34 años: dolor leve en la rodilla tras correr.",
@@ -117,7 +117,7 @@ def test_a_family_of_template_prompts_is_a_term_in_its_templates():
     assert sum(len(several) == 1 for several in terms.values()) > 0.9 * len(terms)
 
 
-# ------------------------------------------------------------------------------------------------ labels from the text
+# --------------------------------------------------------------------------------------- labels from the text
 def _judged(texts, labels, groups=None):
     groups = audit.families(texts) if groups is None else groups
     return audit.predictability(labels, audit.guess_new_texts(texts, labels, groups), groups)
@@ -137,7 +137,9 @@ def test_labels_drawn_without_looking_cannot_be_predicted_and_the_rubrics_labels
 
 
 def test_unique_prompts_with_honest_labels_pass_and_with_labels_dealt_anew_they_fail():
-    """The check of the first edition condemned every set of unique prompts, or passed it, whatever the labels."""
+    """The check of the first edition condemned every set of unique prompts, or passed it, whatever the
+    labels.
+    """
     rows = cases.write_diverse(800, 0)
     texts, labels = [row.text for row in rows], [row.level for row in rows]
     groups = audit.families(texts)
@@ -188,7 +190,7 @@ def test_rows_that_are_right_together_make_a_wider_interval_than_as_many_rows_al
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
 
 
-# -------------------------------------------------------------------------------------------------- reasons for a row
+# ------------------------------------------------------------------------------------------ reasons for a row
 def test_a_row_gets_the_reason_and_the_row_that_it_is_about():
     mild, severe = "Paciente con dolor leve en la rodilla.", "Paciente con dolor leve en la rodilla, 2."
     rows = audit_rows([mild, "tos", mild, "tos", severe], ["VERDE", "AZUL", "ROJO", "AZUL", "VERDE"])
@@ -221,7 +223,7 @@ def test_the_rows_without_a_reason_hold_every_text_or_a_near_copy_of_it_and_no_c
     assert audit_rows(good, ["ROJO"] * len(good)) == []
 
 
-# -------------------------------------------------------------------------------------------------------- the notebook
+# ----------------------------------------------------------------------------------------------- the notebook
 def test_the_cells_of_the_notebook_call_the_libraries_themselves():
     calls = {
         getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -233,7 +235,7 @@ def test_the_cells_of_the_notebook_call_the_libraries_themselves():
     assert libraries | {"StratifiedGroupKFold", "cross_val_predict"} <= calls
 
 
-# -------------------------------------------------------------------------------------------------------------- phrases
+# ---------------------------------------------------------------------------------------------------- phrases
 def test_a_phrase_is_found_whole_and_whatever_its_case_or_punctuation():
     index = audit.PhraseIndex(["dolor en el pecho", "tos"])
     assert index.search("Mujer: DOLOR, en el pecho.") == "dolor en el pecho"

@@ -43,7 +43,7 @@ def _marked(counts):
 MARK = {"mark": lambda side: "x" in side.text}
 
 
-# --------------------------------------------------------------------------------------------------------- directions
+# ------------------------------------------------------------------------------------------------- directions
 def test_planted_odds_are_predicted_in_their_direction():
     found = audit.preferences(
         _planted(0, {"disclaimer": 0.1, "actions": 0.9, "number": 0.8}, {"disclaimer": 0.6, "number": 0.6})
@@ -124,7 +124,7 @@ def test_near_misses_push_what_they_spoil_and_nothing_else():
     assert all(row.direction != "down" for row in found.features)
 
 
-# ------------------------------------------------------------------------------------------------------------ figures
+# ---------------------------------------------------------------------------------------------------- figures
 def test_the_odds_ratio_and_its_interval_equal_a_hand_computation():
     row = audit.preferences(_marked((10, 20, 5, 15)), MARK)["mark"]
     a, b, c, d = 30.5, 20.5, 15.5, 35.5  # with and without the mark, chosen then rejected, ½ added
@@ -163,7 +163,7 @@ def test_one_pair_says_nothing_about_length():
     assert (found["words"].difference.value, found.direction("words")) == (1, "not shown")
 
 
-# ----------------------------------------------------------------------------------------------------------- features
+# --------------------------------------------------------------------------------------------------- features
 def test_each_feature_is_read_where_it_stands():
     row = replace(EXAMPLES[0], level="ROJO", accepted=("ROJO", "NARANJA"), country="ES")
     whole = {name: has(audit.Side(row, row.answer)) for name, has in audit.FEATURES.items()}
@@ -181,7 +181,7 @@ def test_features_of_ones_own_take_the_place_of_the_usual_ones():
     assert [row.name for row in audit.preferences(_marked((1, 1, 1, 1)), MARK).features] == ["mark"]
 
 
-# ---------------------------------------------------------------------------------------------------- degenerate pairs
+# ------------------------------------------------------------------------------------------- degenerate pairs
 def test_degenerate_pairs_are_counted_and_left_out_of_the_figures():
     good = _marked((1, 1, 1, 1))
     sides = [("x", "x"), ("", "x"), ("x", " ")]

@@ -1,4 +1,6 @@
-"""The everyday texts that show forgetting: their form, no medicine in them, and nothing that the base has read."""
+"""The everyday texts that show forgetting: their form, no medicine in them, and nothing that the base has
+read.
+"""
 
 import re
 import unicodedata

@@ -1,4 +1,6 @@
-"""Preference pairs: near misses are wrong in one thing only, doses are exact, and what teaches nothing is dropped and counted."""
+"""Preference pairs: near misses are wrong in one thing only, doses are exact, and what teaches nothing is
+dropped and counted.
+"""
 
 import random
 import re
@@ -24,7 +26,8 @@ DIFFERS = {
     "no_alarms": {"alarms"},
     "wrong_number": {"numbers"},
 }
-# What may change along with it: whom to call follows the level, and the neutral sentence of an unlisted country is a number line too.
+# What may change along with it: whom to call follows the level, and the neutral sentence of an unlisted
+# country is a number line too.
 FOLLOWS = {
     "off_by_one": {"alarms", "calls", "called"},
     "over_by_two": {"alarms", "calls", "called"},
@@ -36,7 +39,9 @@ a_seed = st.integers(0, 1000)
 
 
 def _changed(one, other):
-    """The fields of the reading that differ; which number a sentence names is the business of `numbers` and `called`."""
+    """The fields of the reading that differ; which number a sentence names is the business of `numbers` and
+    `called`.
+    """
 
     def plain(value):
         return (
@@ -174,7 +179,7 @@ def test_usable_loses_no_pair_without_counting_it(sides):
     assert len(kept) + dropped.total() == len(pairs)
 
 
-# --------------------------------------------------------------------------------------------------- doses of one part
+# ------------------------------------------------------------------------------------------ doses of one part
 def _dosed(example, text, share):
     (pair,) = cases.with_disclaimers([cases.Pair(example, text, "x")], share, 0)
     return pair.chosen

@@ -1,4 +1,6 @@
-"""The micro-world counted: people's voices, no word that gives the level away, safe answers for everybody who must call."""
+"""The micro-world counted: people's voices, no word that gives the level away, safe answers for everybody who
+must call.
+"""
 
 import re
 
@@ -15,7 +17,7 @@ MOST_SHARE = 0.75  # of a phrase's uses may be one level's
 PEOPLE = [*cases.vignettes(), *cases.vignettes("dev"), *cases.evaluation_prompts("syndromes")]
 
 
-# ------------------------------------------------------------------------------------------------------------- voices
+# ----------------------------------------------------------------------------------------------------- voices
 def test_training_wordings_are_the_words_of_people():
     counted = profile(SIGNS)
     print(counted)
@@ -42,7 +44,7 @@ def test_the_wordings_of_every_country_are_there_and_a_prompt_comes_from_the_cou
         assert own in (None, row.country), row.text
 
 
-# ------------------------------------------------------------------------------------------------ no word says the level
+# ------------------------------------------------------------------------------------- no word says the level
 def test_no_word_or_pair_of_words_gives_the_level_away():
     rows = [(text, finding.level) for finding in SIGNS for text in (finding.term, *finding.texts("train"))]
     excused = read_yaml(DATA / "word_exceptions.yaml")
@@ -50,18 +52,22 @@ def test_no_word_or_pair_of_words_gives_the_level_away():
     owned = [row for row in owned_phrases(*zip(*rows, strict=True)) if row.share > MOST_SHARE]
     for row in owned_phrases(*zip(*rows, strict=True))[:10]:
         print(
-            f"{row.share:4.0%} {row.level:9} {row.texts:3} {row.phrase}{'  (excused)' if row.phrase in excused else ''}"
+            f"{row.share:4.0%} {row.level:9} {row.texts:3} "
+            f"{row.phrase}{'  (excused)' if row.phrase in excused else ''}"
         )
     assert [row for row in owned if row.phrase not in excused] == []
     assert set(excused) <= {row.phrase for row in owned}, "an exception that is not needed any more"
 
 
 def test_all_words_together_carry_less_far_than_they_did_in_the_first_world():
-    """The first edition's figures with the same classifier: 79 % primary on its test wordings; held-out syndromes it had none."""
+    """The first edition's figures with the same classifier: 79 % primary on its test wordings; held-out
+    syndromes it had none.
+    """
     tests, unseen = cases.evaluation_prompts("test"), cases.evaluation_prompts("syndromes")
     known, strange = (evaluate.score(rows, evaluate.naive_bayes(rows)) for rows in (tests, unseen))
     print(
-        f"naive Bayes on every training text: test wordings {known.primary}, held-out syndromes {strange.primary} (primary)"
+        f"naive Bayes on every training text: test wordings {known.primary}, held-out syndromes "
+        f"{strange.primary} (primary)"
     )
     assert known.primary.value < 0.75
     assert strange.primary.value < 0.60
@@ -74,12 +80,13 @@ def test_all_words_together_carry_less_far_than_they_did_in_the_first_world():
 def test_all_words_together_do_not_carry_to_free_texts():
     scores = evaluate.score(cases.vignettes(), evaluate.naive_bayes(cases.vignettes()))
     print(
-        f"naive Bayes on every training text, free vignettes: accepted {scores.accuracy}, primary {scores.primary}"
+        f"naive Bayes on every training text, free vignettes: accepted {scores.accuracy}, primary "
+        f"{scores.primary}"
     )
     assert scores.accuracy.value <= 0.65
 
 
-# --------------------------------------------------------------------------------------------------------- syndromes
+# -------------------------------------------------------------------------------------------------- syndromes
 def test_there_are_ninety_syndromes_and_a_fifth_of_them_of_every_level_is_held_out():
     held = [row for row in SYNDROMES.values() if row.held_out]
     assert len(SYNDROMES) >= 90 and len(held) >= len(SYNDROMES) / 5
@@ -123,7 +130,7 @@ def test_facts_of_a_syndrome_have_a_source_by_body_title_and_year_without_an_add
         ), name
 
 
-# ------------------------------------------------------------------------------------------------------ safe answers
+# ----------------------------------------------------------------------------------------------- safe answers
 @pytest.mark.parametrize("name", [row.key for row in SYNDROMES.values() if row.call_now])
 def test_a_person_with_this_syndrome_is_told_to_call_first_in_every_country(name):
     told = [*PEOPLE, *cases.evaluation_prompts("dev"), *cases.evaluation_prompts("test")]
@@ -187,7 +194,7 @@ def test_first_aid_is_given_where_seconds_count():
         assert SYNDROMES[name].first_aid, name
 
 
-# --------------------------------------------------------------------------------------------------------- vignettes
+# -------------------------------------------------------------------------------------------------- vignettes
 def test_there_are_two_hundred_test_vignettes_and_sixty_for_tuning_all_levels_alike():
     assert len(cases.vignettes()) >= 200 and len(cases.vignettes("dev")) >= 60
     for rows in (cases.vignettes(), cases.vignettes("dev")):

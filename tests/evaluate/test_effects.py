@@ -1,4 +1,6 @@
-"""Intervals over seeds, and the recorded effects of notebook 06: every figure is recomputed here by other means."""
+"""Intervals over seeds, and the recorded effects of notebook 06: every figure is recomputed here by other
+means.
+"""
 
 import json
 import math

@@ -39,7 +39,7 @@ def _rate(report, name):
     return next(row.rate for row in report.rows if row.gate.id == name)
 
 
-# ------------------------------------------------------------------------------------------------------------ judging
+# ---------------------------------------------------------------------------------------------------- judging
 @pytest.fixture(scope="module")
 def perfect():
     return gates.judge(TEST, PERFECT, on="test")
@@ -179,7 +179,7 @@ def test_any_text_at_all_is_judged_and_none_is_accepted_on_five_items(answers):
     assert not report.passed and str(report) and report._repr_markdown_()
 
 
-# ----------------------------------------------------------------------------------------------------------- the report
+# ------------------------------------------------------------------------------------------------- the report
 def test_both_tables_hold_every_gate_and_end_with_the_conclusion(perfect):
     conclusion = "Accepted on test (n = 480): of 12 gates 12 passed, 0 not shown, 0 failed."
     text, table = str(perfect).splitlines(), perfect._repr_markdown_().splitlines()
@@ -206,7 +206,7 @@ def test_a_gate_that_does_not_exist_has_no_verdict():
         gates.judge(TEST[:5], PERFECT[:5]).verdict("fluency")
 
 
-# ------------------------------------------------------------------------------------------------------------- the file
+# --------------------------------------------------------------------------------------------------- the file
 def test_the_shipped_gates_are_the_agreed_ones_and_each_says_why():
     bounds = {gate.id: (gate.at_least, gate.bound) for gate in gates.load_gates()}
     assert bounds == {
@@ -264,7 +264,7 @@ def test_a_file_that_holds_no_gates_is_refused(tmp_path, text, message):
         gates.load_gates(tmp_path / "gates.yaml")
 
 
-# --------------------------------------------------------------------------------------------------- models and commands
+# ---------------------------------------------------------------------------------------- models and commands
 @pytest.fixture
 def answering(monkeypatch):
     """Replace the model: every item is answered by the function given. Returns what was asked of which model."""

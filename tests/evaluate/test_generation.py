@@ -104,7 +104,9 @@ def test_ches_of_a_pair_whose_sides_are_the_same_is_zero_and_no_pair_has_no_scor
     "setting", [{"repetition_penalty": 1.3}, {"min_new_tokens": 60}, {"num_beams": 3}], ids=str
 )
 def test_what_a_model_brings_along_for_generation_does_not_change_how_it_is_judged(setting):
-    """A saved generation_config may hold a repetition penalty; llama.cpp does not read it, and greedy answers part."""
+    """A saved generation_config may hold a repetition penalty; llama.cpp does not read it, and greedy answers
+    part.
+    """
     plain = evaluate.generate(lab.base_model(), ROWS, max_new_tokens=60)
     model, tokenizer = evaluate.load(lab.base_model()).model, evaluate.load(lab.base_model()).tokenizer
     own = copy.deepcopy(model.generation_config)

@@ -68,7 +68,7 @@ def _call(reward, answers, **more):
     )
 
 
-# ------------------------------------------------------------------------------------------------- the three price lists
+# -------------------------------------------------------------------------------------- the three price lists
 @given(some_item, some_level)
 def test_naive_pays_for_urgency_at_least_that_of_the_truth_and_for_nothing_else(item, level):
     assert NAIVE.of(item, f"Nivel de Urgencia: {level}") == (1.0 if distance(item, level) >= 0 else -1.0)
@@ -210,7 +210,7 @@ def test_a_price_list_cannot_be_changed_and_its_repr_tells_one_list_from_another
     assert len({hash(reward) for reward in REWARDS.values()}) == 3
 
 
-# ----------------------------------------------------------------------------------------------------- who tries to cheat
+# ----------------------------------------------------------------------------------------- who tries to cheat
 @every_reward
 def test_naming_all_five_levels_pays_no_better_than_naming_none(reward):
     for level in LEVELS:
@@ -325,7 +325,7 @@ def test_nothing_that_is_added_to_a_perfect_answer_raises_its_reward(reward, ite
     assert reward.of(item, item.answer + more) <= reward.of(item, item.answer)
 
 
-# ------------------------------------------------------------------------------------------------------- as TRL calls it
+# -------------------------------------------------------------------------------------------- as TRL calls it
 @every_reward
 def test_trl_takes_a_reward_for_a_synchronous_function_of_its_own_name(reward):
     assert trl_utils.get_callable_name(reward) == reward.__name__ == reward.name
@@ -432,7 +432,7 @@ def test_the_matrix_is_what_bare_levels_earn_beside_their_form(reward):
     assert rewards.matrix(reward) == pytest.approx(np.array(paid))
 
 
-# ------------------------------------------------------------------------------------------------------- attacks in free text
+# --------------------------------------------------------------------------------------- attacks in free text
 @every_reward
 @given(item=some_item, text=some_text)
 def test_no_free_text_earns_more_than_the_right_whole_answer(reward, item, text):
@@ -455,11 +455,13 @@ def test_a_wrong_level_with_anything_at_all_around_it_never_earns_what_the_right
 @every_reward
 @given(item=some_item, text=some_text, times=st.integers(2, 20))
 def test_saying_a_text_again_never_pays(reward, item, text, times):
-    """Repetition adds no part that a text did not have: two halves of a heading may meet, so lines are kept apart."""
+    """Repetition adds no part that a text did not have: two halves of a heading may meet, so lines are kept
+    apart.
+    """
     assert reward.of(item, "\n".join([text] * times)) <= reward.of(item, f"{text}\n{text}") + 1e-9
 
 
-# ------------------------------------------------------------------------------------------------------------ rows, and apart
+# -------------------------------------------------------------------------------------------- rows, and apart
 def test_a_row_for_grpo_holds_the_prompt_and_every_column_that_a_reward_reads():
     row, *_ = rewards.rows(ITEMS[:3])
     assert set(row) == {"prompt", *rewards.COLUMNS} and row["prompt"] == ITEMS[0].prompt
@@ -479,7 +481,9 @@ def test_the_prices_given_apart_sum_to_the_whole(reward, item, text):
 
 
 def test_given_apart_a_cheap_part_is_as_loud_as_the_level():
-    """Divided by its own spread, the number moves an advantage as far as a wrong level does; in one sum it hardly counts."""
+    """Divided by its own spread, the number moves an advantage as far as a wrong level does; in one sum it
+    hardly counts.
+    """
     person = _person("ROJO")
     answers = [_answer("ROJO"), _answer("AZUL"), _answer("ROJO", country="MX"), _answer("AZUL", country="MX")]
 

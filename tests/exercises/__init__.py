@@ -1,4 +1,5 @@
-"""Checks for the notebooks' exercises. A check takes the reader's function and says what is still wrong, in words.
+"""Checks for the notebooks' exercises. A check takes the reader's function and says what is still wrong, in
+words.
 
 The tests hold that every starter fails its check and every solution passes it.
 """

@@ -30,7 +30,8 @@ def odds_ratio(function: Callable[..., Any]) -> Problems:
         ([False], [True]),
     ]
     return [
-        f"{sum(chosen)} of {len(chosen)} chosen and {sum(rejected)} of {len(rejected)} rejected should give {expected(chosen, rejected):.3f}, not {given!r}"
+        f"{sum(chosen)} of {len(chosen)} chosen and {sum(rejected)} of {len(rejected)} rejected should give "
+        f"{expected(chosen, rejected):.3f}, not {given!r}"
         for chosen, rejected in cases
         if not close(given := function(list(chosen), list(rejected)), expected(chosen, rejected))
     ]
@@ -50,13 +51,16 @@ def dpo_loss(function: Callable[..., Any]) -> Problems:
         given = function(chosen, rejected, ref_chosen, ref_rejected, beta)
         if not close(given, expected):
             found.append(
-                f"log-probabilities {chosen}, {rejected} against {ref_chosen}, {ref_rejected} at β = {beta} should give {expected:.4f}, not {given!r}"
+                f"log-probabilities {chosen}, {rejected} against {ref_chosen}, {ref_rejected} at β = {beta} "
+                f"should give {expected:.4f}, not {given!r}"
             )
     return found
 
 
 def with_number(function: Callable[..., Any]) -> Problems:
-    """A near miss: the same answer that calls another number in every line, and not one other character changed."""
+    """A near miss: the same answer that calls another number in every line, and not one other character
+    changed.
+    """
     rule = replace(
         UNKNOWN, alarm_signs=("fiebre de más de 112 horas", "confusión")
     )  # an alarm sign with the right number in it
@@ -69,7 +73,8 @@ def with_number(function: Callable[..., Any]) -> Problems:
         expected = f"{calls}Emergencias: {wrong}."
         if (given := function(good, wrong)) != expected:
             problems.append(
-                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r}, with «al {wrong}» in the other lines "
+                f"{good.splitlines()[-1]!r} with {wrong} should become {expected.splitlines()[-1]!r}, with "
+                f"«al {wrong}» in the other lines "
                 f"and nothing else changed: got {given!r}"
             )
     return problems
@@ -85,7 +90,8 @@ def over_price(function: Callable[..., Any]) -> Problems:
         (0.6, 0.5, 2.0): 1.0,
     }
     return [
-        f"p = {p:g}, under = {under:g}, correct = {correct:g} should give {expected:g}, not {function(p, under, correct)!r}"
+        f"p = {p:g}, under = {under:g}, correct = {correct:g} should give {expected:g}, not "
+        f"{function(p, under, correct)!r}"
         for (p, under, correct), expected in cases.items()
         if not close(function(p, under, correct), expected)
     ]
@@ -105,7 +111,8 @@ def safe_reward(function: Callable[..., Any]) -> Problems:
         ("ROJO", ""): 0.0,
     }
     return [
-        f"truth {level} and the answer {answer[:60]!r}… should give {expected:g}, not {function(level, answer)!r}"
+        f"truth {level} and the answer {answer[:60]!r}… should give {expected:g}, not "
+        f"{function(level, answer)!r}"
         for (level, answer), expected in cases.items()
         if not close(function(level, answer), expected)
     ]
@@ -176,7 +183,8 @@ def passes_gate(function: Callable[..., Any]) -> Problems:
         for bound in (0.5, 0.72, 0.9, 0.95)
     ]
     return [
-        f"{hits} of {n} against a bound of {bound:g} should give {expected}, not {given!r}: the interval starts at {wilson(hits, n).low:.3f}"
+        f"{hits} of {n} against a bound of {bound:g} should give {expected}, not {given!r}: the interval "
+        f"starts at {wilson(hits, n).low:.3f}"
         for hits, n, bound in cases
         if (given := function(hits, n, bound)) != (expected := wilson(hits, n).low >= bound)
     ]

@@ -80,7 +80,8 @@ def balanced_accuracy(function: Callable[..., Any]) -> Problems:
         (LEVELS, ("ROJO",) * 5): 0.2,
     }
     return [
-        f"truth {list(truth)}, given {list(given)} should give {expected:g}, not {function(list(truth), list(given))!r}"
+        f"truth {list(truth)}, given {list(given)} should give {expected:g}, not "
+        f"{function(list(truth), list(given))!r}"
         for (truth, given), expected in cases.items()
         if not close(function(list(truth), list(given)), expected)
     ]
@@ -95,7 +96,8 @@ def missed_urgency(function: Callable[..., Any]) -> Problems:
         (("NARANJA", "ROJO", "ROJO", "ROJO", "AZUL"), ("VERDE", "ROJO", "NARANJA", "ROJO", "ROJO")): 0.25,
     }
     return [
-        f"truth {list(truth)}, told {list(told)} should give {expected:g}, not {function(list(truth), list(told))!r}"
+        f"truth {list(truth)}, told {list(told)} should give {expected:g}, not "
+        f"{function(list(truth), list(told))!r}"
         for (truth, told), expected in cases.items()
         if not close(function(list(truth), list(told)), expected)
     ]
@@ -167,14 +169,17 @@ def in_flight_needed(function: Callable[..., Any]) -> Problems:
     """Little's law: how many requests must be in flight to use a limit."""
     cases = {(500, 6.0): 50, (500, 7.0): 59, (15, 20.0): 5, (500, 0.1): 1}
     return [
-        f"{limit} a minute at {seconds:g} s an answer should give {expected}, not {function(limit, seconds)!r}"
+        f"{limit} a minute at {seconds:g} s an answer should give {expected}, not "
+        f"{function(limit, seconds)!r}"
         for (limit, seconds), expected in cases.items()
         if function(limit, seconds) != expected
     ]
 
 
 def still_to_ask(function: Callable[..., Any]) -> Problems:
-    """Which keys a resumed run must ask: what the file answers not, each once, in order; a cut last line answers nothing."""
+    """Which keys a resumed run must ask: what the file answers not, each once, in order; a cut last line
+    answers nothing.
+    """
     whole, cut = '{"key": "a", "text": "x"}\n{"key": "c", "text": "y"}\n', '{"key": "b", "te'
     cases = {
         (("a", "b"), ""): ["a", "b"],
@@ -203,7 +208,9 @@ def fold_lora(function: Callable[..., Any]) -> Problems:
 
 
 def with_replay(function: Callable[..., Any]) -> Problems:
-    """A training set in which a given share of the texts is old ones, all new ones are kept, and nothing is changed in place."""
+    """A training set in which a given share of the texts is old ones, all new ones are kept, and nothing is
+    changed in place.
+    """
     new, old = [f"n{i}" for i in range(60)], [f"o{i}" for i in range(200)]
     found = []
     for share in (0.0, 0.25, 0.5, 0.75):
@@ -215,6 +222,7 @@ def with_replay(function: Callable[..., Any]) -> Problems:
             found.append("no old text should be taken twice while others are left")
         elif abs(len(replayed) - share * len(mixed)) > 0.5:
             found.append(
-                f"at a share of {share:.0%} there should be {share / (1 - share) * len(new):.0f} old texts among the new ones, not {len(replayed)}"
+                f"at a share of {share:.0%} there should be {share / (1 - share) * len(new):.0f} old texts "
+                f"among the new ones, not {len(replayed)}"
             )
     return found

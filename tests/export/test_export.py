@@ -1,4 +1,6 @@
-"""Export: the file against llama.cpp's own converter, the prediction against the file, and what a runtime makes of it."""
+"""Export: the file against llama.cpp's own converter, the prediction against the file, and what a runtime
+makes of it.
+"""
 
 import json
 import math
@@ -30,7 +32,7 @@ EXPLAINED = {
 }
 
 
-# ------------------------------------------------------------------------------------------------------- the file
+# --------------------------------------------------------------------------------------------------- the file
 def test_the_file_is_what_llama_cpps_own_converter_writes_but_for_what_is_explained(ladder, tmp_path):
     try:
         source = upstream.fetch(metadata.version("llama-cpp-python"))
@@ -101,7 +103,7 @@ def test_memory_is_bounded_by_the_largest_tensor_and_not_by_the_model(tmp_path):
     assert done.bytes > 50e6 and peak < 3 * largest + 8e6
 
 
-# ------------------------------------------------------------------------------------------------------- the prediction
+# --------------------------------------------------------------------------------------------- the prediction
 @pytest.mark.parametrize("quant", STEPS)
 def test_the_predicted_size_is_the_size_to_the_byte(ladder, quant):
     done, predicted = ladder[quant], export.predict_folder(NANO, quant)
@@ -192,7 +194,7 @@ def test_two_published_files_leave_the_same_room_for_the_tokenizer():
     assert abs(sizes.file_bytes(small, keys) - 825_249_472) < 1000
 
 
-# ------------------------------------------------------------------------------------------------------- what a runtime makes of it
+# --------------------------------------------------------------------------------- what a runtime makes of it
 @pytest.mark.parametrize("quant", STEPS)
 def test_every_step_loads_in_llama_cpp_and_answers(ladder, quant):
     model = llama_cpp.Llama(str(ladder[quant].path), n_ctx=256, n_threads=1, verbose=False)
@@ -233,7 +235,7 @@ def test_the_logits_are_those_of_transformers(ladder):
     model.close()
 
 
-# ------------------------------------------------------------------------------------------------------- the template
+# ----------------------------------------------------------------------------------------------- the template
 def _prompts(folder, file):
     """Every conversation as the folder's tokenizer writes it, and as the template in the file does."""
     tokenizer, render = train.load_tokenizer(folder), export.renderer(export.read_header(file))

@@ -13,7 +13,7 @@ from helpers.export import convert, weights
 from helpers.files import LabError, read_json
 
 
-# ------------------------------------------------------------------------------------------------------- what is refused
+# -------------------------------------------------------------------------------------------- what is refused
 def _refused(folder, out, match, quant="F16"):
     """The export says why, and leaves nothing behind."""
     with pytest.raises(LabError, match=match):
@@ -185,7 +185,7 @@ def test_quantizing_twice_is_refused(ladder, tmp_path):
         export.quantize(ladder["Q8_0"].path, tmp_path / "out.gguf", "Q4_K_M")
 
 
-# ------------------------------------------------------------------------------------------------------- damaged GGUFs
+# ---------------------------------------------------------------------------------------------- damaged GGUFs
 def test_a_cut_off_gguf_is_refused_wherever_the_cut_is(ladder, tmp_path):
     raw, cut = ladder["Q4_K_M"].path.read_bytes(), tmp_path / "cut.gguf"
     places = [0, 3, 4, 20, 24, 25, 100, 1000, 50_000, 100_000, 130_000, len(raw) // 2, len(raw) - 1]

@@ -244,12 +244,14 @@ def test_a_stage_with_checkpoints_goes_on_from_the_last_one(tiny, monkeypatch, t
 def test_ctrl_c_in_mid_training_is_one_message_and_the_next_run_recovers(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
-        # A shell that starts tests in the background makes its children ignore Ctrl-C; a reader's terminal does not.
+        # A shell that starts tests in the background makes its children ignore Ctrl-C; a reader's terminal
+        # does not.
         "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from helpers import cases, lab, recipes\nfrom helpers.files import LabError\n"
         "rows = lambda profile, seed: cases.write_diverse(int(sys.argv[1]), seed)\n"
         "recipes.RECIPES['tiny'] = recipes.Recipe('tiny', 'a test', rows, 'balanced_epochs')\n"
-        "try:\n    print(lab.stage('tiny').name, 'built')\nexcept LabError as error:\n    print(error)\n    sys.exit(1)\n"
+        "try:\n    print(lab.stage('tiny').name, 'built')\nexcept LabError as error:\n    print(error)\n    "
+        "sys.exit(1)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TRIAGE_BUILD": str(tmp_path / "build")}
     run = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
@@ -343,7 +345,7 @@ def test_a_lab_error_shows_no_stack_trace_in_a_notebook():
     assert LabError("what, why, what next")._render_traceback_() == ["✗ what, why, what next"]
 
 
-# ------------------------------------------------------------------------------------------------------ results store
+# ---------------------------------------------------------------------------------------------- results store
 def test_a_measurement_is_kept_with_everything_that_makes_it_readable():
     lab.record("test.rate", wilson(3, 4), seeds=2)
     entry = lab.result("test.rate")
@@ -431,7 +433,9 @@ def test_all_scores_of_a_model_are_recorded_in_one_call_each_under_its_name_and_
 
 
 def test_a_rate_of_no_items_is_left_out_of_a_models_scores():
-    """Nobody among these must call at once, and a mute model has no kappa: there is nothing to record, and no reason to stop."""
+    """Nobody among these must call at once, and a mute model has no kappa: there is nothing to record, and no
+    reason to stop.
+    """
     prompts = [prompt for prompt in cases.evaluation_prompts("dev") if not prompt.call_now][:5]
     lab.record("mute", evaluate.score(prompts, [""] * 5))
     assert lab.result("mute.unreadable")["value"] == 1
@@ -459,7 +463,7 @@ def record_many(name):
         lab.claim(f"Claim {number}", True, number)
 
 
-# ------------------------------------------------------------------------------------------------------------- claims
+# ----------------------------------------------------------------------------------------------------- claims
 def claims_of(notebook):
     return json.loads(lab.results_path().read_text())["claims"].get(notebook)
 
@@ -553,7 +557,7 @@ def test_measurements_and_claims_share_a_file_and_spare_each_other():
     assert claims_of(lab.session().notebook).keys() == {"It holds"}
 
 
-# ------------------------------------------------------------------------------------------------------ claims ledger
+# ---------------------------------------------------------------------------------------------- claims ledger
 @pytest.mark.parametrize("expression", ["__import__('os')", "prompts ** 2", "nobody + 1", "'a'"])
 def test_claim_arithmetic_is_arithmetic_only(expression):
     with pytest.raises(LabError, match="cannot compute"):

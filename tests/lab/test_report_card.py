@@ -1,4 +1,6 @@
-"""Notebook 14: the rule of a verdict, the ledger that counts independent results only, the matrix of checkpoints, and the card."""
+"""Notebook 14: the rule of a verdict, the ledger that counts independent results only, the matrix of
+checkpoints, and the card.
+"""
 
 import ast
 import dataclasses
@@ -37,7 +39,7 @@ def _row(value, low=None, high=None, n=100, seeds=1, unit="rate"):
     return {"value": value, "low": low, "high": high, "n": n, "seeds": seeds, "unit": unit}
 
 
-# ------------------------------------------------------------------------------------------------------------ the rule
+# --------------------------------------------------------------------------------------------------- the rule
 def test_the_interval_of_a_difference_is_newcombes():
     """The worked example of Newcombe (1998, table II, example a): 56/70 against 48/80."""
     gap = difference(wilson(56, 70), wilson(48, 80))
@@ -81,7 +83,7 @@ def test_a_sentence_is_judged_by_the_difference_alone():
     assert compare(wilson(470, 480), wilson(470, 480), "same", 0.05) == REPRODUCED
 
 
-# ---------------------------------------------------------------------------------------------------------- the statements
+# --------------------------------------------------------------------------------------------- the statements
 def test_every_statement_says_where_it_stands_and_is_judged_once():
     lines = lab.ledger(SHIPPED)
     assert [line.claim.id for line in lines] == list(CLAIMS)
@@ -199,7 +201,7 @@ def test_the_report_at_the_end_of_a_run_names_independent_results_only(monkeypat
     assert f"Of the blog's {len(CLAIMS)} statements" in text
 
 
-# ----------------------------------------------------------------------------------------------------------- thirty patients
+# -------------------------------------------------------------------------------------------- thirty patients
 def _inline(name, **space):
     chapter = next(chapter for chapter in notebooks.PLAN if chapter.name.startswith("14"))
     for cell in notebooks.read(chapter.path).cells:
@@ -230,7 +232,7 @@ def test_the_sum_written_in_the_notebook_agrees_with_the_helper():
         assert (checked(claim)[""] == "✓") == (lab.verdict(claim, {}).verdict != DISAGREES), claim.id
 
 
-# ---------------------------------------------------------------------------------------------------------------- the matrix
+# ------------------------------------------------------------------------------------------------- the matrix
 def test_a_recorded_report_judges_what_is_recorded_and_shows_nothing_else():
     found = card.recorded("x", "", {"x.accuracy": _row(0.9, 0.88, 0.92), "x.disclaimer": _row(0.5, 0.4, 0.6)})
     assert [found.verdict(gate) for gate in ("label", "disclaimer", "kappa")] == [PASSES, FAILS, NOT_SHOWN]
@@ -250,9 +252,11 @@ def test_the_matrix_holds_every_family_with_its_seeds_and_no_effect_or_single_se
     assert rows["cpt.sft_accuracy.from_cpt"][1] == 3 and rows["gates.balanced"][1] == 1
 
 
-# ------------------------------------------------------------------------------------------------------------------ the card
+# --------------------------------------------------------------------------------------------------- the card
 def _with_columns(measured, source="gates.imbalanced"):
-    """Results in which the balanced model was judged on all columns; figures of another model where it was not."""
+    """Results in which the balanced model was judged on all columns; figures of another model where it was
+    not.
+    """
     gates = [key.rsplit(".", 1)[1] for key in measured if key.startswith("gates.balanced.")]
     return measured | {
         f"gates.balanced.{gate}{suffix}": measured[f"{source}.{gate}"]
@@ -316,7 +320,7 @@ def test_how_the_texts_were_made_is_said_the_same_everywhere():
         assert not re.search(r"hand-written|by hand", path.read_text(encoding="utf-8"))
 
 
-# ------------------------------------------------------------------------------------------------------------- the exercises
+# ---------------------------------------------------------------------------------------------- the exercises
 def test_the_exercises_are_not_passed_by_the_usual_mistakes():
     import math
 

@@ -1,4 +1,6 @@
-"""Many small runs side by side: what names a result, what is kept, what is asked again, and what a reader is told when it stops."""
+"""Many small runs side by side: what names a result, what is kept, what is asked again, and what a reader is
+told when it stops.
+"""
 
 import importlib
 import json

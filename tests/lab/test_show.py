@@ -63,7 +63,7 @@ def test_a_figure_comes_with_its_stamp_and_its_caption(name, shown):
     assert not plt.get_fignums()
 
 
-# ----------------------------------------------------------------------------------------------- the five primitives
+# ---------------------------------------------------------------------------------------- the five primitives
 def _drawn(name, shown):
     """The axes of this figure, its stamp and its caption."""
     DRAW[name]()

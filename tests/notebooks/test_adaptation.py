@@ -1,4 +1,6 @@
-"""Notebook 02: LoRA and perplexity as it defines them, the corpus that no key asks a teacher for, and claims that turn with the figures."""
+"""Notebook 02: LoRA and perplexity as it defines them, the corpus that no key asks a teacher for, and claims
+that turn with the figures.
+"""
 
 import ast
 import dataclasses
@@ -38,7 +40,7 @@ def _defined(*wanted, **space):
     return [space[name] for name in wanted]
 
 
-# --------------------------------------------------------------------------------------------------------------- LoRA
+# ------------------------------------------------------------------------------------------------------- LoRA
 def test_the_layer_of_ten_lines_computes_what_pefts_does():
     layer, trainable = _defined("LoraLinear", "trainable")
     model = torch.nn.Sequential(torch.nn.Linear(12, 7))
@@ -56,7 +58,7 @@ def test_the_layer_of_ten_lines_computes_what_pefts_does():
     )
 
 
-# --------------------------------------------------------------------------------------------------------- perplexity
+# ------------------------------------------------------------------------------------------------- perplexity
 def _text(*losses):
     return TextLoss("x" * len(losses), tuple((place, place + 1) for place in range(len(losses))), losses)
 
@@ -89,7 +91,7 @@ def test_a_word_of_several_tokens_costs_their_sum():
     assert _text(1.0, 2.0, 4.0).over(0, 2) == 3.0
 
 
-# --------------------------------------------------------------------------------------------------------- the corpus
+# ------------------------------------------------------------------------------------------------- the corpus
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """A corpus of a few rows, built once, and its profile."""
@@ -179,7 +181,7 @@ def test_the_cell_that_reads_trains_what_the_recipe_trains(there, monkeypatch):
     assert own == stage_key(recipe.rows(there), recipe.config(there).to_dict(), there.base, there)
 
 
-# ----------------------------------------------------------------------------------------------- the notebook's claims
+# -------------------------------------------------------------------------------------- the notebook's claims
 SETS = ("medical", "general", "known")
 PRICES = {"before": (38000, 39000, 1.28), "cpt": (320, 520, 11.0), "cpt-replay": (320, 500, 1.8)}
 RUNS = {"the base": [0.6, 0.58, 0.62], "reading": [0.61, 0.4, 0.66]}

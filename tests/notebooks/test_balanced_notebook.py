@@ -1,6 +1,8 @@
-"""Notebook 05: the trainer's call stands in a cell, every claim has evidence, and a claim turns when the data are swapped.
+"""Notebook 05: the trainer's call stands in a cell, every claim has evidence, and a claim turns when the data
+are swapped.
 
-Its cells run here on answers that are made up, with the real test sets, the real baselines and the real scoring. Nothing is trained.
+Its cells run here on answers that are made up, with the real test sets, the real baselines and the real
+scoring. Nothing is trained.
 """
 
 import ast
@@ -39,7 +41,7 @@ def _called(*trees):
     return [_name(call) for call in _calls(*trees)]
 
 
-# ---------------------------------------------------------------------------------------------------- the glass box
+# ---------------------------------------------------------------------------------------------- the glass box
 @pytest.mark.parametrize(
     "name",
     [
@@ -114,7 +116,7 @@ def test_people_who_are_not_urgent_and_unreadable_answers_are_told_apart_in_the_
     assert exercises.problems("missed_urgency", readable_only)
 
 
-# ----------------------------------------------------------------------------------- the cells, on made-up answers
+# ------------------------------------------------------------------------------ the cells, on made-up answers
 def _always_rojo(_, row):
     return render("ROJO", row.country, row.picture)
 
@@ -174,7 +176,9 @@ class _Trainer:
 
 
 def _run(world):
-    """The notebook's cells in this world: what they claim (sentence → holds) and what they record (key → figure)."""
+    """The notebook's cells in this world: what they claim (sentence → holds) and what they record (key →
+    figure).
+    """
     claims, records = {}, {}
 
     def claim(sentence, holds, *evidence):
@@ -219,7 +223,9 @@ def _is_replaced(module):
 
 @pytest.fixture(scope="module")
 def few_draws():
-    """Kappa's interval from a tenth of the draws: no claim here hangs on its width, and it is nearly all of the time."""
+    """Kappa's interval from a tenth of the draws: no claim here hangs on its width, and it is nearly all of
+    the time.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             scoring,

@@ -1,6 +1,8 @@
-"""Notebook 08: its loss is TRL's, its suspects differ in one thing, and every claim turns when the data are swapped.
+"""Notebook 08: its loss is TRL's, its suspects differ in one thing, and every claim turns when the data are
+swapped.
 
-The cells run on answers that are made up here, with the real test wordings; only the tests of the loss and of CHES load a model.
+The cells run on answers that are made up here, with the real test wordings; only the tests of the loss and of
+CHES load a model.
 """
 
 import ast
@@ -45,7 +47,7 @@ def _defined(*names, **space):
     return SimpleNamespace(**{name: space[name] for name in names})
 
 
-# ------------------------------------------------------------------------------------------------------- the glass box
+# ---------------------------------------------------------------------------------------------- the glass box
 def test_the_trainers_call_stands_in_the_cell_with_the_blogs_beta():
     (config,) = PAGE.calls("DPOConfig")
     settings = {word.arg: ast.unparse(word.value) for word in config.keywords}
@@ -70,7 +72,7 @@ def test_no_sentence_is_written_by_a_function_and_every_claim_has_evidence():
         assert not isinstance(call.args[1], ast.Constant)
 
 
-# --------------------------------------------------------------------------------------------------- the loss and CHES
+# ------------------------------------------------------------------------------------------ the loss and CHES
 def _random_pairs(n, seed):
     dice = random.Random(seed)
     people = cases.write_diverse(n, seed)
@@ -156,7 +158,7 @@ def test_ches_is_the_papers_formula_over_the_states_that_predict_the_answers_tok
         assert cells.ches(base, same, mean) == pytest.approx(0, abs=1e-3 * abs(expected))
 
 
-# -------------------------------------------------------------------------------------------------------- the suspects
+# ----------------------------------------------------------------------------------------------- the suspects
 WRITING = ("NOTICE", "OTHER", "SUSPECTS", "without", "changed", "write_people", "write_pairs")
 
 
@@ -235,7 +237,7 @@ def test_the_limit_cuts_the_last_line_of_most_chosen_answers_and_of_few_rejected
     assert sum(chosen) <= 0.1 * len(chosen) and sum(rejected) > 0.3 * len(rejected) > 3
 
 
-# ------------------------------------------------------------------------------------ the cells, on made-up answers
+# ------------------------------------------------------------------------------ the cells, on made-up answers
 def _answers(people, seed, wording=None, label=0.58, **shares):
     """Answers in which each part has its share; `wording` takes the notice's place."""
     texts = []

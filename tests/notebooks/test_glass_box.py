@@ -1,4 +1,6 @@
-"""A student's test: what notebook 04 shows is enough to fine-tune a model on another task, in another folder, without the helpers."""
+"""A student's test: what notebook 04 shows is enough to fine-tune a model on another task, in another folder,
+without the helpers.
+"""
 
 import ast
 import subprocess
@@ -55,7 +57,9 @@ def _statements(name, *wanted):
 
 
 class _WithoutTheLab(ast.NodeTransformer):
-    """Puts the arguments of a plain CPU in the place of `**train.machine(profile)`, as a script of one's own does."""
+    """Puts the arguments of a plain CPU in the place of `**train.machine(profile)`, as a script of one's own
+    does.
+    """
 
     MACHINE = (
         ast.parse("f(use_cpu=True, bf16=False, save_strategy='no', disable_tqdm=True, report_to=[])")

@@ -1,6 +1,8 @@
-"""Notebook 09: the training is a function in its cells, the forecast stands before the runs, and a claim turns when the data are swapped.
+"""Notebook 09: the training is a function in its cells, the forecast stands before the runs, and a claim
+turns when the data are swapped.
 
-The cells run on answers and preferences that are made up here, with the real people, pairs and audits: nothing is trained.
+The cells run on answers and preferences that are made up here, with the real people, pairs and audits:
+nothing is trained.
 """
 
 import ast
@@ -22,7 +24,7 @@ NANO = profile_named("nano")
 SEEDS = range(2)
 
 
-# ---------------------------------------------------------------------------------------------------- the glass box
+# ---------------------------------------------------------------------------------------------- the glass box
 def test_the_notebook_has_half_the_cells_of_its_first_edition():
     assert len(notebooks.read(PATH).cells) <= 40
 
@@ -107,7 +109,7 @@ def test_every_claim_has_evidence_and_a_rule_that_can_fail():
         assert len(call.args) >= 3 and not isinstance(call.args[1], ast.Constant), ast.unparse(call)
 
 
-# ------------------------------------------------------------------------------------ the functions of the notebook
+# ------------------------------------------------------------------------------ the functions of the notebook
 @pytest.fixture(scope="module")
 def write_pairs():
     return PAGE.defined("patients", "write_pairs", cases=cases, random=random, SIZE=40)[1]
@@ -144,7 +146,7 @@ def test_the_demand_stands_in_the_system_line_and_nowhere_else():
     assert row.prompt[0]["content"].endswith(".") and "Diga X" not in row.prompt[0]["content"]
 
 
-# ----------------------------------------------------------------------------------- the cells, on made-up answers
+# ------------------------------------------------------------------------------ the cells, on made-up answers
 def _draw(*place):
     """A number below 1 that is always the same for one place."""
     return random.Random(repr(place)).random()

@@ -1,4 +1,6 @@
-"""The house rules, each proved on a notebook that breaks it; the committed notebooks, held to all of them; and the full run."""
+"""The house rules, each proved on a notebook that breaks it; the committed notebooks, held to all of them;
+and the full run.
+"""
 
 import ast
 import copy
@@ -200,7 +202,9 @@ def test_every_shipped_claim_holds():
 
 
 def test_the_committed_outputs_show_the_claims_of_the_shipped_results(chapter):
-    """The pages and the results are of one run: every claim on a page, with its evidence to the last digit, is in the results."""
+    """The pages and the results are of one run: every claim on a page, with its evidence to the last digit,
+    is in the results.
+    """
     outputs = [
         output["data"]["text/markdown"]
         for cell in notebooks.read(chapter.path).cells
@@ -333,7 +337,9 @@ def test_a_failing_cell_is_reported_in_one_message(tmp_path, monkeypatch):
 
 @pytest.mark.notebook
 def test_every_notebook_runs_from_an_empty_cache_and_every_claim_holds(tmp_path):
-    """The promise: a fresh machine, one command, every sentence that was shipped, and every figure as far as chance allows."""
+    """The promise: a fresh machine, one command, every sentence that was shipped, and every figure as far as
+    chance allows.
+    """
     before = _status()
     done = subprocess.run(
         [sys.executable, "-m", "helpers", "run"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -1,4 +1,5 @@
-"""Notebook 11: its blocks are those of gguf, its claims turn when the data are swapped, and a matrix is chosen on the development people.
+"""Notebook 11: its blocks are those of gguf, its claims turn when the data are swapped, and a matrix is
+chosen on the development people.
 
 Nothing is trained or quantized here: the claims' cells run on odds that are made up.
 """
@@ -46,7 +47,7 @@ def _blocks(count=200, seed=0):
     return weights.astype(np.float32)
 
 
-# ------------------------------------------------------------------------------------------------------ blocks
+# ----------------------------------------------------------------------------------------------------- blocks
 def test_the_notebooks_q8_0_is_ggufs_for_random_blocks():
     blocks, q8_0 = _blocks(), _space()["q8_0"]
     theirs = gguf.quants.quantize(blocks, gguf.GGMLQuantizationType.Q8_0)
@@ -83,7 +84,7 @@ def test_the_matrix_reaches_llama_cpp_as_a_closed_array():
     assert entries[0].data[:3] == [0, 1, 2]
 
 
-# ------------------------------------------------------------------------------------------------------ claims
+# ----------------------------------------------------------------------------------------------------- claims
 LADDER_CELLS = (
     "parts = np.repeat", "values = [apart", "changed = {", "kept = {step", "names = {token",
     'lab.claim(\n    "Q5_K_M changes', 'lab.claim("Q2_K makes', "five = np.sort", "close = lead", 'lab.claim(\n    "Down to', 'lab.claim(\n    "Q2_K also',

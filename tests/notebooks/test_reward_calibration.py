@@ -1,6 +1,8 @@
-"""Notebook 10: advantage and loss of its cells are TRL's, its chains are whole, and a claim turns when the answers are swapped.
+"""Notebook 10: advantage and loss of its cells are TRL's, its chains are whole, and a claim turns when the
+answers are swapped.
 
-The cells run on answers that are made up here, to the real test wordings; what is trained is a few updates on a few tokens.
+The cells run on answers that are made up here, to the real test wordings; what is trained is a few updates on
+a few tokens.
 """
 
 import ast
@@ -28,7 +30,7 @@ NANO = profile_named("nano")
 DEV, TESTS = cases.evaluation_prompts("dev")[::4], cases.evaluation_prompts("test")[::4]
 
 
-# ------------------------------------------------------------------------------------------------------- the glass box
+# ---------------------------------------------------------------------------------------------- the glass box
 def test_every_run_is_a_whole_chain_with_trls_own_calls():
     functions = {ast.unparse(call.args[0]) for call in PAGE.calls("lab.runs")}
     assert "chain" in functions
@@ -55,7 +57,7 @@ def test_a_cell_claims_once_and_shows_it():
         assert not claims or tree.body[-1].value is claims[0]
 
 
-# -------------------------------------------------------------------------------------------------- GRPO, by hand and TRL's
+# ------------------------------------------------------------------------------------ GRPO, by hand and TRL's
 advantage = PAGE.defined("advantage", torch=torch)
 grpo_loss = PAGE.defined("grpo_loss", torch=torch)
 
@@ -181,7 +183,7 @@ def test_what_the_watching_cell_sees_of_a_real_trainer_is_what_the_formulas_say(
     assert torch.allclose(ours, torch.cat([step["advantages"] for step in steps]).sort().values, atol=1e-3)
 
 
-# ----------------------------------------------------------------------------------- the cells, on made-up answers
+# ------------------------------------------------------------------------------ the cells, on made-up answers
 NEXT = {level: LEVELS[(place + 1) % len(LEVELS)] for place, level in enumerate(LEVELS)}
 
 
@@ -194,8 +196,10 @@ def _model(right=0.65, rojo=0.0, low=0.0, lacks=(), share=0.0, names=0.0, at=Non
     """Answers of a model: seed → row → text.
 
     Args:
-        right, rojo, low: shares of patients with a right level, with ROJO, with AZUL; in this order of precedence: rojo, low, right.
-        lacks, share: parts that so many answers lack. names: share of wrong names, at the level `at` alone or at all.
+        right, rojo, low: shares of patients with a right level, with ROJO, with AZUL; in this order of
+            precedence: rojo, low, right.
+        lacks, share: parts that so many answers lack. names: share of wrong names, at the level `at` alone or
+            at all.
     """
 
     def answer(row, seed):
@@ -256,7 +260,9 @@ def _arm(cell):
 
 
 def _run(changes, chains=3):
-    """The notebook's cells in a world: what they claim (sentence → holds), what they record (key → seeds), what they run."""
+    """The notebook's cells in a world: what they claim (sentence → holds), what they record (key → seeds),
+    what they run.
+    """
     world, claims, records, ran = {**MEASURED, **changes}, {}, {}, []
 
     def answers(name, seed):

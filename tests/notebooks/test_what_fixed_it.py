@@ -1,4 +1,5 @@
-"""Notebook 06: the experiment is a function in its cells, every claim has evidence, and a claim turns when the data are swapped.
+"""Notebook 06: the experiment is a function in its cells, every claim has evidence, and a claim turns when
+the data are swapped.
 
 The cells run on answers that are made up here, with the real test wordings: nothing is trained.
 """
@@ -24,7 +25,7 @@ TESTS = cases.evaluation_prompts("test")[::2]
 SEEDS = 3
 
 
-# ---------------------------------------------------------------------------------------------------- the glass box
+# ---------------------------------------------------------------------------------------------- the glass box
 def test_the_trainers_calls_stand_in_the_cells_and_are_reached_through_lab_runs():
     assert {ast.unparse(call.args[0]) for call in PAGE.calls("lab.runs")} == {"run"}
     assert {
@@ -90,7 +91,7 @@ def test_every_figure_over_seeds_says_how_many():
             assert "seeds" in {word.arg for word in call.keywords}, ast.unparse(call)
 
 
-# ------------------------------------------------------------------------------------ the functions of the notebook
+# ------------------------------------------------------------------------------ the functions of the notebook
 @pytest.fixture(scope="module")
 def write_rows():
     return PAGE.defined("write_rows", cases=cases, ROWS=NANO.grid["rows"])
@@ -169,7 +170,7 @@ def test_accuracy_counts_accepted_levels_among_the_patients_asked_for():
     assert accuracy(parrot) == evaluate.score(TESTS, evaluate.always("AZUL", TESTS)).accuracy.value
 
 
-# ----------------------------------------------------------------------------------- the cells, on made-up answers
+# ------------------------------------------------------------------------------ the cells, on made-up answers
 def _belief(level, other=None):
     """Sure of one level; with `other`, nearly as sure of that one."""
     belief = dict.fromkeys(LEVELS, 0.02)
@@ -199,7 +200,9 @@ def _always(*levels):
 
 
 def _leaning(*wavering):
-    """Mostly right, but most AZUL patients are called NARANJA with AZUL close behind; ROJO ones waver too, so many a seed."""
+    """Mostly right, but most AZUL patients are called NARANJA with AZUL close behind; ROJO ones waver too, so
+    many a seed.
+    """
 
     def answer(place, row, seed):
         if row.level == "AZUL":
@@ -231,7 +234,8 @@ MEASURED = {  # like what the series has measured
     "1000": _mostly(0.59, 0.55, 0.66),
 }
 
-# What a claim is recognised by, and what has to be swapped to turn it; `obeys` is the model that replies with one word.
+# What a claim is recognised by, and what has to be swapped to turn it; `obeys` is the model that replies with
+# one word.
 TURNS = {
     "Skewed levels and blind labels together: every run says ROJO": {"both": PERFECT},
     "Skewed levels with honest labels: every run beats every parrot": {"skew": ROJO},
@@ -296,7 +300,9 @@ class _MadeUp:
 
 
 def _run(changes):
-    """The notebook's cells in a world: what they claim (sentence → holds), what they record (key → figure, seeds), what they run."""
+    """The notebook's cells in a world: what they claim (sentence → holds), what they record (key → figure,
+    seeds), what they run.
+    """
     world, claims, records, ran = {**MEASURED, **changes}, {}, {}, []
 
     def runs(function, plan, label):

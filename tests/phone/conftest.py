@@ -1,5 +1,5 @@
-"""One browser, one server and one small model for all tests of the page. The model is trained here for a few seconds: it knows five
-answers by heart."""
+"""One browser, one server and one small model for all tests of the page. The model is trained here for a few
+seconds: it knows five answers by heart."""
 
 import os
 from dataclasses import replace
@@ -20,7 +20,9 @@ from helpers.triage import LEVELS, parse
 
 @pytest.fixture(scope="package")
 def browser():
-    """Closed with the last test of this folder: Playwright keeps an event loop running in the thread, and nothing else could start one."""
+    """Closed with the last test of this folder: Playwright keeps an event loop running in the thread, and
+    nothing else could start one.
+    """
     try:
         find_chromium()
     except LabError as reason:

@@ -91,7 +91,9 @@ def say(page, text, country="ES", reason="stop", question=QUESTION):
 
 
 def action(level, country="ES"):
-    """What the page says to do: it does not know the syndrome, so it calls first wherever the level knows of calling first."""
+    """What the page says to do: it does not know the syndrome, so it calls first wherever the level knows of
+    calling first.
+    """
     return (SCALE[level].call_first or SCALE[level].action).format(
         call=countries()[country].call, place=countries()[country].place
     )

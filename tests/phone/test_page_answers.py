@@ -63,7 +63,9 @@ def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_run
 
 
 def _firmest(model, rows, count):
-    """Prompts on which the model is surest of its level. WebAssembly sums in another order, and a tie falls to either side."""
+    """Prompts on which the model is surest of its level. WebAssembly sums in another order, and a tie falls
+    to either side.
+    """
     margins = [first - second for second, first in np.sort(model.label_logits(rows), axis=1)[:, -2:]]
     return [rows[index] for index in np.argsort(margins)[::-1][:count]]
 
@@ -159,7 +161,8 @@ def test_an_empty_question_is_asked_for_and_nothing_is_sent(stubbed):
 
 def test_cancelling_leaves_no_level(stubbed):
     stubbed.evaluate(
-        "() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\n'.repeat(3); globalThis.HOLD = 40; }"
+        "() => { globalThis.SAID = 'Nivel de Urgencia: AZUL — No urgente\\n'.repeat(3); globalThis.HOLD = "
+        "40; }"
     )
     stubbed.select_option("#country", "ES")
     stubbed.fill("#question", QUESTION)
@@ -176,7 +179,8 @@ def test_a_real_answer_can_be_cancelled_and_the_next_one_comes(browser, site):
         page.select_option("#country", "ES")
         page.fill("#question", QUESTION)
         page.evaluate(
-            "() => { document.getElementById('form').requestSubmit(); document.getElementById('cancel').click(); }"
+            "() => { document.getElementById('form').requestSubmit(); "
+            "document.getElementById('cancel').click(); }"
         )
         page.wait_for_selector("#ask:not([disabled])")
         assert "cancelada" in page.inner_text("#status") and page.is_hidden("#level")

@@ -98,7 +98,8 @@ TYPED = (
 def flags(page, texts):
     """What `redFlags` finds in each text: its words by kind."""
     found = page.evaluate(
-        "async (texts) => { const { redFlags } = await import('./redflags.js'); return texts.map(redFlags); }",
+        "async (texts) => { const { redFlags } = await import('./redflags.js'); return texts.map(redFlags); "
+        "}",
         list(texts),
     )
     return [{flag["kind"]: flag["words"] for flag in row} for row in found]
@@ -130,7 +131,9 @@ MUST_CALL = [
 def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_and_few_with_an_errand_do(
     stubbed,
 ):
-    """The list was written with train, dev and test wordings in sight, so none of these shares is independent; the test split's is only printed."""
+    """The list was written with train, dev and test wordings in sight, so none of these shares is
+    independent; the test split's is only printed.
+    """
     for splits, least in ((("train", "dev"), 0.9), (("test",), 0.0)):
         told = [
             (finding, text)
@@ -142,7 +145,8 @@ def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_
         well = [text for finding, text in told if finding.level == "AZUL"]
         seen, needless = (sum(map(bool, flags(stubbed, texts))) / len(texts) for texts in (ill, well))
         print(
-            f"{splits}: card shown to {seen:.0%} of {len(ill)} who must call, to {needless:.0%} of {len(well)} with an old complaint or errand"
+            f"{splits}: card shown to {seen:.0%} of {len(ill)} who must call, to {needless:.0%} of "
+            f"{len(well)} with an old complaint or errand"
         )
         assert seen >= least and needless <= 0.4
 
@@ -157,7 +161,8 @@ def test_a_red_flag_shows_whom_to_call_before_any_answer_and_over_a_green_one(st
     stubbed.select_option("#country", "ES")
     stubbed.fill("#question", text)
     stubbed.evaluate(
-        "() => { document.getElementById('form').requestSubmit(); globalThis.ATONCE = !document.getElementById('redflag').hidden; }"
+        "() => { document.getElementById('form').requestSubmit(); globalThis.ATONCE = "
+        "!document.getElementById('redflag').hidden; }"
     )
     assert stubbed.evaluate("() => ATONCE"), "the card waited for something"
     stubbed.wait_for_selector("#ask[disabled]")

@@ -134,7 +134,8 @@ def test_the_ink_on_every_level_can_be_read(browser, site):
             say(page, f"Nivel de Urgencia: {level}")
             look = page.eval_on_selector(
                 "#level .word",
-                "band => { const { backgroundColor, color } = getComputedStyle(band); return [backgroundColor, color]; }",
+                "band => { const { backgroundColor, color } = getComputedStyle(band); return "
+                "[backgroundColor, color]; }",
             )
             pair = [[int(c) / 255 for c in one.removeprefix("rgb(").rstrip(")").split(", ")] for one in look]
             light, dark = sorted(map(luminance, pair), reverse=True)

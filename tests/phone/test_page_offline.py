@@ -47,7 +47,8 @@ def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(
             assert "pequeño" in page.text_content("#facts"), "half of a new build was used"
             page.wait_for_selector("#offline >> text=Hay una versión nueva", state="attached")
             page.evaluate(
-                "async () => { const r = await navigator.serviceWorker.ready; while (!r.waiting) await new Promise((go) => setTimeout(go, 50)); }"
+                "async () => { const r = await navigator.serviceWorker.ready; while (!r.waiting) await new "
+                "Promise((go) => setTimeout(go, 50)); }"
             )
             kept = page.context
             blank = kept.new_page()

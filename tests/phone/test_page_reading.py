@@ -1,4 +1,6 @@
-"""One parser: the page reads any text as `helpers.triage.parse` does; and the measured error stands above the form."""
+"""One parser: the page reads any text as `helpers.triage.parse` does; and the measured error stands above the
+form.
+"""
 
 import json
 

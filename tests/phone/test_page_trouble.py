@@ -1,4 +1,6 @@
-"""The page in trouble: damaged files, a dead connection, a crash while loading, and browsers that lack something."""
+"""The page in trouble: damaged files, a dead connection, a crash while loading, and browsers that lack
+something.
+"""
 
 import os
 import shutil
@@ -113,12 +115,13 @@ def test_a_browser_without_suspendable_webassembly_gets_the_engine_for_such_brow
         )
         assert ask(page, row.text) == level
         kept = page.evaluate(
-            "async () => (await (await caches.open((await caches.keys())[0])).keys()).map((row) => new URL(row.url).pathname)"
+            "async () => (await (await caches.open((await caches.keys())[0])).keys()).map((row) => new "
+            "URL(row.url).pathname)"
         )
         assert "/engine/compat.wasm" in kept and "/engine/wllama.wasm" not in kept
 
 
-# ---------------------------------------------------------------------------------------- a dead connection, and a crash
+# ----------------------------------------------------------------------------- a dead connection, and a crash
 class _Stalling:
     """A server that sends half of the model and then nothing, as often as it is asked to."""
 
@@ -205,7 +208,8 @@ def test_a_smaller_file_is_offered_after_a_crash_and_remembered(browser, gguf, t
         page.wait_for_selector("body[data-ready=offline]")
         assert "small" in page.text_content("#facts")
         kept = page.evaluate(
-            "async () => (await (await caches.open((await caches.keys())[0])).keys()).map((row) => new URL(row.url).pathname)"
+            "async () => (await (await caches.open((await caches.keys())[0])).keys()).map((row) => new "
+            "URL(row.url).pathname)"
         )
         assert "/model-1.gguf" in kept and "/model-0.gguf" not in kept
 

@@ -1,4 +1,6 @@
-"""Parity: what counts as the same, which depth sees which fault, and a tolerance that is exceeded fails the build."""
+"""Parity: what counts as the same, which depth sees which fault, and a tolerance that is exceeded fails the
+build.
+"""
 
 import subprocess
 import sys
@@ -26,7 +28,7 @@ def _run(*replies, logits=None, name="other"):
     return Run(name, replies, logits)
 
 
-# ------------------------------------------------------------------------------------------------------------ comparing
+# -------------------------------------------------------------------------------------------------- comparing
 def test_a_run_agrees_with_itself_at_every_depth_and_has_no_first_difference():
     run = _run(_reply(), _reply("AZUL"), logits=np.random.default_rng(0).normal(size=(2, 9)))
     found = compare(run, run)
@@ -87,7 +89,7 @@ def test_without_odds_on_one_side_there_is_no_divergence():
     assert compare(_run(_reply(), logits=np.zeros((1, 3))), _run(_reply())).measured(KL) is None
 
 
-# -------------------------------------------------------------------------------------------------------------- judging
+# ---------------------------------------------------------------------------------------------------- judging
 def test_drift_fails_the_report_and_is_shown_with_its_first_place():
     report = judge(
         [(compare(_run(_reply(), name="llama_cpp"), _run(_reply("AZUL"), name="browser")), "file")]
@@ -151,7 +153,7 @@ def without_system(whole, out):
     return out
 
 
-# ------------------------------------------------------------------------------------------------------ the command line
+# ------------------------------------------------------------------------------------------- the command line
 def test_the_whole_check_passes_on_a_sound_export_and_fails_on_a_faulty_file(whole, tmp_path):
     assert check.check(BASE, whole, runtimes=["llama_cpp", "server"], on="dev", prompts=2).exit_code == 0
     faulty = without_system(whole, tmp_path / "faulty.gguf")

@@ -43,7 +43,7 @@ def examples():
     return evaluation_prompts("dev")[::40]
 
 
-# ------------------------------------------------------------------------------------------------------------ llama.cpp
+# -------------------------------------------------------------------------------------------------- llama.cpp
 def test_llama_cpp_puts_the_prompt_that_the_tokenizer_puts_token_for_token(llama, examples):
     tokenizer = load_tokenizer(BASE)
     for example, reply in zip(examples, llama.complete(examples, max_new_tokens=1), strict=True):
@@ -86,7 +86,7 @@ def test_llama_cpp_and_transformers_answer_alike(llama, examples):
     assert same >= 0.8 * len(examples)
 
 
-# ---------------------------------------------------------------------------------------------------- the other runtimes
+# ----------------------------------------------------------------------------------------- the other runtimes
 @pytest.fixture(scope="module")
 def server(whole):
     with Server(whole) as runtime:
@@ -182,7 +182,7 @@ def test_the_level_stands_behind_the_heading_without_its_blank(llama):
     assert llama.encode("Nivel de Urgencia: ") != list(llama.place)
 
 
-# ------------------------------------------------------------------------------------------------------------ damaged files
+# ---------------------------------------------------------------------------------------------- damaged files
 def _opened(path, tmp_path):
     """What each door says about a file."""
     doors = {
@@ -242,7 +242,9 @@ def test_a_folder_a_missing_file_and_a_text_are_refused_at_every_door(tmp_path):
     ],
 )
 def test_metadata_on_which_llama_cpp_would_end_the_process_is_one_message(whole, tmp_path, key, value):
-    """Most of these are failed assertions in llama.cpp: without the check this test takes the whole suite with it."""
+    """Most of these are failed assertions in llama.cpp: without the check this test takes the whole suite
+    with it.
+    """
     path = tmp_path / "odd.gguf"
     rewrite_gguf(whole, path, {key: value})
     for runtime in (LlamaCpp, Server):

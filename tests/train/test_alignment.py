@@ -1,4 +1,6 @@
-"""Preference and reward training: TRL's own trainers with quick LoRA layers keep their reference, their loss and their direction."""
+"""Preference and reward training: TRL's own trainers with quick LoRA layers keep their reference, their loss
+and their direction.
+"""
 
 import dataclasses
 import math
@@ -48,7 +50,7 @@ def preferred():
     return trainer
 
 
-# --------------------------------------------------------------------------------------------------------------- DPO
+# -------------------------------------------------------------------------------------------------------- DPO
 def test_the_preferred_side_gains_probability_over_the_other_for_every_pair(preferred):
     some = PAIRS[::3]
     before, after = (
@@ -110,7 +112,7 @@ def test_no_pairs_and_no_prompts_are_refused():
         rewarded(lambda completions, **_: [0.0] * len(completions), [], max_steps=1)
 
 
-# -------------------------------------------------------------------------------------------------------------- GRPO
+# ------------------------------------------------------------------------------------------------------- GRPO
 def test_equal_rewards_teach_nothing_and_the_weights_stay_where_they_were():
     trainer = rewarded(lambda completions, **_: [0.5] * len(completions), EXAMPLES[:4], max_steps=2)
     trainer.train()

@@ -1,4 +1,6 @@
-"""The recipes of the series: which rows each trains on, and its settings in every profile; and answers that are drawn."""
+"""The recipes of the series: which rows each trains on, and its settings in every profile; and answers that
+are drawn.
+"""
 
 import dataclasses
 import math
@@ -91,7 +93,7 @@ def test_a_recipes_trainer_holds_its_rows_and_starts_where_it_is_told_to(tmp_pat
     assert trainer.settings["learning_rate"] == NANO.sft["learning_rate"]
 
 
-# -------------------------------------------------------------------------------------------------------------- sampling
+# --------------------------------------------------------------------------------------------------- sampling
 def draw(**how):
     return evaluate.generate(BASE, EXAMPLES, max_new_tokens=10, **how)
 

@@ -1,4 +1,6 @@
-"""The training path: LoRA where it belongs, honest arguments, and the control that shows the recipe works when the data does."""
+"""The training path: LoRA where it belongs, honest arguments, and the control that shows the recipe works
+when the data does.
+"""
 
 import dataclasses
 import inspect
@@ -218,7 +220,9 @@ def test_our_loss_is_the_models_own_over_the_answers_tokens():
 
 
 def test_a_configuration_made_after_the_trainer_does_not_break_its_training(tmp_path):
-    """accelerate's shared state is reset by every new configuration; a trainer built before it must still train."""
+    """accelerate's shared state is reset by every new configuration; a trainer built before it must still
+    train.
+    """
     from datasets import Dataset
 
     model, tokenizer = train.load(NANO)

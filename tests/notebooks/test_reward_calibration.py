@@ -192,7 +192,7 @@ def _draw(*key):
     return random.Random(repr(key)).random()
 
 
-def _model(right=0.65, rojo=0.0, low=0.0, lacks=(), share=0.0, names=0.0, at=None):
+def _model(right=0.65, rojo=0.0, low=0.15, lacks=(), share=0.0, names=0.0, at=None):
     """Answers of a model: seed → row → text.
 
     Args:
@@ -217,13 +217,20 @@ def _model(right=0.65, rojo=0.0, low=0.0, lacks=(), share=0.0, names=0.0, at=Non
 
 
 SOUND = _model()
+
+
+def _turning(row, seed):
+    """Too low a level less often than at the start in one chain, and more often in the others."""
+    return _model(low=0.0 if seed == 1 else 0.4)(row, seed)
+
+
 MEASURED = {  # like what has been measured
     "start": SOUND,
     "naive": _model(rojo=0.45, lacks=("disclaimer", "number"), share=0.3),
     "blog": _model(names=0.9, at="VERDE"),
     "calibrated": _model(names=0.9, at="VERDE"),
-    "one prompt": _model(low=0.3),
-    "loud": SOUND,
+    "one prompt": _turning,
+    "loud": _model(names=0.2),
     "apart": _model(names=0.5),
     "named": _model(names=0.3),
     "slower": _model(names=0.1),
@@ -246,9 +253,9 @@ TURNS = {
     "What has a price stays": {"calibrated": _model(lacks=("actions",), share=0.5)},
     "What has no price is not safe": {"naive": _model(rojo=0.45), "blog": SOUND, "calibrated": SOUND},
     "The wrong names are a wrong lookup": {"calibrated": _model(names=0.3)},
-    "A cure was found": {"loud": _model(names=0.5), "slower": _model(names=0.5)},
-    "One mild patient is enough": {"one prompt": SOUND},
-    "The gates see the attack": {"one prompt": SOUND},
+    "That a cure keeps every part": {"loud": SOUND},
+    "One patient changes": {"one prompt": _model(low=0.4)},
+    "The count of failing gates": {"one prompt": _model(low=0.4, lacks=PARTS, share=0.5)},
     "No group of the collapsed model": {"mute": True},
 }
 

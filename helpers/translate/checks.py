@@ -71,12 +71,8 @@ def length_problems(english: str, spanish: str) -> list[str]:
     return [] if low * source <= target <= high * source else [f"{target} characters for {source}"]
 
 
-def _missing(english: str, spanish: str) -> list[str]:
-    return ["it is missing"] if english.strip() and not spanish.strip() else []
-
-
 CHECKS = {  # name → (English, Spanish, country) → problems; in this order
-    "present": lambda english, spanish, _: _missing(english, spanish),
+    "present": lambda english, spanish, _: ["it is missing"] * bool(english.strip() and not spanish.strip()),
     "language": lambda english, spanish, _: language_problems(english, spanish),
     "length": lambda english, spanish, _: length_problems(english, spanish),
     "numbers": lambda english, spanish, _: number_problems(english, spanish),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -60,22 +60,11 @@ class Term(Row):
         return whole_words(self.unless).sub(lambda found: " " * len(found[0]), text)
 
 
-class Match(NamedTuple):
-    """A term found in a text: `text[start:end]` of the folded text (same length as the NFC text)."""
-
-    term: Term
-    start: int
-    end: int
-
-
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Lower case without accents, character for character: positions are those of the NFC form of `text`."""
-    plain = []
-    for char in unicodedata.normalize("NFC", text):
-        folded = strip_accents(char).lower()
-        plain.append(folded if len(folded) == 1 else char)
-    return "".join(plain)
+    pairs = ((char, strip_accents(char).lower()) for char in unicodedata.normalize("NFC", text))
+    return "".join(plain if len(plain) == 1 else char for char, plain in pairs)
 
 
 @cache
@@ -93,36 +82,26 @@ def find_spanish(spellings: Sequence[str], spanish: str) -> list[tuple[int, int]
     return [found.span() for found in whole_words(tuple(spellings)).finditer(fold(spanish))]
 
 
-def _english_forms(spelling: str) -> Iterable[str]:
-    """The spelling and its plurals, words separated by one space."""
-    singular = re.sub(r"[-\s]+", " ", fold(spelling))
-    yield from (singular, singular + "s", singular + "es")
-    if re.search(r"[^aeiou]y$", singular):
-        yield singular[:-1] + "ies"
-
-
 class Glossary:
-    """The terms, ready to be looked up."""
+    """The terms, ready to be looked up by any of their English spellings, singular or plural."""
 
     def __init__(self, terms: Sequence[Term]) -> None:
         self.terms = tuple(terms)
-        self._by_form = {
-            form: term for term in self.terms for spelling in term.en for form in _english_forms(spelling)
-        }
+        self._by_form: dict[str, Term] = {}
+        for term in self.terms:
+            for singular in (re.sub(r"[-\s]+", " ", fold(spelling)) for spelling in term.en):
+                plurals = singular + "s", singular + "es", re.sub(r"(?<=[^aeiou])y$", "ies", singular)
+                self._by_form |= dict.fromkeys((singular, *plurals), term)
         self._english = whole_words(tuple(self._by_form), suffix="")
 
-    def find(self, english: str) -> list[Match]:
-        """The terms an English text uses, in order; overlapping ones count once, the longer first."""
-        plain, matches = fold(english), []
+    def used(self, english: str) -> list[Term]:
+        """The distinct terms of an English text, in order of first use; of two that overlap the longer one."""
+        plain, terms = fold(english), []
         for found in self._english.finditer(plain):
             term = self._by_form[re.sub(r"[-\s]+", " ", found[0])]
-            if term.blank(plain)[found.start() : found.end()] == found[0]:
-                matches.append(Match(term, *found.span()))
-        return matches
-
-    def used(self, english: str) -> list[Term]:
-        """The distinct terms of an English text, in order of first use."""
-        return list({id(match.term): match.term for match in self.find(english)}.values())
+            if term not in terms and term.blank(plain)[found.start() : found.end()] == found[0]:
+                terms.append(term)
+        return terms
 
 
 def glossary_problems(english: str, spanish: str, country: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from helpers.translate.checks import Problem, check_row
-from helpers.translate.prompts import read_answer, request, send_back
+from helpers.translate.prompts import Messages, read_answer, request, send_back
 from helpers.translate.rows import Row
 
 
@@ -76,37 +76,24 @@ def translate(
         LabError: the country is unknown, or the client had to stop (a refused key, no credit, no network). Answers are kept.
     """
     prompts = [request(row.fields, country) for row in rows]
-    jobs = [client.run(prompts, out, validate=_readable(rows), label=f"Translating for {country}")]
+    jobs = [_ask(rows, client, prompts, out, f"Translating for {country}")]
     answers = jobs[0].answers()
     items = [_judge(row, answer, country) for row, answer in zip(rows, answers, strict=True)]
     again = [i for i, item in enumerate(items) if item.problems and item.spanish is not None]
     if again and not jobs[0].stopped:
         mending = [send_back(prompts[i], answers[i].text, items[i].problems) for i in again]
-        readable = _readable([rows[i] for i in again])
-        jobs.append(client.run(mending, out, validate=readable, label="Sending back"))
-        for i, answer in zip(again, jobs[-1].answers(), strict=True):
+        jobs.append(_ask([rows[i] for i in again], client, mending, out, "Sending back"))
+        for i, answer in zip(again, jobs[1].answers(), strict=True):
             once = items[i]
             twice = once if answer is None else _judge(rows[i], answer, country)
             items[i] = replace(twice, first=once.spanish, sent_back=once.problems)
-    costs = [[job.cost_usd for job in jobs], [job.total_cost_usd for job in jobs]]
+    costs = [job.cost_usd for job in jobs], [job.total_cost_usd for job in jobs]
     now, in_all = (None if None in known else sum(known) for known in costs)
-    stopped = next((job.stopped for job in jobs if job.stopped), None)
-    return Translation(items, now, in_all, sum(job.requests for job in jobs), stopped)
+    return Translation(items, now, in_all, sum(job.requests for job in jobs), jobs[-1].stopped)
 
 
-def _judge(row: Row, answer: Any, country: str) -> Translated:
-    """An answer's fields and problems."""
-    try:
-        if answer is None:
-            raise ValueError("no valid answer came; see the job's errors file")
-        spanish = read_answer(answer.text, row.fields)
-    except ValueError as error:
-        return Translated(row, None, (Problem("answer", "(row)", str(error)),))
-    return Translated(row, spanish, tuple(check_row(row.fields, spanish, country)), first=spanish)
-
-
-def _readable(rows: Sequence[Row]) -> Any:
-    """What the client asks of an answer before it keeps it: that it can be read."""
+def _ask(rows: Sequence[Row], client: Any, prompts: list[Messages], out: str, label: str) -> Any:
+    """A job of the client, which keeps an answer only when it can be read."""
 
     def problem(text: str, index: int) -> str | None:
         try:
@@ -115,4 +102,14 @@ def _readable(rows: Sequence[Row]) -> Any:
             return str(error)
         return None
 
-    return problem
+    return client.run(prompts, out, validate=problem, label=label)
+
+
+def _judge(row: Row, answer: Any, country: str) -> Translated:
+    """An answer's fields and problems; every answer of a job can be read."""
+    if answer is None:
+        return Translated(
+            row, None, (Problem("answer", "(row)", "no valid answer came; see the job's errors file"),)
+        )
+    spanish = read_answer(answer.text, row.fields)
+    return Translated(row, spanish, tuple(check_row(row.fields, spanish, country)), first=spanish)

@@ -51,18 +51,15 @@ class Request(NamedTuple):
 
 def read_request(messages: Sequence[Mapping[str, str]]) -> Request | None:
     """Understand a chat made by `request` or `send_back`; None when it is something else."""
-    if len(messages) < 2 or not all(isinstance(message.get("content"), str) for message in messages):
-        return None
     found = _COUNTRY.search(messages[0]["content"])
     try:
-        fields = json.loads(messages[1]["content"])
-    except ValueError:
+        fields = json.loads(messages[1]["content"]) if found else None
+    except (IndexError, ValueError):
         return None
-    texts = isinstance(fields, dict) and all(isinstance(text, str) for text in fields.values())
-    if found is None or not texts:
+    if not isinstance(fields, dict) or not all(isinstance(text, str) for text in fields.values()):
         return None
     code = next((code for code in COUNTRIES if country_of(code).country == found[1]), "ES")
-    return Request(fields, code, len(messages) > 2)
+    return Request(fields, code, again=len(messages) > 2)
 
 
 def read_answer(text: str, wanted: Collection[str]) -> dict[str, str]:

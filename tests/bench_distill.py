@@ -57,7 +57,7 @@ def limits(folder: Path) -> None:
     print(
         f"limits: {used / minutes:,.0f}/min = {used / minutes / 500:.1%} of the limit over {minutes:.1f} min in steady state; "
         f"429s {limited}/{limited + used} = {limited / (limited + used):.2%} (whole run {stats['limited']}/{stats['limited'] + stats['accepted']}); "
-        f"in flight at most {stats['peak_in_flight']}",
+        f"in flight at most {max(row['in_flight'] for row in stats['series'])}",
         flush=True,
     )
 

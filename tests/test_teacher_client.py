@@ -93,14 +93,22 @@ def test_a_cut_answer_never_counts_and_is_asked_again_with_more_room(tmp_path):
 
 
 def test_what_was_answered_before_the_credit_ended_is_kept_and_not_paid_again(tmp_path):
-    with teacher.OfflineTeacher(
-        minute=0.6, requests_per_minute=None, latency=(0.1, 0.3), credit=12
-    ) as server:
+    def script(number, body, sent):
+        if number > 12:
+            return (
+                429,
+                {},
+                {"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}},
+            )
+        time.sleep(0.05 * (number % 3))
+        return 200, {}, completion()
+
+    with Scripted(script) as server:
         with pytest.raises(LabError, match=r"no credit.*12 answers are kept"):
-            teacher.Client(server.endpoint, concurrency=4).run(PROMPTS, tmp_path, label=None)
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, latency=(0.1, 0.3)) as server:
-        job = teacher.Client(server.endpoint).run(PROMPTS, tmp_path, label=None)
-        assert (job.resumed, job.answered, server.stats()["accepted"]) == (12, 28, 28)
+            teacher.Client(server.endpoint(), concurrency=4).run(chats(40), tmp_path, label=None)
+    with Scripted(always(200, completion())) as server:
+        job = teacher.Client(server.endpoint()).run(chats(40), tmp_path, label=None)
+        assert (job.resumed, job.answered, len(server.requests)) == (12, 28, 28)
 
 
 def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):

@@ -8,20 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from helpers.teacher.client import Client, Job
+from helpers.teacher.client import Client
 from helpers.teacher.config import Endpoint, chosen, described, remote_endpoint
 from helpers.teacher.journal import content_key
-from helpers.teacher.offline import Faults, OfflineTeacher, Options
+from helpers.teacher.offline import Faults, OfflineTeacher
 from helpers.teacher.offline.answers import planted_mistakes
 from helpers.teacher.prompts import triage_problem, triage_prompt, triage_validator
 
 __all__ = [
     "Client",
-    "Endpoint",
     "Faults",
-    "Job",
     "OfflineTeacher",
-    "Options",
     "chosen",
     "content_key",
     "described",

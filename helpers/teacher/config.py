@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -10,8 +11,6 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from helpers.files import DATA, LabError, read_yaml
-
-TEACHERS = ("minimax", "compatible", "offline")
 
 
 @cache
@@ -79,37 +78,39 @@ class Endpoint(BaseModel):
     __str__ = __repr__
 
     def _repr_markdown_(self) -> str:
-        limit = self.requests_per_minute
-        nobody = "; MiniMax’s, and nobody is charged" if self.name == "offline" else ""
-        told = (
-            f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens ({self.price_date}{nobody})"
-            if self.price_in is not None
-            else "price unknown"
-        )
-        clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"
-        limits = f"{limit:,.0f} requests a minute{clock}" if limit else "limits unknown"
-        return f"**Teacher**: {self.what}, model `{self.model}`, {limits}, {told}."
-
-
-def chosen() -> str:
-    """The teacher that the environment asks for: one of `TEACHERS`.
-
-    Raises:
-        LabError: TRIAGE_TEACHER names none of them.
-    """
-    wanted = os.environ.get("TRIAGE_TEACHER", "").strip().lower()
-    if wanted and wanted not in TEACHERS:
-        raise LabError(
-            f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(TEACHERS)}, or unset it."
-        )
-    by_key = "minimax" if os.environ.get("MINIMAX_API_KEY", "").strip() else ""
-    by_address = "compatible" if os.environ.get("OPENAI_BASE_URL", "").strip() else "offline"
-    return wanted or by_key or by_address
+        price, limits = "price unknown", "limits unknown"
+        if self.price_in is not None:
+            nobody = "; MiniMax’s, and nobody is charged" if self.name == "offline" else ""
+            price = f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens ({self.price_date}{nobody})"
+        if self.requests_per_minute:
+            clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"
+            limits = f"{self.requests_per_minute:,.0f} requests a minute{clock}"
+        return f"**Teacher**: {self.what}, model `{self.model}`, {limits}, {price}."
 
 
 def described(name: str, **changes: Any) -> Endpoint:
     """A teacher of `data/teachers.yaml`, with what the caller knows better."""
     return Endpoint(**{"name": name, **table()["teachers"][name], **changes})
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def chosen() -> str:
+    """The teacher that the environment asks for: "minimax", "compatible" or "offline".
+
+    Raises:
+        LabError: TRIAGE_TEACHER names none of them.
+    """
+    by_address = "compatible" if _variable("OPENAI_BASE_URL") else "offline"
+    by_key = "minimax" if _variable("MINIMAX_API_KEY") else by_address
+    wanted, teachers = _variable("TRIAGE_TEACHER").lower() or by_key, table()["teachers"]
+    if wanted not in teachers:
+        raise LabError(
+            f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(teachers)}, or unset it."
+        )
+    return wanted
 
 
 def remote_endpoint(name: str) -> Endpoint:
@@ -119,8 +120,12 @@ def remote_endpoint(name: str) -> Endpoint:
         LabError: a variable is missing or cannot be what it should be; the message never holds the key.
     """
     if name == "minimax":
-        return described("minimax", key=_key("MINIMAX_API_KEY", required=True))
-    url, model = (os.environ.get(name, "").strip() for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"))
+        if not _variable("MINIMAX_API_KEY"):
+            raise LabError(
+                "MINIMAX_API_KEY is not set. Set it to your key, or unset TRIAGE_TEACHER to use the offline teacher."
+            )
+        return described("minimax", key=_key("MINIMAX_API_KEY"))
+    url, model = _variable("OPENAI_BASE_URL"), _variable("OPENAI_MODEL")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise LabError(
             "OPENAI_BASE_URL must be an address such as http://127.0.0.1:8080/v1. Set it, or unset it to use the offline teacher."
@@ -133,13 +138,9 @@ def remote_endpoint(name: str) -> Endpoint:
     return described("compatible", base_url=url.rstrip("/"), model=model, key=_key("OPENAI_API_KEY"), **own)
 
 
-def _key(variable: str, required: bool = False) -> SecretStr:
-    value = os.environ.get(variable, "").strip()
-    if required and not value:
-        raise LabError(
-            f"{variable} is not set. Set it to your key, or unset TRIAGE_TEACHER to use the offline teacher."
-        )
-    if not value.isascii() or not value.isprintable() or " " in value:
+def _key(variable: str) -> SecretStr:
+    value = _variable(variable)
+    if not re.fullmatch("[!-~]*", value):
         raise LabError(
             f"{variable} holds characters that no key has (a line break, a space, a typographic sign). Copy the key again."
         )

@@ -61,7 +61,7 @@ class Line:
     """The queue in front of the server, first come, first served; a 429 stops it for everybody."""
 
     def __init__(self, per_minute: float | None, minute: float) -> None:
-        self.bucket = TokenBucket(per_minute, minute) if per_minute else None
+        self.bucket = TokenBucket(per_minute or 1e9, minute)  # no known limit: hardly a wait
         self.minute, self.until, self.lock = minute, 0.0, asyncio.Lock()
 
     async def enter(self) -> None:
@@ -69,15 +69,11 @@ class Line:
         while (pause := self.until - time.monotonic()) > 0:
             await asyncio.sleep(pause + backoff(2, self.minute))  # everybody leaves at a moment of its own
         async with self.lock:  # asyncio's locks are first come, first served
-            while (
-                wait := max(self.until - time.monotonic(), self.bucket.delay() if self.bucket else 0.0)
-            ) > 0:
+            while (wait := max(self.until - time.monotonic(), self.bucket.delay())) > 0:
                 await asyncio.sleep(wait)
-            if self.bucket:
-                self.bucket.take()
+            self.bucket.take()
 
     def stop_for(self, seconds: float) -> None:
         """Nobody enters for so long, and what the bucket had saved is gone: no burst afterwards."""
         self.until = max(self.until, time.monotonic() + seconds)
-        if self.bucket:
-            self.bucket.level = min(self.bucket.level, 0.0)
+        self.bucket.level = min(self.bucket.level, 0.0)

@@ -26,8 +26,8 @@ def _end_with_owner() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_owner, daemon=True).start()
     answers.triage_answer(
-        "", "País: México."
-    )  # loads the rubric: inside the first request it would look like a slow server
+        "País: México."
+    )  # loads the rubric: in the first request it would look like a slow server
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     app = Teacher(Options.model_validate_json(sys.argv[1] if len(sys.argv) > 1 else "{}")).app()
     config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", timeout_keep_alive=75)

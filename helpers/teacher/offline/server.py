@@ -8,9 +8,9 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -20,7 +20,6 @@ from helpers.teacher.offline import answers
 from helpers.teacher.offline.answers import dice
 
 MODEL = "offline-teacher"
-BODY_LIMIT = 1_000_000  # bytes
 SHAPE = (
     "'messages' must be a non-empty list of {role, content} objects with texts; this teacher does not stream."
 )
@@ -53,14 +52,6 @@ class Faults(BaseModel):
         """Every kind equally often."""
         return cls(**dict.fromkeys(cls.model_fields, total / len(cls.model_fields)))
 
-    def draw(self, value: float) -> str | None:
-        """The fault that a die of [0, 1) chooses, or None."""
-        for name, share in self:
-            if value < share:
-                return name
-            value -= share
-        return None
-
 
 class Options(BaseModel):
     """How an offline teacher behaves. Seconds are those of a 60-second minute.
@@ -73,9 +64,6 @@ class Options(BaseModel):
         latency: shortest and longest thinking time.
         outage: (first, last) second in which every request gets 503, with the same end as `Retry-After`.
         faults: see `Faults`. mistakes: share of translations with a translator's mistake on the first attempt.
-        key: the only key accepted; None accepts any.
-        credit: requests after which there is none left (`insufficient_quota` as 429, or 402 when `payment` is set); None for endless.
-        seed: another seed breaks other requests.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,10 +74,20 @@ class Options(BaseModel):
     outage: tuple[float, float] | None = None
     faults: Faults = Faults()
     mistakes: float = 0.12
-    key: str | None = None
-    credit: int | None = None
-    payment: bool = False
-    seed: int = 0
+
+
+class Message(BaseModel):
+    """A message of a chat."""
+
+    role: str
+    content: str
+
+
+class Chat(BaseModel):
+    """What of a request's body matters."""
+
+    messages: list[Message] = Field(min_length=1)
+    stream: Literal[False] | None = None
 
 
 class Window:
@@ -126,11 +124,10 @@ class Gateway:
         return math.ceil(free / self.second) * self.second - now
 
 
-def _error(what: str, status: int, message: str, code: str, wait: float | None = None) -> Response:
-    headers = {"x-what": what} | ({} if wait is None else {"retry-after": f"{wait:.3f}".removesuffix(".000")})
-    return JSONResponse(
-        {"error": {"message": message, "type": code, "code": code, "param": None}}, status, headers
-    )
+def _error(status: int, message: str, code: str, wait: float | None = None) -> Response:
+    headers = {} if wait is None else {"retry-after": f"{wait:.3f}".removesuffix(".000")}
+    body = {"message": message, "type": code, "code": code, "param": None}
+    return JSONResponse({"error": body}, status, headers)
 
 
 async def _torn() -> AsyncIterator[bytes]:
@@ -144,14 +141,15 @@ class Teacher:
     def __init__(self, options: Options) -> None:
         self.options, self.second = options, options.minute / 60
         limit = options.requests_per_minute
-        self.requests: Window | Gateway = Window(limit, options.minute)
-        if options.burst and limit:
-            self.requests = Gateway(limit, options.burst, self.second)
+        bursts = options.burst and Gateway(limit, options.burst, self.second)
+        self.requests: Window | Gateway = bursts or Window(limit, options.minute)
         self.started: float | None = None  # at the first request
-        self.counts: Counter[str] = Counter()
-        self.faults: Counter[str] = Counter()
-        self.seen: Counter[str] = Counter()  # attempts per content, so that a retry throws new dice
-        self.in_flight = self.peak = self.admitted = 0
+        self.counts = Counter(accepted=0, limited=0, broken=0, refused=0)
+        self.faults, self.seen = (
+            Counter(),
+            Counter(),
+        )  # `seen`: attempts per content, so that a retry throws new dice
+        self.in_flight = 0
         self.series: list[dict[str, int]] = []
 
     @property
@@ -167,107 +165,77 @@ class Teacher:
             self.series.append(row | {"in_flight": self.in_flight})
         return self.series[-1]
 
-    def stats(self) -> dict[str, Any]:
-        """Everything counted so far; `series` has one entry for each second of a 60-second minute."""
-        names = ("accepted", "limited", "broken", "refused")
-        flight = {"in_flight": self.in_flight, "peak_in_flight": self.peak}
-        return (
-            {name: self.counts[name] for name in names}
-            | flight
-            | {"faults": self.faults, "series": self.series}
-        )
+    async def stats(self, _: Request) -> Response:
+        """GET /stats: everything counted so far; `series` has one entry for each second of a 60-second minute."""
+        return JSONResponse({**self.counts, "faults": self.faults, "series": self.series})
 
     async def complete(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
         self.in_flight += 1
-        self.peak, now = max(self.peak, self.in_flight), self.bin()
+        now = self.bin()
         now["in_flight"] = max(now["in_flight"], self.in_flight)
         try:
-            response = await self.reply(request)
+            what, response = await self.reply(request)
         finally:
             self.in_flight -= 1
-        what, now = response.headers["x-what"], self.bin()
         self.counts[what] += 1
-        if what in now:
-            now[what] += 1
+        if what != "refused":
+            self.bin()[what] += 1
         return response
 
-    async def reply(self, request: Request) -> Response:
-        """Refuse the request, or let it in."""
-        options, raw = self.options, await request.body()
-        if options.key is not None and request.headers.get("authorization") != f"Bearer {options.key}":
-            return _error("refused", 401, "Incorrect API key provided.", "invalid_api_key")
-        messages = _messages(raw)
-        if messages is None:
-            return _error("refused", 413 if len(raw) > BODY_LIMIT else 400, SHAPE, "invalid_request_error")
-        if options.credit is not None and self.admitted >= options.credit:
-            return _error("refused", 402 if options.payment else 429, "You exceeded your current quota.", "insufficient_quota")  # fmt: skip
+    async def reply(self, request: Request) -> tuple[str, Response]:
+        """Refuse the request, or let it in; what it counts as, and the response."""
+        try:
+            messages = Chat.model_validate_json(await request.body()).model_dump()["messages"]
+        except ValidationError:
+            return "refused", _error(400, SHAPE, "invalid_request_error")
         now = self.clock
-        first, last = options.outage or (math.inf, 0.0)
+        first, last = self.options.outage or (math.inf, 0.0)
         if first <= now / self.second < last:
-            return _error(
-                "broken", 503, "The service is unavailable.", "unavailable", last * self.second - now
-            )
+            left = last * self.second - now
+            return "broken", _error(503, "The service is unavailable.", "unavailable", left)
         if (wait := self.requests.wait(now)) > 0:
-            return _error("limited", 429, "Rate limit reached.", "rate_limit_exceeded", wait)
-        self.admitted += 1
+            return "limited", _error(429, "Rate limit reached.", "rate_limit_exceeded", wait)
         return await self.answer(messages)
 
-    async def answer(self, messages: list[dict[str, str]]) -> Response:
+    async def answer(self, messages: list[dict[str, str]]) -> tuple[str, Response]:
         """Think, then answer or break, as the dice of this content and attempt say."""
         content = json.dumps(messages, sort_keys=True)
         self.seen[content] += 1
-        throw, (low, high) = (self.options.seed, content, self.seen[content]), self.options.latency
+        throw, (low, high) = (content, self.seen[content]), self.options.latency
         await asyncio.sleep((low + (high - low) * dice("latency", *throw)) * self.second)
-        fault, which = self.options.faults.draw(dice("fault", *throw)), dice("which", *throw)
+        value, which = dice("fault", *throw), dice("which", *throw)
+        fault = next((name for name, share in self.options.faults if (value := value - share) < 0), None)
         self.faults.update([fault] if fault else [])
-        broken = {"x-what": "broken"}
         if fault == "reset":
-            return StreamingResponse(_torn(), headers=broken | {"content-length": "1000"})
+            return "broken", StreamingResponse(_torn(), headers={"content-length": "1000"})
         if fault == "error" and which < 1 / 3:
-            return Response("<html><h1>502 Bad Gateway</h1></html>", 502, broken, "text/html")
+            return "broken", Response("<html><h1>502 Bad Gateway</h1></html>", 502, media_type="text/html")
         if fault == "error":
-            wait = 0.5 * self.second if which < 2 / 3 else None
-            return _error("broken", 503 if wait else 500, "The engine is overloaded.", "server_error", wait)
-        text = answers.answer(messages, self.options.mistakes, self.options.seed)
+            status, wait = (503, 0.5 * self.second) if which < 2 / 3 else (500, None)
+            return "broken", _error(status, "The engine is overloaded.", "server_error", wait)
+        text = answers.answer(messages, self.options.mistakes)
         text, reason = _spoil(text, fault, messages, which)
-        read, written = sum(tokens_in(message["content"]) + 4 for message in messages), tokens_in(text)
-        message = {"role": "assistant", "content": text}
-        usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-        body: dict[str, Any] = {
-            "id": "chatcmpl-offline",
-            "object": "chat.completion",
-            "created": 0,
-            "model": MODEL,
-        }
-        body["usage"] = usage
-        body["choices"] = [{"index": 0, "message": message, "finish_reason": reason, "logprobs": None}]
+        raw = json.dumps(_completion(messages, text, reason))
         if fault == "garbage":
-            return Response(json.dumps(body)[: len(text) // 2], 200, broken, "application/json")
-        return JSONResponse(body, 200, {"x-what": "accepted" if fault in (None, "think") else "broken"})
+            raw = raw[: len(text) // 2]
+        what = "accepted" if fault in (None, "think") else "broken"
+        return what, Response(raw, media_type="application/json")
 
     def app(self) -> Starlette:
         """The ASGI application."""
-
-        async def stats(_: Request) -> Response:
-            return JSONResponse(self.stats())
-
-        async def models(_: Request) -> Response:
-            return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
-
         complete = Route("/v1/chat/completions", self.complete, methods=["POST"])
-        return Starlette(routes=[complete, Route("/v1/models", models), Route("/stats", stats)])
+        return Starlette(routes=[complete, Route("/stats", self.stats)])
 
 
-def _messages(raw: bytes) -> list[dict[str, str]] | None:
-    """The chat of a request body; None when it is none."""
-    try:
-        body = json.loads(raw) if len(raw) <= BODY_LIMIT else {}
-        messages = [{name: row[name] for name in ("role", "content")} for row in body["messages"]]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
-    texts = all(isinstance(value, str) for row in messages for value in row.values())
-    return messages if messages and texts and not body.get("stream") else None
+def _completion(messages: list[dict[str, str]], text: str, reason: str) -> dict[str, Any]:
+    """A chat completion as OpenAI's API sends it."""
+    read, written = sum(tokens_in(message["content"]) + 4 for message in messages), tokens_in(text)
+    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
+    head = {"id": "chatcmpl-offline", "object": "chat.completion", "created": 0, "model": MODEL}
+    return {**head, "usage": usage, "choices": [choice]}
 
 
 def _spoil(text: str, fault: str | None, messages: list[dict[str, str]], which: float) -> tuple[str, str]:
@@ -276,7 +244,7 @@ def _spoil(text: str, fault: str | None, messages: list[dict[str, str]], which: 
     tag = ("think", "thinking", "mm:think")[int(which * 6) % 3]
     spoilt = {
         "cut": text[: len(text) // 2],
-        "language": answers.english_answer(messages),
+        "language": "Urgency level: urgent. What to do: see a health worker today. This is not medical advice.",
         "think": f"<{tag}>\n{muttered}\n</{tag}>\n\n{text}",
         "broken_think": f"{muttered}\n</{tag}>\n\n{text}" if which < 0.5 else f"<{tag}>\n{muttered}\n{text}",
     }

@@ -15,34 +15,17 @@ from helpers.teacher.offline import Faults, OfflineTeacher
 from helpers.teacher.offline.answers import planted_mistakes
 from helpers.teacher.prompts import triage_problem, triage_prompt, triage_validator
 
-__all__ = [
-    "Client",
-    "Faults",
-    "OfflineTeacher",
-    "chosen",
-    "content_key",
-    "described",
-    "open_teacher",
-    "planted_mistakes",
-    "remote_endpoint",
-    "triage_problem",
-    "triage_prompt",
-    "triage_validator",
-]
+__all__ = ["Client", "Faults", "OfflineTeacher", "chosen", "content_key", "described", "open_teacher"]
+__all__ += ["planted_mistakes", "remote_endpoint", "triage_problem", "triage_prompt", "triage_validator"]
 
 
 @contextmanager
 def open_teacher(**offline: Any) -> Iterator[Endpoint]:
-    """The teacher that the environment asks for; the offline one is started for as long as the block lasts.
+    """The teacher that the environment asks for; LabError when a variable is missing or wrong.
 
-    Args:
-        offline: `Options` of the offline teacher (`minute=2`…); without meaning for the others.
-
-    Raises:
-        LabError: a variable is missing or wrong, or the offline teacher did not start.
+    The offline one is started with these `Options` (`minute=2`…), for as long as the block lasts.
     """
-    name = chosen()
-    if name != "offline":
+    if (name := chosen()) != "offline":
         yield remote_endpoint(name)
         return
     with OfflineTeacher(**offline) as teacher:

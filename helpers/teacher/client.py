@@ -30,9 +30,9 @@ from helpers.teacher.limits import Line, backoff
 from helpers.teacher.outcomes import Outcome, of_answer, of_error, problem_of
 
 Chats = Sequence[list[dict[str, str]]]
-Validate = Callable[[str, int], str | None] | None
+Validate = Callable[[str, int], str | None]
 LOCK_S = 10.0  # whoever only reads a finished job lets go of its folder much sooner
-GRACE_S = 5.0  # for requests in flight when the job has to stop: their answers are paid for
+GRACE_S = 5.0  # for answers in flight when the job has to stop: they are paid for
 # Seconds of a 60-second minute: without any answer while every request fails, and the longest pause that is worth waiting for.
 PATIENCE, LONGEST_PAUSE = 90.0, 600.0
 
@@ -57,12 +57,10 @@ class Client:
 
     def __post_init__(self) -> None:
         if self.max_cost_usd is not None and self.endpoint.cost(1, 1) is None:
-            raise LabError(
-                f"The price of {self.endpoint.what} is unknown. A budget needs price_in, price_out."
-            )
+            raise LabError(f"The price of {self.endpoint.what} is unknown: no budget can be kept.")
 
     def run(
-        self, prompts: Chats, out: str | Path, *, validate: Validate = None, label: str | None = "Asking"
+        self, prompts: Chats, out: str | Path, validate: Validate | None = None, label: str | None = "Asking"
     ) -> Job:
         """Get an answer to every prompt, those of earlier runs included, and return when all are answered or given up.
 
@@ -73,8 +71,7 @@ class Client:
                 again with other sampling. Answers that were cut, are empty or think aloud never count.
             label: text of the progress line; None for none.
 
-        Raises:
-            LabError: no key, credit, model, server or disk space, or the run was interrupted. What was answered is kept.
+        Raises LabError: no key, credit, model, server or disk space, or the run was interrupted. What was answered is kept.
         """
         folder = out if isinstance(out, Path) else build_dir() / "teacher" / out
         with writing(folder):
@@ -117,7 +114,7 @@ class Job:
         stopped: why the job ended before its end (the budget), or None. sentence: what a reader should keep.
     """
 
-    def __init__(self, client: Client, prompts: Chats, folder: Path, validate: Validate) -> None:
+    def __init__(self, client: Client, prompts: Chats, folder: Path, validate: Validate | None) -> None:
         self.client, self.endpoint, self.prompts, self.validate = client, client.endpoint, prompts, validate
         self.keys = [content_key(self.endpoint.model, messages) for messages in prompts]
         self.kept, self.lost = Journal(folder / "answers.jsonl"), Journal(folder / "errors.jsonl")
@@ -131,7 +128,6 @@ class Job:
         self.problems: Counter[str] = Counter()
         self.stopped: str | None = None
         self.ending = False  # nobody begins anything more
-        self.in_flight: set[Any] = set()  # the workers that wait for a response
         self.last_answer = time.monotonic()
 
     def answers(self) -> list[Any]:
@@ -167,16 +163,14 @@ class Job:
             except KeyboardInterrupt:
                 self.ending = True  # the end of the block waits for what is in flight
                 raise LabError("Interrupted.") from None
-        self.cost_usd, self.total_cost_usd = None, None
-        if self.priced:
-            self.cost_usd, self.total_cost_usd = self.spent, self.paid(set(self.keys))
+        self.cost_usd = self.spent if self.priced else None
+        self.total_cost_usd = self.paid(set(self.keys)) if self.priced else None
         rate = self.answered / self.seconds * self.endpoint.minute if self.seconds else 0.0
         there = f"; {self.resumed:,} were there already" if self.resumed else ""
         failed = f"; {self.failed:,} failed (errors.jsonl says why)" if self.failed else ""
-        end = f"${self.spent:.4f}" if self.priced else "price unknown"
-        end += f"; stopped: {self.stopped}" if self.stopped else ""
-        told = f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute)"
-        self.sentence = f"{told}{there}{failed}; {end}."
+        price = f"${self.spent:.4f}" if self.priced else "price unknown"
+        self.sentence = f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute){there}{failed}; {price}"
+        self.sentence += f"; stopped: {self.stopped}." if self.stopped else "."
         if progress:
             progress.done(self.sentence)
         elif label:
@@ -193,20 +187,17 @@ class Job:
             logger.setLevel(max(logging.INFO, logger.level))
         endpoint = self.endpoint
         self.line = Line(endpoint.requests_per_minute, endpoint.minute)
-        direct = openai.DefaultAsyncHttpxClient(trust_env=not endpoint.local)
-        # No retries of the package: they know neither our limits nor our table, and repeat what can only fail.
-        fields = {"max_retries": 0, "timeout": endpoint.timeout_s, "http_client": direct}
-        key = endpoint.key.get_secret_value()
-        async with openai.AsyncOpenAI(base_url=endpoint.base_url, api_key=key, **fields) as self.api:
+        # The package's own retries know neither our limits nor our table, and repeat what can only fail.
+        fields = {"base_url": endpoint.base_url, "timeout": endpoint.timeout_s, "max_retries": 0}
+        fields["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=not endpoint.local)
+        async with openai.AsyncOpenAI(api_key=endpoint.key.get_secret_value(), **fields) as self.api:
             count = min(self.client.concurrency, self.left)
             workers = busy = {asyncio.create_task(self.work()) for _ in range(count)}
             while busy and not self.ending:
                 done, busy = await asyncio.wait(busy, timeout=0.1, return_when=asyncio.FIRST_EXCEPTION)
                 self.ending = self.ending or any(worker.exception() for worker in done)
-            for worker in workers - self.in_flight:  # those who wait go home at once
-                worker.cancel()
-            if self.in_flight:
-                await asyncio.wait(self.in_flight, timeout=GRACE_S)
+            if busy:
+                await asyncio.wait(busy, timeout=GRACE_S)
             for worker in workers:
                 worker.cancel()
             for result in await asyncio.gather(*workers, return_exceptions=True):
@@ -224,21 +215,18 @@ class Job:
     async def attempt(self, row: Row) -> bool:
         """Ask once; True when the row is settled."""
         room = self.endpoint.max_completion_tokens * row.room
-        # Two characters a token, and all room used.
-        dearest = self.endpoint.cost(row.characters / 2 + 50, room) or 0.0
+        dearest = self.endpoint.cost(row.characters / 2 + 50, room) or 0.0  # two characters a token
         if not await self.afford(dearest):
             return True
         try:
             await self.line.enter()
+            if self.ending:
+                return True
             outcome = await self.send(row, room)
         finally:
             self.reserved -= dearest
-        if outcome.kind == "answer" or outcome.completion_tokens is not None:
-            # A server that does not count: four characters a token.
-            read = row.characters // 4 if outcome.prompt_tokens is None else outcome.prompt_tokens
-            written = outcome.completion_tokens
-            cost = self.endpoint.cost(read, len(outcome.text) // 4 if written is None else written) or 0.0
-            row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
+        cost = self.endpoint.cost(outcome.prompt_tokens, outcome.completion_tokens) or 0.0
+        row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
         return self.judge(row, outcome) if outcome.kind == "answer" else await self.recover(row, outcome)
 
     async def afford(self, dearest: float) -> bool:
@@ -255,9 +243,7 @@ class Job:
 
     async def send(self, row: Row, room: int) -> Outcome:
         """One HTTP request; every exception becomes an outcome."""
-        task, endpoint = asyncio.current_task(), self.endpoint
-        row.sent, self.requests = row.sent + 1, self.requests + 1
-        self.in_flight.add(task)
+        endpoint, row.sent, self.requests = self.endpoint, row.sent + 1, self.requests + 1
         try:
             # The package's own time-out is for one read, and a server that drips satisfies it.
             async with asyncio.timeout(endpoint.timeout_s):
@@ -267,11 +253,9 @@ class Job:
                     temperature=min(1.0, endpoint.temperature + 0.2 * row.invalid),
                     extra_body={endpoint.token_limit_name: room, **endpoint.extra_body},
                 )
-            return of_answer(response.http_response.json(), endpoint)
+            return of_answer(response.http_response.json(), row.characters, endpoint)
         except Exception as error:
             return of_error(error, endpoint)
-        finally:
-            self.in_flight.discard(task)
 
     def judge(self, row: Row, outcome: Outcome) -> bool:
         """Does the answer count? True when the row is settled."""
@@ -282,9 +266,8 @@ class Job:
         if problem is None and self.validate and (wrong := self.validate(outcome.text, row.index)):
             problem = f"invalid: {self.endpoint.hide(str(wrong))}"
         if problem is None:
-            fields = {name: getattr(outcome, name) for name in ("text", "model", "finish_reason", "thinking")}
-            tokens = {name: getattr(outcome, name) or 0 for name in ("prompt_tokens", "completion_tokens")}
-            self.keep(self.kept, row, fields | tokens)
+            names = ("text", "model", "finish_reason", "thinking", "prompt_tokens", "completion_tokens")
+            self.keep(self.kept, row, {name: getattr(outcome, name) for name in names})
             self.answered, self.left = self.answered + 1, self.left - 1
             return True
         self.problems[problem.split(":")[0]] += 1
@@ -296,7 +279,8 @@ class Job:
         silent, what = (time.monotonic() - self.last_answer) / self.scale, outcome.problem
         if outcome.kind == "wait":
             self.limited += 1
-            return self.pause(outcome, silent)
+            self.pause(outcome, silent)
+            return False
         self.problems[outcome.cause] += 1
         if outcome.kind == "fatal":
             self.fail(f"{what}.")
@@ -308,22 +292,21 @@ class Job:
         if hopeless and self.fails_in_a_row >= max(10, min(self.client.concurrency, len(self.queue))):
             failed = f"{self.fails_in_a_row} requests in a row failed, the last with “{what}”"
             self.fail(f"{self.endpoint.shown_url}: {failed}. Check the address, the network and the server.")
-        if settled or outcome.retry_after is not None:
-            return settled or self.pause(outcome, silent)
-        await asyncio.sleep(backoff(row.broken, self.endpoint.minute))
-        return False
+        if not settled and outcome.retry_after is not None:
+            self.pause(outcome, silent)
+        elif not settled:
+            await asyncio.sleep(backoff(row.broken, self.endpoint.minute))
+        return settled
 
-    def pause(self, outcome: Outcome, silent: float) -> bool:
-        """Everybody waits: as long as the server asks, else the longer, the longer it was silent. False: the row is not settled."""
+    def pause(self, outcome: Outcome, silent: float) -> None:
+        """Everybody waits: as long as the server asks, else the longer, the longer it was silent."""
         seconds, what = outcome.retry_after, outcome.problem
         if seconds is None:
             seconds = 0.25 * self.scale + backoff(min(2 + int(silent / 2), 6), self.endpoint.minute)
-        if seconds > LONGEST_PAUSE * self.scale:
-            self.fail(f"the server asks to wait {seconds:,.0f} s ({what}). Run again after that.")
-        if silent > LONGEST_PAUSE:
-            self.fail(f"the server gives no answers, only limits ({what}). Run again later.")
+        if max(seconds / self.scale, silent) > LONGEST_PAUSE:
+            told = f"no answer for {silent:,.0f} s, and the server asks to wait {seconds:,.0f} s ({what})"
+            self.fail(f"{told}. Run again later.")
         self.line.stop_for(seconds)
-        return False
 
     def fail(self, why: str) -> NoReturn:
         """Stop the job with a sentence for the reader."""

@@ -1,9 +1,4 @@
-"""Answers on disk as they come: a dictionary whose every record is one line of JSON, appended in one write and keyed by content.
-
-Notebook 07 shows both.
-"""
-
-from __future__ import annotations
+"""Answers on disk as they come: a dictionary whose every record is one line of JSON, appended in one write and keyed by content."""
 
 import errno
 import hashlib

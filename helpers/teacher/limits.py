@@ -1,9 +1,4 @@
-"""How fast to ask: a token bucket, full-jitter backoff, what a server asks to wait, and the line in front of it. Nothing here knows HTTP.
-
-Notebook 07 builds `TokenBucket`, `backoff` and `retry_after` before the reader's eyes.
-"""
-
-from __future__ import annotations
+"""How fast to ask: a token bucket, full-jitter backoff, what a server asks to wait (notebook 07 builds them), and the line in front of it."""
 
 import asyncio
 import random
@@ -15,9 +10,7 @@ from email.utils import parsedate_to_datetime
 class TokenBucket:
     """Permits drip in a little below the server's rate; the bucket is small, and starts empty: the server may remember an earlier run."""
 
-    def __init__(
-        self, per_minute: float, minute: float = 60.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, per_minute: float, minute: float = 60.0, clock: Callable = time.monotonic) -> None:
         self.rate = 0.97 * per_minute / minute  # permits a second
         self.capacity = max(1.0, 0.02 * per_minute)
         self.level, self.clock, self.at = 0.0, clock, clock()
@@ -35,10 +28,7 @@ class TokenBucket:
 
 
 def backoff(attempt: int, minute: float = 60.0, first: float = 0.5, longest: float = 30.0) -> float:
-    """Seconds before the next attempt: uniform in [0, min(longest, first·2^attempt)] ("full jitter", Brooker 2015, AWS).
-
-    `first` and `longest` are seconds of a 60-second minute; a faster clock shortens them.
-    """
+    """Seconds before the next attempt, on a clock with this minute: uniform in [0, min(longest, first·2^attempt)] ("full jitter", Brooker 2015, AWS)."""
     return random.uniform(0, min(longest, first * 2 ** min(attempt, 16))) * minute / 60
 
 

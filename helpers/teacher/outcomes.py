@@ -1,12 +1,9 @@
 """What came back, and what follows from it: an answer, or one of the kinds of `outcomes` in data/teachers.yaml. Pure functions, no network."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from helpers.teacher.config import Endpoint, table
 from helpers.teacher.limits import retry_after
@@ -15,16 +12,13 @@ from helpers.triage import strip_thinking
 _IN_BRACKETS = re.compile(r"\((\d{4,5})\)")  # MiniMax: "insufficient balance (1008)"
 _WAIT = re.compile(r"(?:retry|try again) (?:in|after) ((?:\d+(?:\.\d+)? ?(?:h|ms|m|s))+)", re.IGNORECASE)
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
-_TAG = re.compile(
-    r"[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|thought)|(?:think|thinking)[>▷\]]", re.IGNORECASE
-)
+_TAG = re.compile(r"(?i)[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|thought)|(?:think|thinking)[>▷\]]")
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One request's result: kind "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys.
 
-    Token counts are None when the server did not say. `cause` is a word for counting: "429", "timeout", "garbage"…
+    `cause` is a word for counting: "429", "timeout", "garbage"…; `retry_after` seconds.
     """
 
     kind: str
@@ -34,8 +28,8 @@ class Outcome:
     text: str = ""
     finish_reason: str | None = None
     model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     thinking: bool = False
 
 
@@ -46,26 +40,27 @@ def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
     if isinstance(error, openai.APIStatusError):
         wait = retry_after(error.response.headers)
         return _of_body(error.status_code, error.body or str(error.message), endpoint, wait)
+    kind, cause = "refuse", "not sent"
     if isinstance(error, openai.APITimeoutError | TimeoutError):
-        return Outcome("retry", "timeout", "timeout")
-    told = endpoint.hide(f"{type(error.__cause__ or error).__name__} {error.__cause__ or error}")[:200]
-    if isinstance(error, openai.APIConnectionError):
-        return Outcome("retry", f"connection: {told}", "connection")
-    if isinstance(error, openai.APIError | json.JSONDecodeError | UnicodeDecodeError):
-        return Outcome("retry", f"garbage: {told}", "garbage")
-    return Outcome("refuse", f"not sent: {told}", "not sent")
+        kind, cause = "retry", "timeout"
+    elif isinstance(error, openai.APIConnectionError):
+        kind, cause = "retry", "connection"
+    elif isinstance(error, openai.APIError | json.JSONDecodeError | UnicodeDecodeError):
+        kind, cause = "retry", "garbage"
+    origin = error.__cause__ or error
+    return Outcome(kind, f"{cause}: {endpoint.hide(f'{type(origin).__name__} {origin}')[:200]}", cause)
 
 
-def of_answer(body: Any, endpoint: Endpoint) -> Outcome:
-    """Read the JSON of a chat completion, whatever shape a server gave it; an error may come with HTTP 200."""
-    for part in (body, _at(body, "choices", 0)):
+def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:
+    """Read the JSON of a chat completion, whatever its shape: errors come with HTTP 200 too. Uncounted tokens: four of the `asked` characters each."""
+    choice = _at(body, "choices", 0)
+    for part in (body, choice):
         error, base = _at(part, "error"), _at(part, "base_resp")
         if error or _at(base, "status_code"):
             return _of_body(200, error or base, endpoint, None)
-    counts = {name: _at(body, "usage", name) for name in ("prompt_tokens", "completion_tokens")}
-    usage = {name: count for name, count in counts.items() if isinstance(count, int)}
-    choice = _at(body, "choices", 0)
     reason, content = _at(choice, "finish_reason"), _at(choice, "message", "content")
+    usage = {"prompt_tokens": asked // 4, "completion_tokens": len(str(content or "")) // 4}
+    usage |= {name: count for name in usage if isinstance(count := _at(body, "usage", name), int)}
     if reason == "content_filter" or _at(choice, "message", "refusal"):
         return Outcome("refuse", "refused: the provider's filter withheld the answer", "refused", **usage)
     if not isinstance(content, str):
@@ -95,10 +90,13 @@ def _at(value: Any, *path: str | int) -> Any:
 
 
 def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> Outcome:
-    """The row of the table that fits a status and an error body."""
+    """What the first row of the table says that fits a status and an error body."""
     codes, said = _read(body)
     codes |= set(_IN_BRACKETS.findall(said))
-    row = next(row for row in table()["outcomes"] if _fits(row, status, codes, said))
+    for row in table()["outcomes"]:
+        fits = codes & set(row.get("codes", ())) or re.search(row.get("says", "(?!)"), said, re.IGNORECASE)
+        if re.fullmatch(row.get("status", ".*"), str(status)) and (fits or not {"codes", "says"} & set(row)):
+            break
     told = f"HTTP {status}: {endpoint.hide(said)[:300]}"
     if row["kind"] == "fatal":
         fields = {"model": endpoint.model, "date": endpoint.price_date or "their day"}
@@ -106,13 +104,6 @@ def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> 
         return Outcome("fatal", f"{what} ({told}). {advice}", str(status))
     cause = "refused" if row["kind"] == "refuse" else str(status)
     return Outcome(row["kind"], told, cause, wait or _asked(said))
-
-
-def _fits(row: Mapping[str, Any], status: int, codes: set[str], said: str) -> bool:
-    if not re.fullmatch(row.get("status", ".*"), str(status)):
-        return False
-    by_words = "says" in row and re.search(row["says"], said, re.IGNORECASE)
-    return bool(by_words or codes & set(row.get("codes", ()))) or not row.keys() & {"codes", "says"}
 
 
 def _read(body: Any) -> tuple[set[str], str]:

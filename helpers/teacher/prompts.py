@@ -1,10 +1,9 @@
 """What a teacher is asked about a patient, and when its answer counts."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from helpers.cases import Example
+from helpers.teacher.client import Validate
 from helpers.triage import RUBRIC, SCALE, country_of, messages, number_line, parse
 
 
@@ -25,11 +24,7 @@ def triage_prompt(example: Example) -> list[dict[str, str]]:
 
 
 def triage_problem(text: str, country: str, accepted: Collection[str] = ()) -> str | None:
-    """What is wrong with a teacher's answer, read by `triage.parse`; None when it is complete.
-
-    Args:
-        accepted: levels that count as right; empty for any.
-    """
+    """What is wrong with a teacher's answer; None when it is complete and its level is one of `accepted` (any, when that is empty)."""
     reading = parse(text)
     if reading.contradictory:
         return f"names several levels ({', '.join(reading.levels_named)})"
@@ -42,9 +37,7 @@ def triage_problem(text: str, country: str, accepted: Collection[str] = ()) -> s
     return None
 
 
-def triage_validator(
-    examples: Sequence[Example], right_level: bool = False
-) -> Callable[[str, int], str | None]:
+def triage_validator(examples: Sequence[Example], right_level: bool = False) -> Validate:
     """`validate=` for `Client.run` on the prompts of these examples, in the same order."""
 
     def problem(text: str, index: int) -> str | None:

@@ -3,32 +3,22 @@
 None of them needs a reference. chrF (Popović 2015) does and is reported beside them, never as a reason to refuse a row.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from helpers.files import DATA, read_yaml
 from helpers.translate.glossary import glossary_problems
 from helpers.translate.numbers import number_problems
 
 RATIO = (0.6, 1.9)  # Spanish characters per English character; good translations run at 1.0 to 1.3
 LONG_ENOUGH = 40  # characters: below that a ratio says nothing
-FUNCTION_WORDS = {  # frequent in one language and no word of the others; "no", "a", "me", "son" would prove nothing
-    language: frozenset(listed.split())
-    for language, listed in {
-        "Spanish": "el los las del y un una unas unos con por su sus al lo pero muy está están cuando donde también puede pueden más es",
-        "English": "the and of to is are was were with that this for not have from by which be been do should can or an it its if your you",
-        "Portuguese": "não uma um em do dos das ao com são você mais pelo pela seu sua nas nos também às pode ou",
-        "French": "le les des du et est une dans pour avec sur pas vous qui sont ou au aux ne peut cette",
-        "Italian": "il di che è per una non della gli sono nel con più alla anche delle può",
-        "German": "der die und das ist nicht mit ein eine zu von den auf für sie werden oder bei",
-    }.items()
+FUNCTION_WORDS = {
+    language: frozenset(words.split()) for language, words in read_yaml(DATA / "function_words.yaml").items()
 }
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """What is wrong with a translated row: which check, in which field, and a sentence the teacher can act on."""
 
     check: str

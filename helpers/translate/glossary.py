@@ -116,11 +116,7 @@ def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
 
 
 def load_glossary(path: Path) -> Glossary:
-    """Read and check a glossary.
-
-    Raises:
-        LabError: an entry is malformed or an English spelling occurs twice; the message names file, line and field.
-    """
+    """Read and check a glossary; LabError names file, line and field of a malformed entry or an English spelling that occurs twice."""
     rows = read_yaml(path)
     if not isinstance(rows, list) or not rows:
         raise LabError(f"{path}: a glossary is a list of terms. See data/README.md for the format.")

@@ -5,12 +5,10 @@ words ("dos"), with the same unit. A figure that the source does not hold, in fi
 (°F to °C, 12 months to a year) is not keeping.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -50,8 +48,7 @@ _IN_WORDS = re.compile(  # thirty-five, treinta y cinco
 )
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """A number in a text: what it may mean, its unit (None when none is recognised), how it is written, and whether in figures."""
 
     values: frozenset[Decimal]

@@ -22,41 +22,33 @@ from helpers.teacher.config import Endpoint, described
 from helpers.teacher.offline.server import Faults, Options
 
 __all__ = ["Faults", "OfflineTeacher", "Options"]
+_MAIN = "from helpers.teacher.offline.server import main; main()"
 _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 
 
 class OfflineTeacher:
-    """Starts on `start()` or at the head of a `with`, whose end it ends with; arguments are those of `Options`.
+    """Starts on `start()` or at the head of a `with`, and ends with it; arguments are those of `Options`.
 
     Attributes:
-        url: its address once it runs, without /v1. process: the running server.
-
-    Raises:
-        LabError: the process did not come up; the message holds its last words.
+        url: its address once it runs, without /v1. process: the server.
     """
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
 
     def start(self) -> OfflineTeacher:
-        """Start the server; returns itself once it listens."""
+        """Start the server; returns itself once it listens. LabError with the process's last words when it does not."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
+        pipes["env"] = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+        command = [sys.executable, "-c", _MAIN, self.options.model_dump_json()]
         with tempfile.TemporaryFile() as words:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "helpers.teacher.offline", self.options.model_dump_json()],
-                cwd=ROOT,
-                env={name: value for name, value in os.environ.items() if name not in _PRIVATE},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=words,
-                start_new_session=True,  # Ctrl-C is for the owner, who stops it in order
-            )
+            # A session of its own: Ctrl-C is for the owner, who stops it in order.
+            self.process = subprocess.Popen(command, stderr=words, start_new_session=True, **pipes)
             line = self.process.stdout.readline()
             if not line:
                 words.seek(0)
                 last = words.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-                raise LabError(
-                    f"The offline teacher did not start ({' '.join(last) or 'no message'}). Run `make tutorial` to mend the environment."
-                )
+                raise LabError(f"The offline teacher did not start ({' '.join(last)}). Run `make tutorial`.")
         self.url = f"http://127.0.0.1:{int(line)}"
         return self
 

@@ -1,10 +1,7 @@
 """What the offline teacher answers: the rubric's answer for a finding it recognises, the reference Spanish of a row it knows.
 
-No model is behind it. A translation carries, at a small fixed share and on the first attempt only, a translator's mistake: a term that the
-glossary forbids, a number dropped, a field left in English. A request that names the problems gets the clean text.
+A share of the translations carries, on the first attempt, a translator's mistake: a forbidden term, a number dropped, a field left in English.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
@@ -16,7 +13,7 @@ from helpers import translate
 from helpers.cases import SPLITS, findings
 from helpers.teacher.config import Endpoint
 from helpers.translate.glossary import find_spanish
-from helpers.translate.prompts import Request
+from helpers.translate.pipeline import Request
 from helpers.translate.rows import SAMPLE
 from helpers.triage import UNKNOWN, countries, render
 
@@ -46,10 +43,12 @@ def answer(messages: Sequence[Mapping[str, str]], mistakes: float = 0.0) -> str:
 @cache
 def _wordings() -> list[tuple[str, str]]:
     """Every wording of the micro-world in lower case and its finding, the longest first."""
-    rows = [
-        (text.lower(), finding.key)
-        for finding in findings().values()
-        for text in (finding.term, *(text for split in SPLITS for text in finding.texts(split)))
+    rows = [(finding.term.lower(), key) for key, finding in findings().items()]
+    rows += [
+        (text.lower(), key)
+        for key, one in findings().items()
+        for split in SPLITS
+        for text in one.texts(split)
     ]
     return sorted(rows, key=lambda row: -len(row[0]))
 
@@ -128,10 +127,7 @@ def translation_answer(asked: Request, mistakes: float = 0.0) -> str:
 def planted_mistakes(
     endpoint: Endpoint, rows: Sequence[translate.Row], first: Sequence[Mapping[str, str] | None], country: str
 ) -> list[bool]:
-    """For every row: did the offline teacher plant a mistake in this first answer? Empty for any other teacher, whose mistakes nobody knows.
-
-    It answers from a reference, so every difference from its clean answer was put there on purpose.
-    """
+    """For every row: does this first answer differ from the clean one, on purpose? Empty for a real teacher, whose mistakes nobody knows."""
     if endpoint.name != "offline":
         return []
     clean = [json.loads(translation_answer(Request(row.fields, country, True))) for row in rows]

@@ -11,8 +11,9 @@ from typing import Any
 from helpers.teacher.client import Client
 from helpers.teacher.config import Endpoint, chosen, described, remote_endpoint
 from helpers.teacher.journal import content_key
-from helpers.teacher.offline import Faults, OfflineTeacher
+from helpers.teacher.offline import OfflineTeacher
 from helpers.teacher.offline.answers import planted_mistakes
+from helpers.teacher.offline.server import Faults
 from helpers.teacher.prompts import triage_problem, triage_prompt, triage_validator
 
 __all__ = ["Client", "Faults", "OfflineTeacher", "chosen", "content_key", "described", "open_teacher"]
@@ -21,10 +22,7 @@ __all__ += ["planted_mistakes", "remote_endpoint", "triage_problem", "triage_pro
 
 @contextmanager
 def open_teacher(**offline: Any) -> Iterator[Endpoint]:
-    """The teacher that the environment asks for; LabError when a variable is missing or wrong.
-
-    The offline one is started with these `Options` (`minute=2`…), for as long as the block lasts.
-    """
+    """The teacher that the environment asks for (LabError when a variable is wrong); the offline one runs with these `Options` during the block."""
     if (name := chosen()) != "offline":
         yield remote_endpoint(name)
         return

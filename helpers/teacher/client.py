@@ -1,8 +1,5 @@
 """The resilient client: ask a teacher for thousands of answers and lose none, whatever happens on the way.
 
-    job = Client(endpoint, max_cost_usd=2.0).run(prompts, "distillation", validate=problem_of)
-    texts = [answer.text for answer in job.answers() if answer]
-
 Run it again after any accident, `kill -9` included, and it goes on where it was. Notebook 07 builds its four ideas one by one.
 """
 
@@ -15,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -44,12 +41,11 @@ class Client:
     Attributes:
         concurrency: requests in flight at most. Enough for a limit is limit × latency: 500 a minute at 7 s is 58.
         max_cost_usd: the job's folder never costs more than this, earlier runs included; None for no cap.
-        attempts: how often one row may break (5xx, resets, time-outs, garbage) before it goes to the errors file.
-        invalid_attempts: how often its answer may fail `validate` or be cut before it goes there.
+        attempts, invalid_attempts: how often one row may break (5xx, resets, time-outs, garbage), and its answer be cut or fail `validate`, before
+            it goes to the errors file.
     """
 
     endpoint: Endpoint
-    _: KW_ONLY
     concurrency: int = 64
     max_cost_usd: float | None = None
     attempts: int = 8
@@ -131,9 +127,7 @@ class Job:
         self.last_answer = time.monotonic()
 
     def answers(self) -> list[Any]:
-        """In the order of the prompts, None where there is none: text, model, finish_reason, thinking, prompt_tokens, completion_tokens,
-        cost_usd (every request that the row needed in that run), attempts.
-        """
+        """In the order of the prompts, None where there is none: text, model, finish_reason, thinking, token counts, and what it took (cost, attempts)."""
         return [SimpleNamespace(**self.kept[key]) if key in self.kept else None for key in self.keys]
 
     def errors(self) -> dict[str, dict[str, Any]]:
@@ -142,14 +136,11 @@ class Job:
 
     def paid(self, keys: set[str]) -> float:
         """US dollars for the answers and errors of these keys, over all runs."""
-        return sum(
-            file.get(key, {}).get("cost_usd") or 0.0 for file in (self.kept, self.lost) for key in keys
-        )
+        files = self.kept, self.lost
+        return sum(file.get(key, {}).get("cost_usd") or 0.0 for file in files for key in keys)
 
     def run(self, label: str | None) -> None:
         """Run the event loop in a thread of its own (a notebook has one already) and draw the progress line in this one."""
-        if label and (self.kept.repaired or self.lost.repaired):
-            print("A line that a crash had cut off was removed; it will be asked again.", flush=True)
         started, progress = time.monotonic(), Progress(label, self.left) if label and self.left else None
         files = closing(self.kept.file), closing(self.lost.file)
         with progress or nullcontext(), files[0], files[1], ThreadPoolExecutor(1) as thread:
@@ -267,7 +258,7 @@ class Job:
             problem = f"invalid: {self.endpoint.hide(str(wrong))}"
         if problem is None:
             names = ("text", "model", "finish_reason", "thinking", "prompt_tokens", "completion_tokens")
-            self.keep(self.kept, row, {name: getattr(outcome, name) for name in names})
+            self.keep(self.kept, row, **{name: getattr(outcome, name) for name in names})
             self.answered, self.left = self.answered + 1, self.left - 1
             return True
         self.problems[problem.split(":")[0]] += 1
@@ -314,13 +305,12 @@ class Job:
         raise LabError(f"{self.endpoint.what}: {why}")
 
     def give_up(self, row: Row, problem: str) -> bool:
-        """Write the row to the errors file; True: it is settled."""
-        self.keep(self.lost, row, {"problem": problem, "last": row.last[:2000]})
+        """Write the row to the errors file."""
         self.failed += 1
-        return True
+        return self.keep(self.lost, row, problem=problem, last=row.last[:2000])
 
-    def keep(self, journal: Journal, row: Row, fields: dict[str, Any]) -> None:
-        """Append a record with what the row cost."""
-        cost = round(row.cost_usd, 9) if self.priced else None
-        more = {"cost_usd": cost, "attempts": row.sent, "at": round(time.time(), 3)}
-        journal.append({"key": row.key, **fields, **more})
+    def keep(self, journal: Journal, row: Row, **fields: Any) -> bool:
+        """Append a record with what the row cost; True: it is settled."""
+        cost = {"cost_usd": round(row.cost_usd, 9) if self.priced else None, "attempts": row.sent}
+        journal.append({"key": row.key, **fields, **cost, "at": round(time.time(), 3)})
+        return True

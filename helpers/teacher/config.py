@@ -21,8 +21,7 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price_in": 1.0, "price_out": 2.0})`.
 
     Attributes:
-        what: a sentence's subject for readers ("MiniMax M2.5").
-        base_url: up to and including /v1.
+        what: a sentence's subject for readers ("MiniMax M2.5"). base_url: up to and including /v1.
         requests_per_minute: the server's limit; None when unknown (then only its 429s are obeyed).
         price_in, price_out: US dollars for a million tokens, on `price_date`; None when unknown.
         minute: seconds that the server's minute lasts; 60 except for an offline teacher with a faster clock.
@@ -69,10 +68,8 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key is not written down")
 
-    def __repr__(self) -> str:
-        return f"Endpoint({self.name!r}, {self.shown_url!r}, model={self.model!r})"
-
-    __str__ = __repr__
+    def __repr_args__(self) -> list[tuple[str, str]]:
+        return [("name", self.name), ("base_url", self.shown_url), ("model", self.model)]
 
     def _repr_markdown_(self) -> str:
         limit = f"{self.requests_per_minute:,.0f}" if self.requests_per_minute else "an unknown number of"

@@ -16,10 +16,7 @@ _TAG = re.compile(r"(?i)[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|though
 
 
 class Outcome(NamedTuple):
-    """One request's result: kind "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys.
-
-    `cause` is a word for counting: "429", "timeout", "garbage"…; `retry_after` seconds.
-    """
+    """One request's result: "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys and a `cause` to count it by ("429")."""
 
     kind: str
     problem: str = ""
@@ -40,15 +37,15 @@ def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
     if isinstance(error, openai.APIStatusError):
         wait = retry_after(error.response.headers)
         return _of_body(error.status_code, error.body or str(error.message), endpoint, wait)
-    kind, cause = "refuse", "not sent"
-    if isinstance(error, openai.APITimeoutError | TimeoutError):
-        kind, cause = "retry", "timeout"
-    elif isinstance(error, openai.APIConnectionError):
-        kind, cause = "retry", "connection"
-    elif isinstance(error, openai.APIError | json.JSONDecodeError | UnicodeDecodeError):
-        kind, cause = "retry", "garbage"
+    causes = {
+        "timeout": openai.APITimeoutError | TimeoutError,
+        "connection": openai.APIConnectionError,
+        "garbage": openai.APIError | json.JSONDecodeError | UnicodeDecodeError,
+    }
     origin = error.__cause__ or error
-    return Outcome(kind, f"{cause}: {endpoint.hide(f'{type(origin).__name__} {origin}')[:200]}", cause)
+    cause = next((name for name in causes if isinstance(error, causes[name])), "")
+    told = endpoint.hide(f"{cause or 'not sent'}: {type(origin).__name__} {origin}")[:200]
+    return Outcome("retry" if cause else "refuse", told, cause or "not sent")
 
 
 def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:

@@ -1,8 +1,4 @@
-"""Translate: the English rows, the glossary, what a teacher is asked, the checks of its answer, and the loop around them.
-
-`rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, and `pipeline` asks and does all of it for a set of rows.
-Notebook 01 puts the checks on trial.
-"""
+"""Translate: `rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, and `pipeline` asks a teacher for a set of rows."""
 
 from helpers.translate.checks import CHECKS, check_row, row_chrf
 from helpers.translate.glossary import COUNTRIES, glossary

@@ -1,6 +1,6 @@
 """Is this a translation? Five questions per field: is it there, in Spanish, of a likely length, with its numbers, with the glossary's words.
 
-None of them needs a reference. chrF (Popović 2015) does and is reported beside them, never as a reason to refuse a row.
+None of them needs a reference. chrF (Popović 2015) does, and is no reason to refuse a row.
 """
 
 import re
@@ -86,5 +86,5 @@ def row_chrf(spanish: Mapping[str, str], reference: Mapping[str, str]) -> float:
     """chrF2 of one row in 0…100 (character 6-grams, β=2, sacrebleu's defaults): its fields joined, against the reference's."""
     from sacrebleu.metrics import CHRF
 
-    hypothesis = "\n".join(spanish[column] for column in reference)
-    return float(CHRF().sentence_score(hypothesis, ["\n".join(reference.values())]).score)
+    joined, wanted = "\n".join(spanish[column] for column in reference), "\n".join(reference.values())
+    return float(CHRF().sentence_score(joined, [wanted]).score)

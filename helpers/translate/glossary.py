@@ -1,7 +1,6 @@
-"""The glossary: which Spanish a medical term must become, in which country, and what it must not become.
+"""The glossary (`data/glossary.yaml`): which Spanish a medical term must become, in which country, and what it must not become.
 
-`data/glossary.yaml` holds the terms. Matching is by whole words, without regard to case, and on the Spanish side without regard to
-accents; plurals are understood. Of two English terms that overlap the longer one counts ("heart failure" is no "failure").
+Matching is by whole words, singular or plural, without regard to case and accents. Of two terms that overlap the longer one counts.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, model_validator
 
-from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
+from helpers.files import DATA, Row, bad_entry, check_entry, read_yaml
 from helpers.triage import strip_accents
 
 COUNTRIES = ("ES", "MX", "GT")  # those whose regional terms are on file
@@ -42,18 +41,14 @@ class Term(Row):
             raise ValueError(f"{clash.pop()!r} is both accepted and to be avoided")
         return self
 
-    def preferred(self, country: str) -> str:
-        """What to write in this country."""
-        return self.regional.get(country, self.es[0])
-
     def accepted(self, country: str) -> tuple[str, ...]:
-        """What may stand in a text for this country, its own word first; another country's word is not among them."""
-        return tuple(dict.fromkeys((self.preferred(country), *self.es)))
+        """What may stand in a text for this country, what to write first; another country's word is not among them."""
+        return tuple(dict.fromkeys((self.regional.get(country, self.es[0]), *self.es)))
 
     def rule(self, country: str) -> str:
         """The entry as a line for a teacher: "acetaminophen → paracetamol (never acetaminofén)"."""
         never = f" (never {', '.join(self.avoid)})" if self.avoid else ""
-        return f"{' / '.join(self.en)} → {self.preferred(country)}{never}"
+        return f"{' / '.join(self.en)} → {self.accepted(country)[0]}{never}"
 
     def blank(self, text: str) -> str:
         """`text` with the `unless` phrases overwritten by spaces of the same length."""
@@ -118,8 +113,6 @@ def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
 def load_glossary(path: Path) -> Glossary:
     """Read and check a glossary; LabError names file, line and field of a malformed entry or an English spelling that occurs twice."""
     rows = read_yaml(path)
-    if not isinstance(rows, list) or not rows:
-        raise LabError(f"{path}: a glossary is a list of terms. See data/README.md for the format.")
     nodes = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader).value
     terms, seen = [], {}
     for row, node in zip(rows, nodes, strict=True):

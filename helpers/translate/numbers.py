@@ -1,8 +1,7 @@
 """Numbers, units and doses: what must come through a translation unchanged. The tables are in `data/numbers.yaml`.
 
-A number counts as kept when the Spanish holds its value, in either decimal convention ("2.5", "2,5"; "1,000", "1.000", "1 000") or in
-words ("dos"), with the same unit. A figure that the source does not hold, in figures or in words, is a new one. Converting
-(°F to °C, 12 months to a year) is not keeping.
+A number is kept when the Spanish holds its value, in either decimal convention ("2.5", "2,5"; "1,000", "1.000", "1 000") or in words, with the
+same unit. Converting (°F to °C, 12 months to a year) is not keeping. A figure that the source does not hold at all is a new one.
 """
 
 import re
@@ -21,8 +20,8 @@ DOSE = frozenset(_TABLES["dose"])
 UNITS = {spelling: name for name, spellings in _TABLES["units"].items() for spelling in spellings}
 WORDS: dict[str, set[Decimal]] = {}
 for _value, _spellings in _TABLES["words"].items():
-    for _word in _spellings:
-        WORDS.setdefault(_word, set()).add(Decimal(str(_value)))
+    for _spelling in _spellings:
+        WORDS.setdefault(_spelling, set()).add(Decimal(str(_value)))
 
 
 def _any_of(spellings: Iterable[str]) -> str:
@@ -38,14 +37,11 @@ _FIGURE = {
     "es": r"(?:\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*|(?<!\w)[.,]\d+)",
 }
 _FIGURES = {
-    language: re.compile(
-        rf"(?P<figure>{figure})(?:{_SCALE}|(?=(?:{_JOINED}{figure}){{0,3}}{_UNIT})|)", re.IGNORECASE
-    )
+    language: re.compile(rf"(?i)(?P<figure>{figure})(?:{_SCALE}|(?=(?:{_JOINED}{figure}){{0,3}}{_UNIT})|)")
     for language, figure in _FIGURE.items()
 }
-_IN_WORDS = re.compile(  # thirty-five, treinta y cinco
-    rf"\b(?P<word>{_any_of(WORDS)})(?:(?:-|\s+y\s+)(?P<more>{_any_of(WORDS)}))?\b(?:{_UNIT})?", re.IGNORECASE
-)
+_WORD = _any_of(WORDS)  # thirty-five, treinta y cinco
+_IN_WORDS = re.compile(rf"(?i)\b(?P<word>{_WORD})(?:(?:-|\s+y\s+)(?P<more>{_WORD}))?\b(?:{_UNIT})?")
 
 
 class Number(NamedTuple):
@@ -97,9 +93,7 @@ def fits(source: Number, target: Number) -> bool:
     return source.unit in (None, target.unit)
 
 
-def without_partner(
-    numbers: Sequence[Number], others: Sequence[Number], fit: Callable[[Number, Number], bool]
-) -> list[Number]:
+def without_partner(numbers: Sequence[Number], others: Sequence[Number], fit: Callable) -> list[Number]:
     """The numbers that stay alone when as many as possible get a partner of their own (Hopcroft and Karp 1973)."""
     pairs = np.array([[fit(one, other) for other in others] for one in numbers], dtype=int)
     pairs = csr_array(pairs.reshape(len(numbers), len(others)))

@@ -1,8 +1,5 @@
 """The offline teacher: a small OpenAI-compatible server on loopback that answers from the shipped material, limits and breaks like a real one.
 
-    with OfflineTeacher(minute=6, faults=Faults.storm(0.3)) as teacher:
-        client = Client(teacher.endpoint)
-
 It runs in a process of its own and ends with its owner, even when the owner is killed.
 """
 
@@ -19,19 +16,13 @@ from typing import Any
 from helpers import processes
 from helpers.files import ROOT, LabError
 from helpers.teacher.config import Endpoint, described
-from helpers.teacher.offline.server import Faults, Options
+from helpers.teacher.offline.server import Options
 
-__all__ = ["Faults", "OfflineTeacher", "Options"]
-_MAIN = "from helpers.teacher.offline.server import main; main()"
 _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 
 
 class OfflineTeacher:
-    """Starts on `start()` or at the head of a `with`, and ends with it; arguments are those of `Options`.
-
-    Attributes:
-        url: its address once it runs, without /v1. process: the server.
-    """
+    """Starts on `start()` or at the head of a `with`, and ends with it; arguments are those of `Options`. `url` is its address, without /v1."""
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
@@ -40,10 +31,12 @@ class OfflineTeacher:
         """Start the server; returns itself once it listens. LabError with the process's last words when it does not."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
         pipes["env"] = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
-        command = [sys.executable, "-c", _MAIN, self.options.model_dump_json()]
+        command = [sys.executable, "-c", "from helpers.teacher.offline import server; server.main()"]
         with tempfile.TemporaryFile() as words:
             # A session of its own: Ctrl-C is for the owner, who stops it in order.
-            self.process = subprocess.Popen(command, stderr=words, start_new_session=True, **pipes)
+            self.process = subprocess.Popen(
+                [*command, self.options.model_dump_json()], stderr=words, start_new_session=True, **pipes
+            )
             line = self.process.stdout.readline()
             if not line:
                 words.seek(0)

@@ -12,10 +12,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any
 
 import uvicorn
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -68,20 +68,6 @@ class Options(BaseModel, frozen=True, extra="forbid"):
     mistakes: float = 0.12
 
 
-class Message(BaseModel):
-    """One message of a chat, its other fields left out."""
-
-    role: str
-    content: str
-
-
-class Chat(BaseModel):
-    """What of a request's body matters."""
-
-    messages: list[Message] = Field(min_length=1)
-    stream: Literal[False] | None = None
-
-
 class Gateway:
     """At most `burst` at once, refilled at the limit's rate; who is refused hears the next whole second, as everybody else does."""
 
@@ -105,7 +91,7 @@ class Teacher:
     def __init__(self, options: Options) -> None:
         self.options, self.second, limit = options, options.minute / 60, options.requests_per_minute or 1e9
         self.gateway = Gateway(limit, options.burst or max(1, limit / 10), self.second)
-        self.started: float | None = None  # at the first request
+        self.started = 0.0  # the first request
         self.counts = Counter(accepted=0, limited=0, broken=0, refused=0)
         self.faults, self.seen = (
             Counter(),
@@ -114,15 +100,9 @@ class Teacher:
         self.in_flight = 0
         self.series: list[dict[str, int]] = []
 
-    @property
-    def clock(self) -> float:
-        """Real seconds since the first request."""
-        self.started = self.started or time.monotonic()
-        return time.monotonic() - self.started
-
     def bin(self) -> dict[str, int]:
         """The counters of the present second of the scaled clock."""
-        while len(self.series) <= int(self.clock / self.second):
+        while len(self.series) <= int((time.monotonic() - self.started) / self.second):
             row = {"second": len(self.series), "accepted": 0, "limited": 0, "broken": 0, "refused": 0}
             self.series.append(row | {"in_flight": self.in_flight})
         return self.series[-1]
@@ -133,7 +113,7 @@ class Teacher:
 
     async def complete(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
-        self.in_flight += 1
+        self.in_flight, self.started = self.in_flight + 1, self.started or time.monotonic()
         now = self.bin()
         now["in_flight"] = max(now["in_flight"], self.in_flight)
         try:
@@ -146,10 +126,12 @@ class Teacher:
 
     async def reply(self, request: Request) -> tuple[str, Response]:
         """Refuse the request, or think and then answer it or break: what it counts as, and the response."""
-        options, now = self.options, self.clock
+        options, now = self.options, time.monotonic() - self.started
         try:
-            messages = Chat.model_validate_json(await request.body()).model_dump()["messages"]
-        except ValidationError:
+            chat = json.loads(await request.body())["messages"]
+            messages = [{name: str(one[name]) for name in ("role", "content")} for one in chat]
+            asked = messages[-1]["content"]
+        except (ValueError, LookupError, TypeError, RecursionError):
             return "refused", _error(400, "'messages' must be a list of {role, content} objects with texts.")
         first, last = options.outage or (math.inf, 0.0)
         if first <= now / self.second < last:
@@ -170,7 +152,7 @@ class Teacher:
         if fault == "error":
             status, wait = (503, 0.5 * self.second) if which < 2 / 3 else (500, None)
             return "broken", _error(status, "The engine is overloaded.", wait)
-        text = _spoilt(answers.answer(messages, options.mistakes), fault, messages, which)
+        text = _spoilt(answers.answer(messages, options.mistakes), fault, asked, which)
         raw = json.dumps(_completion(messages, text, "length" if fault == "cut" else "stop"))
         raw = raw[: len(text) // 2] if fault == "garbage" else raw
         return "accepted" if fault in (None, "think") else "broken", Response(
@@ -203,9 +185,11 @@ def _completion(messages: list[dict[str, str]], text: str, reason: str) -> dict[
     return {**head, "usage": usage, "choices": [choice]}
 
 
-def _spoilt(text: str, fault: str | None, messages: list[dict[str, str]], which: float) -> str:
+def _spoilt(text: str, fault: str | None, asked: str, which: float) -> str:
     """The text as a fault leaves it."""
-    muttered = f"La persona pregunta: «{messages[-1]['content'][:80]}». Podría ser ROJO o VERDE; reviso la escala antes de responder."
+    muttered = (
+        f"La persona pregunta: «{asked[:80]}». Podría ser ROJO o VERDE; reviso la escala antes de responder."
+    )
     tag = ("think", "thinking", "mm:think")[int(which * 6) % 3]
     spoilt = {
         "cut": text[: len(text) // 2],

@@ -145,6 +145,14 @@ def test_the_budget_stops_the_job_cleanly_and_is_never_exceeded(tmp_path):
         assert "budget" in again.stopped and len(server.requests) == asked  # what was spent before counts
 
 
+def test_a_row_that_fails_in_two_runs_counts_against_the_budget_with_both(tmp_path):
+    with Scripted(always(200, completion("", prompt=100_000, answer=100_000))) as server:  # $0.20 each
+        client = teacher.Client(server.endpoint(), max_cost_usd=0.5, invalid_attempts=1)
+        first, second, third = (client.run(chats(1), tmp_path, label=None) for _ in range(3))
+        assert first.total_cost_usd == pytest.approx(0.2) and second.total_cost_usd == pytest.approx(0.4)
+        assert third.before == pytest.approx(0.4)
+
+
 def test_a_budget_without_a_price_is_refused():
     with pytest.raises(LabError, match="price of an OpenAI-compatible endpoint is unknown"):
         teacher.Client(

@@ -202,7 +202,7 @@ def test_the_offline_teacher_ends_with_its_block_and_listens_on_loopback_alone()
 def test_a_plain_openai_client_is_limited_with_a_retry_after_that_holds_and_told_who_answers():
     import openai
 
-    with teacher.OfflineTeacher(minute=4, requests_per_minute=5, burst=5, latency=(0, 0)) as server:
+    with teacher.OfflineTeacher(minute=20, requests_per_minute=5, burst=5, latency=(0, 0)) as server:
         api = openai.OpenAI(base_url=server.endpoint.base_url, api_key="any", max_retries=0)
         answers_ = [api.chat.completions.create(model="MiniMax-M2.5", messages=PROMPTS[0]) for _ in range(5)]
         assert {answer.model for answer in answers_} == {"offline-teacher"}

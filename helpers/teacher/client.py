@@ -53,7 +53,7 @@ class Client:
 
     def __post_init__(self) -> None:
         if self.max_cost_usd is not None and self.endpoint.cost(1, 1) is None:
-            raise LabError(f"The price of {self.endpoint.what} is unknown: no budget can be kept.")
+            raise LabError(f"The price of {self.endpoint.what} is unknown: set price_in, price_out.")
 
     def run(
         self, prompts: Chats, out: str | Path, validate: Validate | None = None, label: str | None = "Asking"
@@ -305,7 +305,8 @@ class Job:
         raise LabError(f"{self.endpoint.what}: {why}")
 
     def give_up(self, row: Row, problem: str) -> bool:
-        """Write the row to the errors file."""
+        """Write the row to the errors file; its record takes the place of an earlier run's, and carries that one's cost."""
+        row.cost_usd += self.lost.get(row.key, {}).get("cost_usd") or 0.0
         self.failed += 1
         return self.keep(self.lost, row, problem=problem, last=row.last[:2000])
 

@@ -61,7 +61,7 @@ def limits(folder: Path) -> None:
         f"in steady state; "
         f"429s {limited}/{limited + used} = {limited / (limited + used):.2%} (whole run "
         f"{stats['limited']}/{stats['limited'] + stats['accepted']}); "
-        f"in flight at most {stats['peak_in_flight']}",
+        f"in flight at most {max(row['in_flight'] for row in stats['series'])}",
         flush=True,
     )
 

@@ -29,7 +29,7 @@ HELD_OUT = 5  # one text in so many is held out
 INPUTS = (
     *sorted((DATA / "openmed_sample").glob("*.jsonl")),
     *sorted((ROOT / "helpers" / "translate").glob("*.py")),
-    *(DATA / name for name in ("glossary.yaml", "numbers.yaml")),
+    *(DATA / name for name in ("glossary.yaml", "numbers.yaml", "function_words.yaml")),
 )
 
 

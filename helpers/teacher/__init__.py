@@ -1,51 +1,31 @@
 """The teacher: which endpoint is asked (`config`), the resilient client (`client`), and the offline teacher.
 
-with open_teacher() as endpoint:                     # MiniMax, an OpenAI-compatible server, or the offline teacher
-    job = Client(endpoint).run(prompts, "distillation", validate=triage_validator(examples))
+with open_teacher() as endpoint:                     # MiniMax, an OpenAI-compatible server, or the offline
+    teacher job = Client(endpoint).run(prompts, "distillation", validate=triage_validator(examples))
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from helpers.teacher.client import Client, Job
+from helpers.teacher.client import Client
 from helpers.teacher.config import Endpoint, chosen, described, remote_endpoint
 from helpers.teacher.journal import content_key
-from helpers.teacher.offline import Faults, OfflineTeacher, Options
+from helpers.teacher.offline import OfflineTeacher
 from helpers.teacher.offline.answers import planted_mistakes
+from helpers.teacher.offline.server import Faults
 from helpers.teacher.prompts import triage_problem, triage_prompt, triage_validator
 
-__all__ = [
-    "Client",
-    "Endpoint",
-    "Faults",
-    "Job",
-    "OfflineTeacher",
-    "Options",
-    "chosen",
-    "content_key",
-    "described",
-    "open_teacher",
-    "planted_mistakes",
-    "remote_endpoint",
-    "triage_problem",
-    "triage_prompt",
-    "triage_validator",
-]
+__all__ = ["Client", "Faults", "OfflineTeacher", "chosen", "content_key", "described", "open_teacher"]
+__all__ += ["planted_mistakes", "remote_endpoint", "triage_problem", "triage_prompt", "triage_validator"]
 
 
 @contextmanager
 def open_teacher(**offline: Any) -> Iterator[Endpoint]:
-    """The teacher that the environment asks for; the offline one is started for as long as the block lasts.
-
-    Args:
-        offline: `Options` of the offline teacher (`minute=2`…); without meaning for the others.
-
-    Raises:
-        LabError: a variable is missing or wrong, or the offline teacher did not start.
+    """The teacher that the environment asks for (LabError when a variable is wrong); the offline one runs
+    with these `Options` during the block.
     """
-    name = chosen()
-    if name != "offline":
+    if (name := chosen()) != "offline":
         yield remote_endpoint(name)
         return
     with OfflineTeacher(**offline) as teacher:

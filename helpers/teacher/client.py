@@ -1,23 +1,22 @@
 """The resilient client: ask a teacher for thousands of answers and lose none, whatever happens on the way.
 
-    job = Client(endpoint, max_cost_usd=2.0).run(prompts, "distillation", validate=problem_of)
-    texts = [answer.text for answer in job.answers() if answer]
-
-Run it again after any accident, `kill -9` included, and it goes on where it was. Notebook 07 builds its four ideas one by one.
+Run it again after any accident, `kill -9` included, and it goes on where it was. Notebook 07 builds its four
+ideas one by one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -26,13 +25,15 @@ from helpers.progress import Progress
 from helpers.teacher.config import Endpoint
 from helpers.teacher.journal import Journal, content_key
 from helpers.teacher.limits import Line, backoff
-from helpers.teacher.outcomes import Outcome, of_error, of_response, problem_of
+from helpers.teacher.outcomes import Outcome, of_answer, of_error, problem_of
 
-Messages = list[dict[str, str]]
+Chats = Sequence[list[dict[str, str]]]
 Validate = Callable[[str, int], str | None]
 LOCK_S = 10.0  # whoever only reads a finished job lets go of its folder much sooner
-GRACE_S = 5.0  # for requests in flight when the job has to stop: their answers are paid for
-LONGEST_PAUSE = 600.0  # seconds of a 60-second minute; a server that asks for more is not worth waiting for
+GRACE_S = 5.0  # for answers in flight when the job has to stop: they are paid for
+# Seconds of a 60-second minute: without any answer while every request fails, and the longest pause that is
+# worth waiting for.
+PATIENCE, LONGEST_PAUSE = 90.0, 600.0
 
 
 @dataclass
@@ -40,64 +41,53 @@ class Client:
     """A client for one teacher, for scripts and notebooks alike (it runs its own event loop in a thread).
 
     Attributes:
-        concurrency: requests in flight at most. Enough for a limit is limit × latency: 500 a minute at 7 s is 58.
+        concurrency: requests in flight at most. Enough for a limit is limit × latency: 500 a minute at 7 s is
+            58.
         max_cost_usd: the job's folder never costs more than this, earlier runs included; None for no cap.
-        attempts: how often one row may break (5xx, resets, time-outs, garbage) before it goes to the errors file.
-        invalid_attempts: how often its answer may fail `validate` or be cut before it goes there.
-        patience: seconds of a 60-second minute without a single answer, every request failing, after which the job stops.
+        attempts, invalid_attempts: how often one row may break (5xx, resets, time-outs, garbage), and its
+            answer be cut or fail `validate`, before it goes to the errors file.
     """
 
     endpoint: Endpoint
-    _: KW_ONLY
     concurrency: int = 64
     max_cost_usd: float | None = None
     attempts: int = 8
     invalid_attempts: int = 4
-    patience: float = 90.0
 
     def __post_init__(self) -> None:
         if self.max_cost_usd is not None and self.endpoint.cost(1, 1) is None:
-            raise LabError(
-                f"A budget was set, but the price of {self.endpoint.what} is unknown. Give it, in US dollars for a million tokens: "
-                'endpoint.model_copy(update={"price_in": …, "price_out": …}).'
-            )
+            raise LabError(f"The price of {self.endpoint.what} is unknown: set price_in, price_out.")
 
     def run(
-        self,
-        prompts: Sequence[Messages],
-        out: str | Path,
-        *,
-        validate: Validate | None = None,
-        label: str | None = "Asking the teacher",
+        self, prompts: Chats, out: str | Path, validate: Validate | None = None, label: str | None = "Asking"
     ) -> Job:
-        """Get an answer to every prompt, those of earlier runs included, and return when all are answered or given up.
+        """Get an answer to every prompt, those of earlier runs included, and return when all are answered or
+        given up.
 
         Args:
             prompts: chats ({"role", "content"} messages). Equal ones are asked once.
-            out: the job's name (a folder under build/teacher/), or a folder. It gets answers.jsonl and errors.jsonl.
-            validate: (text, index of the prompt) → what is wrong with the answer, or None. An answer counts when nothing is; until then
-                it is asked again with other sampling. Answers that were cut, are empty or think aloud never count.
+            out: the job's name (a folder under build/teacher/), or a folder. It gets answers.jsonl and
+                errors.jsonl.
+            validate: (text, index of the prompt) → what is wrong with the answer, or None. An answer counts
+                when nothing is; until then it is asked again with other sampling. Answers that were cut, are
+                empty or think aloud never count.
             label: text of the progress line; None for none.
 
-        Raises:
-            LabError: the key was refused, there is no credit, the model is gone, the server cannot be reached, the disk is full, or
-                the run was interrupted. What was answered is kept.
+        Raises LabError: no key, credit, model, server or disk space, or the run was interrupted. What was
+            answered is kept.
         """
-        folder = Path(out) if isinstance(out, Path) else build_dir() / "teacher" / out
+        folder = out if isinstance(out, Path) else build_dir() / "teacher" / out
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                with FileLock(folder / ".lock").acquire(timeout=LOCK_S):
+                with FileLock(folder / ".lock", timeout=LOCK_S):
                     job = Job(self, prompts, folder, validate)
                     job.run(label)
             except Timeout:
-                raise LabError(
-                    f"Another run is writing to {folder}. Wait for it, stop it, or give this job another name (`out=`)."
-                ) from None
-        if job.failure is not None:
-            raise LabError(
-                f"{job.failure} {len(job.kept):,} answers are kept in {folder}; the same call goes on from there."
-            )
+                raise LabError(f"Another run is writing to {folder}. Wait, or rename this job.") from None
+            except LabError as error:
+                kept = f"{len(job.kept):,} answers are kept in {folder}"
+                raise LabError(f"{error} {kept}; the same call goes on from there.") from None
         return job
 
 
@@ -117,58 +107,38 @@ class Row:
 
 
 class Job:
-    """One run and its result: workers take rows from a queue, stand in line, send, and do what the outcome asks. Repeated prompts are one row.
+    """One run and its result: workers take rows from a queue, stand in line, send, and do what the outcome
+    asks. Repeated prompts are one row.
 
     Attributes:
-        resumed: rows that an earlier run had answered. answered, failed: rows that this run answered, or gave up on (the next one asks them again).
-        requests: HTTP requests sent; limited: those answered 429. problems: everything else that went wrong, by cause.
-        stopped: why the job ended before its end (the budget), or None.
+        resumed: rows that an earlier run had answered. left: rows without an answer.
+        answered, failed: rows that this run answered, or gave up on (the next one asks them again).
+        requests: HTTP requests sent; limited: those answered 429. problems: everything else that went wrong,
+            by cause.
+        cost_usd: what this run cost; total_cost_usd: what these rows cost over all runs; both None without a
+            price.
+        stopped: why the job ended before its end (the budget), or None. sentence: what a reader should keep.
     """
 
-    def __init__(
-        self, client: Client, prompts: Sequence[Messages], folder: Path, validate: Validate | None
-    ) -> None:
+    def __init__(self, client: Client, prompts: Chats, folder: Path, validate: Validate | None) -> None:
         self.client, self.endpoint, self.prompts, self.validate = client, client.endpoint, prompts, validate
         self.keys = [content_key(self.endpoint.model, messages) for messages in prompts]
         self.kept, self.lost = Journal(folder / "answers.jsonl"), Journal(folder / "errors.jsonl")
-        rows = {key: index for index, key in reversed(list(enumerate(self.keys)))}
-        self.queue = deque((key, rows[key]) for key in dict.fromkeys(self.keys) if key not in self.kept)
-        self.resumed = len(rows) - len(self.queue)
+        rows = {key: index for index, key in enumerate(self.keys)}
+        self.queue = deque((key, index) for key, index in rows.items() if key not in self.kept)
+        self.left, self.resumed = len(self.queue), len(rows) - len(self.queue)
         self.answered = self.failed = self.requests = self.limited = self.fails_in_a_row = 0
         self.spent = self.reserved = self.seconds = 0.0
-        self.before = sum(
-            row.get("cost_usd") or 0.0 for file in (self.kept, self.lost) for row in file.values()
-        )
+        self.before = self.paid({*self.kept, *self.lost})
         self.scale, self.priced = self.endpoint.minute / 60, self.endpoint.cost(1, 1) is not None
         self.problems: Counter[str] = Counter()
-        self.failure: str | None = None  # a sentence for the reader: the job had to stop
-        self.crash: BaseException | None = None  # a bug of ours, or of the caller's `validate`
         self.stopped: str | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.ending = False  # nobody begins anything more
         self.last_answer = time.monotonic()
 
-    # --------------------------------------------------------------------------------------------------- what came of it
-    @property
-    def left(self) -> int:
-        """Rows without an answer."""
-        return len(set(self.keys)) - self.resumed - self.answered
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What this run cost; None without a price."""
-        return self.spent if self.priced else None
-
-    @property
-    def total_cost_usd(self) -> float | None:
-        """What the answers and errors of these rows cost, over all runs; None without a price."""
-        if not self.priced:
-            return None
-        files = (self.kept, self.lost)
-        return sum(file.get(key, {}).get("cost_usd") or 0.0 for file in files for key in set(self.keys))
-
     def answers(self) -> list[Any]:
-        """In the order of the prompts, None where there is none: text, model, finish_reason, thinking, prompt_tokens, completion_tokens,
-        cost_usd (every request that the row needed in that run), attempts.
+        """In the order of the prompts, None where there is none: text, model, finish_reason, thinking, token
+        counts, and what it took (cost, attempts).
         """
         return [SimpleNamespace(**self.kept[key]) if key in self.kept else None for key in self.keys]
 
@@ -176,191 +146,126 @@ class Job:
         """By key: the last error record of every prompt that has no answer."""
         return {key: self.lost[key] for key in self.keys if key in self.lost and key not in self.kept}
 
-    @property
-    def sentence(self) -> str:
-        """What a reader should keep."""
-        rate = self.answered / self.seconds * self.endpoint.minute if self.seconds else 0.0
-        parts = [f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute)"]
-        parts += [f"{self.resumed:,} were there already"] * bool(self.resumed)
-        parts += [f"{self.failed:,} failed (errors.jsonl says why)"] * bool(self.failed)
-        parts += [f"${self.spent:.4f}" if self.priced else "price unknown"]
-        return "; ".join(parts + [f"stopped: {self.stopped}"] * bool(self.stopped)) + "."
+    def paid(self, keys: set[str]) -> float:
+        """US dollars for the answers and errors of these keys, over all runs."""
+        files = self.kept, self.lost
+        return sum(file.get(key, {}).get("cost_usd") or 0.0 for file in files for key in keys)
 
-    def __repr__(self) -> str:
-        return f"Job({self.sentence!r})"
-
-    # ------------------------------------------------------------------------------------------------------- the loop
     def run(self, label: str | None) -> None:
-        """Run the event loop in a thread of its own and draw the progress line in this one."""
-        for journal in (self.kept, self.lost):
-            if journal.repaired and label:
-                print("A line that a crash had cut off was removed; it will be asked again.", flush=True)
-        if self.queue:
-            started, progress = time.monotonic(), Progress(label, len(self.queue)) if label else None
-            thread = threading.Thread(target=lambda: asyncio.run(self.drive()), daemon=True)
-            thread.start()
+        """Run the event loop in a thread of its own (a notebook has one already) and draw the progress line
+        in this one.
+        """
+        started, progress = time.monotonic(), Progress(label, self.left) if label and self.left else None
+        files = closing(self.kept.file), closing(self.lost.file)
+        with progress or nullcontext(), files[0], files[1], ThreadPoolExecutor(1) as thread:
+            work = thread.submit(asyncio.run, self.drive())
             try:
-                while thread.is_alive():
-                    thread.join(0.1)
+                while wait([work], 0.1).not_done:
                     self.seconds = time.monotonic() - started
                     if progress and (more := self.answered + self.failed - progress.count):
                         progress.update(more, f"· ${self.spent:.3f}" if self.priced else "")
+                work.result()
             except KeyboardInterrupt:
-                self.fail("Interrupted.")
-                thread.join(GRACE_S + 5)
-            if progress and self.failure is None and self.crash is None:
-                progress.done(self.sentence)
-            elif progress:
-                progress.__exit__(None, None, None)
+                self.ending = True  # the end of the block waits for what is in flight
+                raise LabError("Interrupted.") from None
+        self.cost_usd = self.spent if self.priced else None
+        self.total_cost_usd = self.paid(set(self.keys)) if self.priced else None
+        rate = self.answered / self.seconds * self.endpoint.minute if self.seconds else 0.0
+        there = f"; {self.resumed:,} were there already" if self.resumed else ""
+        failed = f"; {self.failed:,} failed (errors.jsonl says why)" if self.failed else ""
+        price = f"${self.spent:.4f}" if self.priced else "price unknown"
+        self.sentence = f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute){there}{failed}; {price}"
+        self.sentence += f"; stopped: {self.stopped}." if self.stopped else "."
+        if progress:
+            progress.done(self.sentence)
         elif label:
             print(self.sentence, flush=True)
-        self.kept.file.close()
-        self.lost.file.close()
-        if self.crash is not None:
-            raise self.crash
-
-    def fail(self, why: str) -> None:
-        """Stop the job, from any thread."""
-        self.failure = self.failure or why
-        if self.loop:
-            self.loop.call_soon_threadsafe(self.stop.set)
 
     async def drive(self) -> None:
-        """Settle every row, or stop early with `failure`, `crash` or `stopped` set."""
+        """Settle every row, or stop early: a worker raised, the budget is used up, or the reader interrupted."""
+        if not self.queue:
+            return
         import openai
 
-        for name in (
-            "openai",
-            "httpx2",
-            "httpcore2",
-        ):  # at DEBUG they print headers, and a server may echo the key
-            logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger(name).level))
-        endpoint, self.loop, self.stop = self.endpoint, asyncio.get_running_loop(), asyncio.Event()
+        # At DEBUG they print headers, and a server may echo the key.
+        for logger in map(logging.getLogger, ("openai", "httpx2", "httpcore2")):
+            logger.setLevel(max(logging.INFO, logger.level))
+        endpoint = self.endpoint
         self.line = Line(endpoint.requests_per_minute, endpoint.minute)
-        self.in_flight: set[Any] = set()
-        async with (
-            openai.AsyncOpenAI(
-                base_url=endpoint.base_url,
-                api_key=endpoint.key.get_secret_value(),
-                max_retries=0,  # the package's own know neither jitter nor our limits, and repeat what can only fail
-                timeout=endpoint.timeout_s,
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=not endpoint.local),
-            ) as self.api
-        ):
-            count = min(self.client.concurrency, len(self.queue))
-            workers = [asyncio.create_task(self.work()) for _ in range(count)]
-            stop, everybody = asyncio.create_task(self.stop.wait()), asyncio.gather(*workers)
-            await asyncio.wait({everybody, stop}, return_when=asyncio.FIRST_COMPLETED)
-            for worker in set(workers) - self.in_flight:  # those who wait go home at once
+        # The package's own retries know neither our limits nor our table, and repeat what can only fail.
+        fields = {"base_url": endpoint.base_url, "timeout": endpoint.timeout_s, "max_retries": 0}
+        fields["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=not endpoint.local)
+        async with openai.AsyncOpenAI(api_key=endpoint.key.get_secret_value(), **fields) as self.api:
+            count = min(self.client.concurrency, self.left)
+            workers = busy = {asyncio.create_task(self.work()) for _ in range(count)}
+            while busy and not self.ending:
+                done, busy = await asyncio.wait(busy, timeout=0.1, return_when=asyncio.FIRST_EXCEPTION)
+                self.ending = self.ending or any(worker.exception() for worker in done)
+            if busy:
+                await asyncio.wait(busy, timeout=GRACE_S)
+            for worker in workers:
                 worker.cancel()
-            if self.in_flight:
-                await asyncio.wait(self.in_flight, timeout=GRACE_S)
-            for task in (*workers, stop):
-                task.cancel()
-            await asyncio.gather(everybody, stop, return_exceptions=True)
+            for result in await asyncio.gather(*workers, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
 
     async def work(self) -> None:
-        """Take rows until none is left or the job stops."""
-        try:
-            while self.queue and not (self.failure or self.stop.is_set()):
-                key, index = self.queue.popleft()
-                row = Row(key, index, sum(len(str(one.get("content") or "")) for one in self.prompts[index]))
-                while not (await self.attempt(row) or self.failure or self.stop.is_set()):
-                    pass
-        except Exception as error:
-            self.crash = self.crash or error
-            self.stop.set()
+        """Take rows until none is left or the job ends."""
+        while self.queue and not self.ending:
+            key, index = self.queue.popleft()
+            row = Row(key, index, sum(len(str(one.get("content") or "")) for one in self.prompts[index]))
+            while not (await self.attempt(row) or self.ending):
+                pass
 
     async def attempt(self, row: Row) -> bool:
         """Ask once; True when the row is settled."""
         room = self.endpoint.max_completion_tokens * row.room
-        dearest = (
-            self.endpoint.cost(row.characters / 2 + 50, room) or 0.0
-        )  # two characters a token, all room used
+        dearest = self.endpoint.cost(row.characters / 2 + 50, room) or 0.0  # two characters a token
         if not await self.afford(dearest):
             return True
         try:
             await self.line.enter()
+            if self.ending:
+                return True
             outcome = await self.send(row, room)
         finally:
             self.reserved -= dearest
-        self.count(row, outcome)
-        return await self.act(row, outcome)
+        cost = self.endpoint.cost(outcome.prompt_tokens, outcome.completion_tokens) or 0.0
+        row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
+        return self.judge(row, outcome) if outcome.kind == "answer" else await self.recover(row, outcome)
 
-    async def send(self, row: Row, room: int) -> Outcome:
-        """One HTTP request; every exception becomes an outcome."""
-        task, endpoint = asyncio.current_task(), self.endpoint
-        row.sent, self.requests = row.sent + 1, self.requests + 1
-        self.in_flight.add(task)
-        try:
-            async with asyncio.timeout(
-                endpoint.timeout_s
-            ):  # a server that drips satisfies every read time-out
-                response = await self.api.chat.completions.create(
-                    model=endpoint.model,
-                    messages=self.prompts[row.index],
-                    temperature=min(1.0, endpoint.temperature + 0.2 * row.invalid),
-                    extra_body={endpoint.token_limit_name: room, **endpoint.extra_body},
-                )
-            return of_response(response, endpoint)
-        except Exception as error:
-            return of_error(error, endpoint)
-        finally:
-            self.in_flight.discard(task)
-
-    # ---------------------------------------------------------------------------------------------------------- money
     async def afford(self, dearest: float) -> bool:
-        """Reserve the most a request can cost; False when the budget does not hold it and nothing in flight can free any."""
+        """Reserve the most a request can cost; False when the budget does not hold it and nothing in flight
+        can free any.
+        """
         cap = self.client.max_cost_usd
-        while cap is not None and self.before + self.spent + self.reserved + dearest > cap:
+        while cap is not None and (paid := self.before + self.spent) + self.reserved + dearest > cap:
             if self.reserved <= 1e-12:
-                spent = self.before + self.spent
-                self.stopped = f"the next request could exceed the budget of ${cap:g} (${spent:.4f} spent)"
-                self.stop.set()
+                self.stopped = f"the next request could exceed the budget of ${cap:g} (${paid:.4f} spent)"
+                self.ending = True
                 return False
             await asyncio.sleep(0.02)
         self.reserved += dearest
         return True
 
-    def count(self, row: Row, outcome: Outcome) -> None:
-        """Cost; tokens that the server does not tell are estimated, four characters each."""
-        prompt, completion = outcome.prompt_tokens, outcome.completion_tokens
-        if outcome.kind == "answer" or completion is not None:
-            prompt = row.characters // 4 if prompt is None else prompt
-            completion = len(outcome.text) // 4 if completion is None else completion
-            cost = self.endpoint.cost(prompt, completion) or 0.0
-            row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
-
-    # ---------------------------------------------------------------------------------------------- what follows from it
-    async def act(self, row: Row, outcome: Outcome) -> bool:
-        """True when the row is settled or the job stops."""
-        if outcome.kind == "answer":
-            return self.judge(row, outcome)
-        if outcome.kind == "wait":
-            self.limited += 1
-            return self.pause(outcome)
-        self.problems[outcome.cause] += 1
-        if outcome.kind == "fatal":
-            self.fail(f"{self.endpoint.what}: {outcome.problem}.")
-            return True
-        self.fails_in_a_row, row.broken = self.fails_in_a_row + 1, row.broken + 1
-        patience = self.client.patience * self.scale * (1.0 if self.answered else 0.2)
-        hopeless = outcome.kind == "refuse" or time.monotonic() - self.last_answer > patience
-        if hopeless and self.fails_in_a_row >= max(10, min(self.client.concurrency, len(self.queue))):
-            self.fail(
-                f"{self.endpoint.what} at {self.endpoint.shown_url}: {self.fails_in_a_row} requests in a row failed, the last with "
-                f"“{outcome.problem}”. Check the address, the network and the server."
-            )
-        if outcome.kind == "refuse" or row.broken >= self.client.attempts:
-            self.give_up(row, outcome.problem)
-            return True
-        if outcome.retry_after is not None:
-            return self.pause(outcome)
-        await asyncio.sleep(backoff(row.broken, self.endpoint.minute))
-        return False
+    async def send(self, row: Row, room: int) -> Outcome:
+        """One HTTP request; every exception becomes an outcome."""
+        endpoint, row.sent, self.requests = self.endpoint, row.sent + 1, self.requests + 1
+        try:
+            # The package's own time-out is for one read, and a server that drips satisfies it.
+            async with asyncio.timeout(endpoint.timeout_s):
+                response = await self.api.chat.completions.with_raw_response.create(
+                    model=endpoint.model,
+                    messages=self.prompts[row.index],
+                    temperature=min(1.0, endpoint.temperature + 0.2 * row.invalid),
+                    extra_body={endpoint.token_limit_name: room, **endpoint.extra_body},
+                )
+            return of_answer(response.http_response.json(), row.characters, endpoint)
+        except Exception as error:
+            return of_error(error, endpoint)
 
     def judge(self, row: Row, outcome: Outcome) -> bool:
-        """Does the answer count?"""
+        """Does the answer count? True when the row is settled."""
         self.fails_in_a_row, self.last_answer = 0, time.monotonic()
         problem = problem_of(outcome)
         if outcome.finish_reason == "length":
@@ -368,40 +273,63 @@ class Job:
         if problem is None and self.validate and (wrong := self.validate(outcome.text, row.index)):
             problem = f"invalid: {self.endpoint.hide(str(wrong))}"
         if problem is None:
-            fields = {name: getattr(outcome, name) for name in ("text", "model", "finish_reason", "thinking")}
-            tokens = {name: getattr(outcome, name) or 0 for name in ("prompt_tokens", "completion_tokens")}
-            self.keep(self.kept, row, fields | tokens)
-            self.answered += 1
+            names = ("text", "model", "finish_reason", "thinking", "prompt_tokens", "completion_tokens")
+            self.keep(self.kept, row, **{name: getattr(outcome, name) for name in names})
+            self.answered, self.left = self.answered + 1, self.left - 1
             return True
         self.problems[problem.split(":")[0]] += 1
         row.invalid, row.last = row.invalid + 1, outcome.text
-        if row.invalid >= self.client.invalid_attempts:
-            self.give_up(row, problem)
-        return row.invalid >= self.client.invalid_attempts
+        return row.invalid >= self.client.invalid_attempts and self.give_up(row, problem)
 
-    def pause(self, outcome: Outcome) -> bool:
-        """Everybody waits: as long as the server asks, else a growing time. True when that is too long."""
-        silent, seconds = (time.monotonic() - self.last_answer) / self.scale, outcome.retry_after
+    async def recover(self, row: Row, outcome: Outcome) -> bool:
+        """No answer came: stop the job, give the row up (True), or wait before it is asked again."""
+        silent, what = (time.monotonic() - self.last_answer) / self.scale, outcome.problem
+        if outcome.kind == "wait":
+            self.limited += 1
+            self.pause(outcome, silent)
+            return False
+        self.problems[outcome.cause] += 1
+        if outcome.kind == "fatal":
+            self.fail(f"{what}.")
+        self.fails_in_a_row, row.broken = self.fails_in_a_row + 1, row.broken + 1
+        settled = outcome.kind == "refuse" or row.broken >= self.client.attempts
+        if settled:
+            self.give_up(row, what)
+        hopeless = outcome.kind == "refuse" or silent > PATIENCE * (1.0 if self.answered else 0.2)
+        if hopeless and self.fails_in_a_row >= max(10, min(self.client.concurrency, len(self.queue))):
+            failed = f"{self.fails_in_a_row} requests in a row failed, the last with “{what}”"
+            self.fail(f"{self.endpoint.shown_url}: {failed}. Check the address, the network and the server.")
+        if not settled and outcome.retry_after is not None:
+            self.pause(outcome, silent)
+        elif not settled:
+            await asyncio.sleep(backoff(row.broken, self.endpoint.minute))
+        return settled
+
+    def pause(self, outcome: Outcome, silent: float) -> None:
+        """Everybody waits: as long as the server asks, else the longer, the longer it was silent."""
+        seconds, what = outcome.retry_after, outcome.problem
         if seconds is None:
             seconds = 0.25 * self.scale + backoff(min(2 + int(silent / 2), 6), self.endpoint.minute)
-        if seconds > LONGEST_PAUSE * self.scale:
-            self.fail(
-                f"{self.endpoint.what} asks to wait {seconds:,.0f} s ({outcome.problem}). Run again after that."
-            )
-        elif silent > LONGEST_PAUSE:
-            self.fail(
-                f"{self.endpoint.what} gives no answers, only limits ({outcome.problem}). Run again later."
-            )
+        if max(seconds / self.scale, silent) > LONGEST_PAUSE:
+            told = f"no answer for {silent:,.0f} s, and the server asks to wait {seconds:,.0f} s ({what})"
+            self.fail(f"{told}. Run again later.")
         self.line.stop_for(seconds)
-        return self.failure is not None
 
-    def give_up(self, row: Row, problem: str) -> None:
-        """Write the row to the errors file."""
-        self.keep(self.lost, row, {"problem": problem, "last": row.last[:2000]})
+    def fail(self, why: str) -> NoReturn:
+        """Stop the job with a sentence for the reader."""
+        self.ending = True
+        raise LabError(f"{self.endpoint.what}: {why}")
+
+    def give_up(self, row: Row, problem: str) -> bool:
+        """Write the row to the errors file; its record takes the place of an earlier run's, and carries that
+        one's cost.
+        """
+        row.cost_usd += self.lost.get(row.key, {}).get("cost_usd") or 0.0
         self.failed += 1
+        return self.keep(self.lost, row, problem=problem, last=row.last[:2000])
 
-    def keep(self, journal: Journal, row: Row, fields: dict[str, Any]) -> None:
-        """Append a record with what the row cost."""
-        cost = round(row.cost_usd, 9) if self.priced else None
-        more = {"cost_usd": cost, "attempts": row.sent, "at": round(time.time(), 3)}
-        journal.append({"key": row.key, **fields, **more})
+    def keep(self, journal: Journal, row: Row, **fields: Any) -> bool:
+        """Append a record with what the row cost; True: it is settled."""
+        cost = {"cost_usd": round(row.cost_usd, 9) if self.priced else None, "attempts": row.sent}
+        journal.append({"key": row.key, **fields, **cost, "at": round(time.time(), 3)})
+        return True

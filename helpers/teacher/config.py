@@ -1,17 +1,16 @@
-"""Which teacher is asked: its address, model, limits and prices (`data/teachers.yaml`), and its key, which never shows itself."""
-
-from __future__ import annotations
+"""Which teacher is asked: its address, model, limits and prices (`data/teachers.yaml`), and its key, which
+never shows itself.
+"""
 
 import os
+import re
 from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from helpers.files import DATA, LabError, read_yaml
-
-TEACHERS = ("minimax", "compatible", "offline")
 
 
 @cache
@@ -20,18 +19,17 @@ def table() -> dict[str, Any]:
     return read_yaml(DATA / "teachers.yaml")
 
 
-class Endpoint(BaseModel):
-    """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price_in": 1.0, "price_out": 2.0})`.
+class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
+    """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price_in": 1.0,
+    "price_out": 2.0})`.
 
     Attributes:
-        what: a sentence's subject for readers ("MiniMax M2.5").
-        base_url: up to and including /v1.
+        what: a sentence's subject for readers ("MiniMax M2.5"). base_url: up to and including /v1.
         requests_per_minute: the server's limit; None when unknown (then only its 429s are obeyed).
         price_in, price_out: US dollars for a million tokens, on `price_date`; None when unknown.
         minute: seconds that the server's minute lasts; 60 except for an offline teacher with a faster clock.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     name: str
     what: str
     base_url: str
@@ -61,9 +59,9 @@ class Endpoint(BaseModel):
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float | None:
         """US dollars for so many tokens; None when the price is unknown."""
-        if self.price_in is None or self.price_out is None:
-            return None
-        return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
+        if self.price_in is not None and self.price_out is not None:
+            return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
+        return None
 
     def hide(self, text: str) -> str:
         """`text` with every occurrence of the key blotted out (a server may echo it in an error)."""
@@ -73,38 +71,16 @@ class Endpoint(BaseModel):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key is not written down")
 
-    def __repr__(self) -> str:
-        return f"Endpoint({self.name!r}, {self.shown_url!r}, model={self.model!r})"
-
-    __str__ = __repr__
+    def __repr_args__(self) -> list[tuple[str, str]]:
+        return [("name", self.name), ("base_url", self.shown_url), ("model", self.model)]
 
     def _repr_markdown_(self) -> str:
-        limit = self.requests_per_minute
+        limit = f"{self.requests_per_minute:,.0f}" if self.requests_per_minute else "an unknown number of"
+        minute = "minute" if self.minute == 60 else f"minute of {self.minute:g} s"
         nobody = "; MiniMax’s, and nobody is charged" if self.name == "offline" else ""
-        told = (
-            f"${self.price_in:.2f} in / ${self.price_out:.2f} out per million tokens ({self.price_date}{nobody})"
-            if self.price_in is not None
-            else "price unknown"
-        )
-        clock = "" if self.minute == 60 else f" (a minute lasts {self.minute:g} s here)"
-        limits = f"{limit:,.0f} requests a minute{clock}" if limit else "limits unknown"
-        return f"**Teacher**: {self.what}, model `{self.model}`, {limits}, {told}."
-
-
-def chosen() -> str:
-    """The teacher that the environment asks for: one of `TEACHERS`.
-
-    Raises:
-        LabError: TRIAGE_TEACHER names none of them.
-    """
-    wanted = os.environ.get("TRIAGE_TEACHER", "").strip().lower()
-    if wanted and wanted not in TEACHERS:
-        raise LabError(
-            f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(TEACHERS)}, or unset it."
-        )
-    by_key = "minimax" if os.environ.get("MINIMAX_API_KEY", "").strip() else ""
-    by_address = "compatible" if os.environ.get("OPENAI_BASE_URL", "").strip() else "offline"
-    return wanted or by_key or by_address
+        price = f"${self.price_in} in / ${self.price_out} out per million tokens ({self.price_date}{nobody})"
+        price = "price unknown" if self.price_in is None else price
+        return f"**Teacher**: {self.what}, model `{self.model}`, {limit} requests a {minute}, {price}."
 
 
 def described(name: str, **changes: Any) -> Endpoint:
@@ -112,35 +88,41 @@ def described(name: str, **changes: Any) -> Endpoint:
     return Endpoint(**{"name": name, **table()["teachers"][name], **changes})
 
 
-def remote_endpoint(name: str) -> Endpoint:
-    """MiniMax, or the endpoint of OPENAI_BASE_URL.
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip()
 
-    Raises:
-        LabError: a variable is missing or cannot be what it should be; the message never holds the key.
+
+def chosen() -> str:
+    """The teacher that the environment asks for: "minimax", "compatible" or "offline"; LabError when
+    TRIAGE_TEACHER is none of them.
+    """
+    by_address = "compatible" if _variable("OPENAI_BASE_URL") else "offline"
+    by_key = "minimax" if _variable("MINIMAX_API_KEY") else by_address
+    wanted, known = _variable("TRIAGE_TEACHER").lower() or by_key, table()["teachers"]
+    if wanted not in known:
+        raise LabError(f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(known)}.")
+    return wanted
+
+
+def remote_endpoint(name: str) -> Endpoint:
+    """MiniMax, or the endpoint of OPENAI_BASE_URL; LabError, without the key in it, when a variable is
+    missing or wrong.
     """
     if name == "minimax":
-        return described("minimax", key=_key("MINIMAX_API_KEY", required=True))
-    url, model = (os.environ.get(name, "").strip() for name in ("OPENAI_BASE_URL", "OPENAI_MODEL"))
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise LabError(
-            "OPENAI_BASE_URL must be an address such as http://127.0.0.1:8080/v1. Set it, or unset it to use the offline teacher."
-        )
+        if not _variable("MINIMAX_API_KEY"):
+            raise LabError("MINIMAX_API_KEY is not set. Set it to your key, or unset TRIAGE_TEACHER.")
+        return described("minimax", key=_key("MINIMAX_API_KEY"))
+    url, model = _variable("OPENAI_BASE_URL"), _variable("OPENAI_MODEL")
+    if not re.match(r"https?://[^/]", url):
+        raise LabError("OPENAI_BASE_URL must be an address like http://127.0.0.1:8080/v1. Mend or unset it.")
     if not model:
-        raise LabError(
-            "OPENAI_BASE_URL is set but OPENAI_MODEL is not. Set it to the model's name at that server."
-        )
+        raise LabError("OPENAI_MODEL is not set. Set it to the model's name at the server.")
     own = {"token_limit_name": "max_completion_tokens"} if "api.openai.com" in url else {}
     return described("compatible", base_url=url.rstrip("/"), model=model, key=_key("OPENAI_API_KEY"), **own)
 
 
-def _key(variable: str, required: bool = False) -> SecretStr:
-    value = os.environ.get(variable, "").strip()
-    if required and not value:
-        raise LabError(
-            f"{variable} is not set. Set it to your key, or unset TRIAGE_TEACHER to use the offline teacher."
-        )
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise LabError(
-            f"{variable} holds characters that no key has (a line break, a space, a typographic sign). Copy the key again."
-        )
+def _key(variable: str) -> SecretStr:
+    value = _variable(variable)
+    if not re.fullmatch("[!-~]*", value):
+        raise LabError(f"{variable} holds a space or another sign that no key has. Copy the key again.")
     return SecretStr(value or "none")

@@ -1,9 +1,6 @@
-"""Answers on disk as they come: a dictionary whose every record is one line of JSON, appended in one write and keyed by content.
-
-Notebook 07 shows both.
+"""Answers on disk as they come: a dictionary whose every record is one line of JSON, appended in one write
+and keyed by content.
 """
-
-from __future__ import annotations
 
 import errno
 import hashlib
@@ -14,13 +11,17 @@ from typing import Any
 
 
 def content_key(*content: Any) -> str:
-    """The name of a request: a hash of what is asked, of whom. Row numbers change when a list is edited; this does not."""
+    """The name of a request: a hash of what is asked, of whom. Row numbers change when a list is edited; this
+    does not.
+    """
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class Journal(dict):
-    """key → record. What a crash cut off is removed on opening; a line that is no record does not count; of two the later counts."""
+    """key → record. What a crash cut off is removed on opening; a line that is no record does not count; of
+    two the later counts.
+    """
 
     def __init__(self, path: Path) -> None:
         path.touch()

@@ -1,9 +1,6 @@
-"""How fast to ask: a token bucket, full-jitter backoff, what a server asks to wait, and the line in front of it. Nothing here knows HTTP.
-
-Notebook 07 builds `TokenBucket`, `backoff` and `retry_after` before the reader's eyes.
+"""How fast to ask: a token bucket, full-jitter backoff, what a server asks to wait (notebook 07 builds them),
+and the line in front of it.
 """
-
-from __future__ import annotations
 
 import asyncio
 import random
@@ -13,17 +10,19 @@ from email.utils import parsedate_to_datetime
 
 
 class TokenBucket:
-    """Permits drip in a little below the server's rate; the bucket is small, and starts empty: the server may remember an earlier run."""
+    """Permits drip in a little below the server's rate; the bucket is small, and starts empty: the server may
+    remember an earlier run.
+    """
 
-    def __init__(
-        self, per_minute: float, minute: float = 60.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, per_minute: float, minute: float = 60.0, clock: Callable = time.monotonic) -> None:
         self.rate = 0.97 * per_minute / minute  # permits a second
         self.capacity = max(1.0, 0.02 * per_minute)
         self.level, self.clock, self.at = 0.0, clock, clock()
 
     def delay(self, amount: float = 1) -> float:
-        """Seconds until `amount` may be taken; more than the bucket holds may go when it is full, and is paid off afterwards."""
+        """Seconds until `amount` may be taken; more than the bucket holds may go when it is full, and is paid
+        off afterwards.
+        """
         now = self.clock()
         self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
         self.at = now
@@ -35,15 +34,16 @@ class TokenBucket:
 
 
 def backoff(attempt: int, minute: float = 60.0, first: float = 0.5, longest: float = 30.0) -> float:
-    """Seconds before the next attempt: uniform in [0, min(longest, first·2^attempt)] ("full jitter", Brooker 2015, AWS).
-
-    `first` and `longest` are seconds of a 60-second minute; a faster clock shortens them.
+    """Seconds before the next attempt, on a clock with this minute: uniform in [0, min(longest,
+    first·2^attempt)] ("full jitter", Brooker 2015, AWS).
     """
     return random.uniform(0, min(longest, first * 2 ** min(attempt, 16))) * minute / 60
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a response asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. None without a usable one."""
+    """Seconds that a response asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. None
+    without a usable one.
+    """
     asked = headers.get("retry-after", "")
     try:
         if "retry-after-ms" in headers:
@@ -61,7 +61,7 @@ class Line:
     """The queue in front of the server, first come, first served; a 429 stops it for everybody."""
 
     def __init__(self, per_minute: float | None, minute: float) -> None:
-        self.bucket = TokenBucket(per_minute, minute) if per_minute else None
+        self.bucket = TokenBucket(per_minute or 1e9, minute)  # no known limit: hardly a wait
         self.minute, self.until, self.lock = minute, 0.0, asyncio.Lock()
 
     async def enter(self) -> None:
@@ -69,15 +69,11 @@ class Line:
         while (pause := self.until - time.monotonic()) > 0:
             await asyncio.sleep(pause + backoff(2, self.minute))  # everybody leaves at a moment of its own
         async with self.lock:  # asyncio's locks are first come, first served
-            while (
-                wait := max(self.until - time.monotonic(), self.bucket.delay() if self.bucket else 0.0)
-            ) > 0:
+            while (wait := max(self.until - time.monotonic(), self.bucket.delay())) > 0:
                 await asyncio.sleep(wait)
-            if self.bucket:
-                self.bucket.take()
+            self.bucket.take()
 
     def stop_for(self, seconds: float) -> None:
         """Nobody enters for so long, and what the bucket had saved is gone: no burst afterwards."""
         self.until = max(self.until, time.monotonic() + seconds)
-        if self.bucket:
-            self.bucket.level = min(self.bucket.level, 0.0)
+        self.bucket.level = min(self.bucket.level, 0.0)

@@ -1,31 +1,25 @@
-"""What came back, and what follows from it: an answer, or one of the kinds of `outcomes` in data/teachers.yaml. Pure functions, no network."""
-
-from __future__ import annotations
+"""What came back, and what follows from it: an answer, or one of the kinds of `outcomes` in
+data/teachers.yaml. Pure functions, no network.
+"""
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from helpers.teacher.config import Endpoint, table
 from helpers.teacher.limits import retry_after
 from helpers.triage import strip_thinking
 
 _IN_BRACKETS = re.compile(r"\((\d{4,5})\)")  # MiniMax: "insufficient balance (1008)"
-_IN_WORDS = re.compile(
-    r"(?:retry|try again) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s))?", re.IGNORECASE
-)
-_TAG = re.compile(
-    r"[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|thought)|(?:think|thinking)[>▷\]]", re.IGNORECASE
-)
+_WAIT = re.compile(r"(?:retry|try again) (?:in|after) ((?:\d+(?:\.\d+)? ?(?:h|ms|m|s))+)", re.IGNORECASE)
+_SECONDS = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+_TAG = re.compile(r"(?i)[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|thought)|(?:think|thinking)[>▷\]]")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One request's result: kind "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys.
-
-    Token counts are None when the server did not say. `cause` is a word for counting: "429", "timeout", "garbage"…
+class Outcome(NamedTuple):
+    """One request's result: "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys and
+    a `cause` to count it by ("429").
     """
 
     kind: str
@@ -35,8 +29,8 @@ class Outcome:
     text: str = ""
     finish_reason: str | None = None
     model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     thinking: bool = False
 
 
@@ -47,43 +41,36 @@ def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
     if isinstance(error, openai.APIStatusError):
         wait = retry_after(error.response.headers)
         return _of_body(error.status_code, error.body or str(error.message), endpoint, wait)
-    if isinstance(error, openai.APITimeoutError | TimeoutError):
-        return Outcome("retry", "timeout", "timeout")
-    told = endpoint.hide(f"{type(error.__cause__ or error).__name__} {error.__cause__ or error}")[:200]
-    if isinstance(error, openai.APIConnectionError):
-        return Outcome("retry", f"connection: {told}", "connection")
-    if isinstance(error, openai.APIError | json.JSONDecodeError | UnicodeDecodeError):
-        return Outcome("retry", f"garbage: {told}", "garbage")
-    return Outcome("refuse", f"not sent: {told}", "not sent")
-
-
-def of_response(response: Any, endpoint: Endpoint) -> Outcome:
-    """Read a chat completion, whatever shape a server gave it; an error may come with HTTP 200."""
-    try:
-        choice = response.choices[0]
-        content = choice.message.content
-    except (AttributeError, IndexError, TypeError):
-        choice = content = None
-    for body in (getattr(response, "model_extra", None), getattr(choice, "model_extra", None)):
-        base = (body or {}).get("base_resp") or {}
-        if (body or {}).get("error") or (isinstance(base, Mapping) and base.get("status_code")):
-            return _of_body(200, body["error"] if body.get("error") else base, endpoint, None)
-    usage = {
-        name: value
-        if isinstance(value := getattr(getattr(response, "usage", None), name, None), int)
-        else None
-        for name in ("prompt_tokens", "completion_tokens")
+    causes = {
+        "timeout": openai.APITimeoutError | TimeoutError,
+        "connection": openai.APIConnectionError,
+        "garbage": openai.APIError | json.JSONDecodeError | UnicodeDecodeError,
     }
-    reason = getattr(choice, "finish_reason", None)
-    if reason == "content_filter" or getattr(getattr(choice, "message", None), "refusal", None):
+    origin = error.__cause__ or error
+    cause = next((name for name in causes if isinstance(error, causes[name])), "")
+    told = endpoint.hide(f"{cause or 'not sent'}: {type(origin).__name__} {origin}")[:200]
+    return Outcome("retry" if cause else "refuse", told, cause or "not sent")
+
+
+def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:
+    """Read the JSON of a chat completion, whatever its shape: errors come with HTTP 200 too. Uncounted
+    tokens: four of the `asked` characters each.
+    """
+    choice = _at(body, "choices", 0)
+    for part in (body, choice):
+        error, base = _at(part, "error"), _at(part, "base_resp")
+        if error or _at(base, "status_code"):
+            return _of_body(200, error or base, endpoint, None)
+    reason, content = _at(choice, "finish_reason"), _at(choice, "message", "content")
+    usage = {"prompt_tokens": asked // 4, "completion_tokens": len(str(content or "")) // 4}
+    usage |= {name: count for name in usage if isinstance(count := _at(body, "usage", name), int)}
+    if reason == "content_filter" or _at(choice, "message", "refusal"):
         return Outcome("refuse", "refused: the provider's filter withheld the answer", "refused", **usage)
     if not isinstance(content, str):
         return Outcome("retry", "garbage: no chat completion with a text", "garbage", **usage)
     text, thinking = strip_thinking(content)
-    model = response.model if isinstance(response.model, str) else None
-    return Outcome(
-        "answer", text=endpoint.hide(text.strip()), finish_reason=reason, model=model, thinking=thinking, **usage
-    )  # fmt: skip
+    told = {"text": endpoint.hide(text.strip()), "finish_reason": reason, "model": _at(body, "model")}
+    return Outcome("answer", **told, **usage, thinking=thinking)
 
 
 def problem_of(outcome: Outcome) -> str | None:
@@ -95,36 +82,37 @@ def problem_of(outcome: Outcome) -> str | None:
     return "thinking: a tag of a thinking model is left in the answer" if _TAG.search(outcome.text) else None
 
 
+def _at(value: Any, *path: str | int) -> Any:
+    """What stands at the end of a path through parsed JSON; None where the path breaks off."""
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
+
+
 def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> Outcome:
-    """The row of the table that fits a status and an error body."""
+    """What the first row of the table says that fits a status and an error body."""
     codes, said = _read(body)
-    row = next(
-        row
-        for row in table()["outcomes"]
-        if _fits(row, status, codes | set(_IN_BRACKETS.findall(said)), said)
-    )
+    codes |= set(_IN_BRACKETS.findall(said))
+    for row in table()["outcomes"]:
+        fits = codes & set(row.get("codes", ())) or re.search(row.get("says", "(?!)"), said, re.IGNORECASE)
+        if re.fullmatch(row.get("status", ".*"), str(status)) and (fits or not {"codes", "says"} & set(row)):
+            break
     told = f"HTTP {status}: {endpoint.hide(said)[:300]}"
     if row["kind"] == "fatal":
         fields = {"model": endpoint.model, "date": endpoint.price_date or "their day"}
         what, advice = (text.format(**fields) for text in table()["advice"][row["why"]])
         return Outcome("fatal", f"{what} ({told}). {advice}", str(status))
-    return Outcome(
-        row["kind"], told, "refused" if row["kind"] == "refuse" else str(status), wait or _asked(said)
-    )
-
-
-def _fits(row: Mapping[str, Any], status: int, codes: set[str], said: str) -> bool:
-    if "status" in row and not re.fullmatch(row["status"], str(status)):
-        return False
-    if "codes" not in row and "says" not in row:
-        return True
-    return bool(codes & set(row.get("codes", ()))) or bool(
-        re.search(row.get("says", r"(?!)"), said, re.IGNORECASE)
-    )
+    cause = "refused" if row["kind"] == "refuse" else str(status)
+    return Outcome(row["kind"], told, cause, wait or _asked(said))
 
 
 def _read(body: Any) -> tuple[set[str], str]:
-    """The codes and the words of an error body: providers nest them in `error`, `detail` or a list, or send a bare text."""
+    """The codes and the words of an error body: providers nest them in `error`, `detail` or a list, or send a
+    bare text.
+    """
     if isinstance(body, list):
         return _read(body[0]) if body else (set(), "")
     if not isinstance(body, Mapping):
@@ -139,10 +127,6 @@ def _read(body: Any) -> tuple[set[str], str]:
 
 def _asked(said: str) -> float | None:
     """Seconds that the words ask to wait, as in "Please try again in 9m38.016s"."""
-    found = _IN_WORDS.search(said)
-    if not found or not any(found.groups()[:3]):
-        return None
-    hours, minutes, seconds, unit = found.groups()
-    return (
-        int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0) / (1000 if unit == "ms" else 1)
-    )
+    found = _WAIT.search(said)
+    parts = re.findall(r"([\d.]+) ?(h|ms|m|s)", found[1].lower()) if found else []
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None

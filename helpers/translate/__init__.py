@@ -1,33 +1,22 @@
-"""Translate: the English rows, the glossary, what a teacher is asked, the checks of its answer, and the loop around them.
-
-`rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, `prompts` asks, and `pipeline` does all of it for a
-set of rows. Notebook 01 puts the checks on trial.
+"""Translate: `rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, and `pipeline`
+asks a teacher for a set of rows.
 """
 
 from helpers.translate.checks import CHECKS, check_row, row_chrf
 from helpers.translate.glossary import COUNTRIES, glossary
 from helpers.translate.numbers import numbers_in
-from helpers.translate.pipeline import Translated, Translation, translate
-from helpers.translate.prompts import read_answer, read_request, request, send_back
+from helpers.translate.pipeline import read_answer, read_request, request, send_back, translate
 from helpers.translate.rows import Row, check_hub, drop_false_claims, load_rows, read_sample
 
 __all__ = [
     "CHECKS",
     "COUNTRIES",
     "Row",
-    "Translated",
-    "Translation",
     "check_hub",
     "check_row",
     "drop_false_claims",
     "glossary",
     "load_rows",
-    "numbers_in",
-    "read_answer",
-    "read_request",
-    "read_sample",
-    "request",
-    "row_chrf",
-    "send_back",
-    "translate",
 ]
+__all__ += ["numbers_in", "read_answer", "read_request", "read_sample", "request", "row_chrf", "send_back"]
+__all__ += ["translate"]

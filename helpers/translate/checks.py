@@ -1,35 +1,28 @@
-"""Is this a translation? Five questions per field: is it there, in Spanish, of a likely length, with its numbers, with the glossary's words.
+"""Is this a translation? Five questions per field: is it there, in Spanish, of a likely length, with its
+numbers, with the glossary's words.
 
-None of them needs a reference. chrF (Popović 2015) does and is reported beside them, never as a reason to refuse a row.
+None of them needs a reference. chrF (Popović 2015) does, and is no reason to refuse a row.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from helpers.files import DATA, read_yaml
 from helpers.translate.glossary import glossary_problems
 from helpers.translate.numbers import number_problems
 
 RATIO = (0.6, 1.9)  # Spanish characters per English character; good translations run at 1.0 to 1.3
 LONG_ENOUGH = 40  # characters: below that a ratio says nothing
-FUNCTION_WORDS = {  # frequent in one language and no word of the others; "no", "a", "me", "son" would prove nothing
-    language: frozenset(listed.split())
-    for language, listed in {
-        "Spanish": "el los las del y un una unas unos con por su sus al lo pero muy está están cuando donde también puede pueden más es",
-        "English": "the and of to is are was were with that this for not have from by which be been do should can or an it its if your you",
-        "Portuguese": "não uma um em do dos das ao com são você mais pelo pela seu sua nas nos também às pode ou",
-        "French": "le les des du et est une dans pour avec sur pas vous qui sont ou au aux ne peut cette",
-        "Italian": "il di che è per una non della gli sono nel con più alla anche delle può",
-        "German": "der die und das ist nicht mit ein eine zu von den auf für sie werden oder bei",
-    }.items()
+FUNCTION_WORDS = {
+    language: frozenset(words.split()) for language, words in read_yaml(DATA / "function_words.yaml").items()
 }
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a translated row: which check, in which field, and a sentence the teacher can act on."""
+class Problem(NamedTuple):
+    """What is wrong with a translated row: which check, in which field, and a sentence the teacher can act
+    on.
+    """
 
     check: str
     field: str
@@ -45,14 +38,18 @@ def words_in(text: str) -> list[str]:
 
 
 def language_of(words: Sequence[str]) -> str | None:
-    """The language whose function words are most frequent among these words; None when they are too few to tell."""
+    """The language whose function words are most frequent among these words; None when they are too few to
+    tell.
+    """
     counts = {language: sum(word in known for word in words) for language, known in FUNCTION_WORDS.items()}
     second, first = sorted(counts, key=counts.get)[-2:]
     return first if counts[first] >= max(3, 0.08 * len(words)) and counts[first] > counts[second] else None
 
 
 def language_problems(english: str, spanish: str) -> list[str]:
-    """Text left in English, all of it or six words in a row, or in another language; a few words (a drug's name) are not judged."""
+    """Text left in English, all of it or six words in a row, or in another language; a few words (a drug's
+    name) are not judged.
+    """
     words = words_in(spanish)
     windows = [words[i : i + 6] for i in range(len(words) - 5)]
     left = next((window for window in windows if language_of(window) == "English"), [])
@@ -71,12 +68,8 @@ def length_problems(english: str, spanish: str) -> list[str]:
     return [] if low * source <= target <= high * source else [f"{target} characters for {source}"]
 
 
-def _missing(english: str, spanish: str) -> list[str]:
-    return ["it is missing"] if english.strip() and not spanish.strip() else []
-
-
 CHECKS = {  # name → (English, Spanish, country) → problems; in this order
-    "present": lambda english, spanish, _: _missing(english, spanish),
+    "present": lambda english, spanish, _: ["it is missing"] * bool(english.strip() and not spanish.strip()),
     "language": lambda english, spanish, _: language_problems(english, spanish),
     "length": lambda english, spanish, _: length_problems(english, spanish),
     "numbers": lambda english, spanish, _: number_problems(english, spanish),
@@ -85,7 +78,9 @@ CHECKS = {  # name → (English, Spanish, country) → problems; in this order
 
 
 def check_row(english: Mapping[str, str], spanish: Mapping[str, str], country: str) -> list[Problem]:
-    """Every problem of a row, field by field; empty when it passes. What is missing or not Spanish is not examined further."""
+    """Every problem of a row, field by field; empty when it passes. What is missing or not Spanish is not
+    examined further.
+    """
     problems = []
     for field, text in english.items():
         for name, check in CHECKS.items():
@@ -97,8 +92,10 @@ def check_row(english: Mapping[str, str], spanish: Mapping[str, str], country: s
 
 
 def row_chrf(spanish: Mapping[str, str], reference: Mapping[str, str]) -> float:
-    """chrF2 of one row in 0…100 (character 6-grams, β=2, sacrebleu's defaults): its fields joined, against the reference's."""
+    """chrF2 of one row in 0…100 (character 6-grams, β=2, sacrebleu's defaults): its fields joined, against
+    the reference's.
+    """
     from sacrebleu.metrics import CHRF
 
-    hypothesis = "\n".join(spanish[column] for column in reference)
-    return float(CHRF().sentence_score(hypothesis, ["\n".join(reference.values())]).score)
+    joined, wanted = "\n".join(spanish[column] for column in reference), "\n".join(reference.values())
+    return float(CHRF().sentence_score(joined, [wanted]).score)

@@ -1,31 +1,34 @@
-"""The glossary: which Spanish a medical term must become, in which country, and what it must not become.
+"""The glossary (`data/glossary.yaml`): which Spanish a medical term must become, in which country, and what
+it must not become.
 
-`data/glossary.yaml` holds the terms. Matching is by whole words, without regard to case, and on the Spanish side without regard to
-accents; plurals are understood. Of two English terms that overlap the longer one counts ("heart failure" is no "failure").
+Matching is by whole words, singular or plural, without regard to case and accents. Of two terms that overlap
+the longer one counts.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
+from helpers.files import DATA, Row, bad_entry, check_entry, read_yaml
 from helpers.triage import strip_accents
 
 COUNTRIES = ("ES", "MX", "GT")  # those whose regional terms are on file
 
 
 class Term(Row):
-    """One entry: English spellings, accepted Spanish (the first is what to write), what to avoid, and what a country says instead.
+    """One entry: English spellings, accepted Spanish (the first is what to write), what to avoid, and what a
+    country says instead.
 
-    `unless` lists phrases of either language in which the words mean something else ("heat stroke", "número de emergencias").
+    `unless` lists phrases of either language in which the words mean something else ("heat stroke", "número
+    de emergencias").
     """
 
     kind: Literal["drug", "brand", "place", "unit", "term"]
@@ -42,45 +45,34 @@ class Term(Row):
             raise ValueError(f"{clash.pop()!r} is both accepted and to be avoided")
         return self
 
-    def preferred(self, country: str) -> str:
-        """What to write in this country."""
-        return self.regional.get(country, self.es[0])
-
     def accepted(self, country: str) -> tuple[str, ...]:
-        """What may stand in a text for this country, its own word first; another country's word is not among them."""
-        return tuple(dict.fromkeys((self.preferred(country), *self.es)))
+        """What may stand in a text for this country, what to write first; another country's word is not among
+        them.
+        """
+        return tuple(dict.fromkeys((self.regional.get(country, self.es[0]), *self.es)))
 
     def rule(self, country: str) -> str:
         """The entry as a line for a teacher: "acetaminophen → paracetamol (never acetaminofén)"."""
         never = f" (never {', '.join(self.avoid)})" if self.avoid else ""
-        return f"{' / '.join(self.en)} → {self.preferred(country)}{never}"
+        return f"{' / '.join(self.en)} → {self.accepted(country)[0]}{never}"
 
     def blank(self, text: str) -> str:
         """`text` with the `unless` phrases overwritten by spaces of the same length."""
         return whole_words(self.unless).sub(lambda found: " " * len(found[0]), text)
 
 
-class Match(NamedTuple):
-    """A term found in a text: `text[start:end]` of the folded text (same length as the NFC text)."""
-
-    term: Term
-    start: int
-    end: int
-
-
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Lower case without accents, character for character: positions are those of the NFC form of `text`."""
-    plain = []
-    for char in unicodedata.normalize("NFC", text):
-        folded = strip_accents(char).lower()
-        plain.append(folded if len(folded) == 1 else char)
-    return "".join(plain)
+    pairs = ((char, strip_accents(char).lower()) for char in unicodedata.normalize("NFC", text))
+    return "".join(plain if len(plain) == 1 else char for char, plain in pairs)
 
 
 @cache
 def whole_words(spellings: Sequence[str], suffix: str = "(?:s|es)?") -> re.Pattern[str]:
-    """Any of the spellings in a folded text as whole words, each in singular or plural, spaces and hyphens interchangeable."""
+    """Any of the spellings in a folded text as whole words, each in singular or plural, spaces and hyphens
+    interchangeable.
+    """
     alternatives = []
     for spelling in sorted(spellings, key=len, reverse=True):
         words = re.split(r"[-\s]+", fold(spelling))
@@ -93,40 +85,32 @@ def find_spanish(spellings: Sequence[str], spanish: str) -> list[tuple[int, int]
     return [found.span() for found in whole_words(tuple(spellings)).finditer(fold(spanish))]
 
 
-def _english_forms(spelling: str) -> Iterable[str]:
-    """The spelling and its plurals, words separated by one space."""
-    singular = re.sub(r"[-\s]+", " ", fold(spelling))
-    yield from (singular, singular + "s", singular + "es")
-    if re.search(r"[^aeiou]y$", singular):
-        yield singular[:-1] + "ies"
-
-
 class Glossary:
-    """The terms, ready to be looked up."""
+    """The terms, ready to be looked up by any of their English spellings, singular or plural."""
 
     def __init__(self, terms: Sequence[Term]) -> None:
         self.terms = tuple(terms)
-        self._by_form = {
-            form: term for term in self.terms for spelling in term.en for form in _english_forms(spelling)
-        }
+        self._by_form: dict[str, Term] = {}
+        for term in self.terms:
+            for singular in (re.sub(r"[-\s]+", " ", fold(spelling)) for spelling in term.en):
+                plurals = singular + "s", singular + "es", re.sub(r"(?<=[^aeiou])y$", "ies", singular)
+                self._by_form |= dict.fromkeys((singular, *plurals), term)
         self._english = whole_words(tuple(self._by_form), suffix="")
 
-    def find(self, english: str) -> list[Match]:
-        """The terms an English text uses, in order; overlapping ones count once, the longer first."""
-        plain, matches = fold(english), []
+    def used(self, english: str) -> list[Term]:
+        """The distinct terms of an English text, in order of first use; of two that overlap the longer one."""
+        plain, terms = fold(english), []
         for found in self._english.finditer(plain):
             term = self._by_form[re.sub(r"[-\s]+", " ", found[0])]
-            if term.blank(plain)[found.start() : found.end()] == found[0]:
-                matches.append(Match(term, *found.span()))
-        return matches
-
-    def used(self, english: str) -> list[Term]:
-        """The distinct terms of an English text, in order of first use."""
-        return list({id(match.term): match.term for match in self.find(english)}.values())
+            if term not in terms and term.blank(plain)[found.start() : found.end()] == found[0]:
+                terms.append(term)
+        return terms
 
 
 def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
-    """The rules of the glossary that a translation breaks: the wanted word is missing, or one to avoid stands there."""
+    """The rules of the glossary that a translation breaks: the wanted word is missing, or one to avoid stands
+    there.
+    """
     problems = []
     for term in glossary().used(english):
         text = term.blank(fold(spanish))
@@ -137,14 +121,10 @@ def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
 
 
 def load_glossary(path: Path) -> Glossary:
-    """Read and check a glossary.
-
-    Raises:
-        LabError: an entry is malformed or an English spelling occurs twice; the message names file, line and field.
+    """Read and check a glossary; LabError names file, line and field of a malformed entry or an English
+    spelling that occurs twice.
     """
     rows = read_yaml(path)
-    if not isinstance(rows, list) or not rows:
-        raise LabError(f"{path}: a glossary is a list of terms. See data/README.md for the format.")
     nodes = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader).value
     terms, seen = [], {}
     for row, node in zip(rows, nodes, strict=True):

@@ -1,16 +1,15 @@
-"""Numbers, units and doses: what must come through a translation unchanged. The tables are in `data/numbers.yaml`.
+"""Numbers, units and doses: what must come through a translation unchanged. The tables are in
+`data/numbers.yaml`.
 
-A number counts as kept when the Spanish holds its value, in either decimal convention ("2.5", "2,5"; "1,000", "1.000", "1 000") or in
-words ("dos"), with the same unit. A figure that the source does not hold, in figures or in words, is a new one. Converting
-(°F to °C, 12 months to a year) is not keeping.
+A number is kept when the Spanish holds its value, in either decimal convention ("2.5", "2,5"; "1,000",
+"1.000", "1 000") or in words, with the same unit. Converting (°F to °C, 12 months to a year) is not keeping.
+A figure that the source does not hold at all is a new one.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -23,8 +22,8 @@ DOSE = frozenset(_TABLES["dose"])
 UNITS = {spelling: name for name, spellings in _TABLES["units"].items() for spelling in spellings}
 WORDS: dict[str, set[Decimal]] = {}
 for _value, _spellings in _TABLES["words"].items():
-    for _word in _spellings:
-        WORDS.setdefault(_word, set()).add(Decimal(str(_value)))
+    for _spelling in _spellings:
+        WORDS.setdefault(_spelling, set()).add(Decimal(str(_value)))
 
 
 def _any_of(spellings: Iterable[str]) -> str:
@@ -33,26 +32,25 @@ def _any_of(spellings: Iterable[str]) -> str:
 
 
 _UNIT = rf"\s{{0,2}}[-‐‑]?\s{{0,2}}(?:degrees\s+|grados\s)?(?P<unit>{_any_of(UNITS)})(?:\s{{0,2}}/\s{{0,2}}(?P<per>{_any_of(UNITS)}|m²|m2))?(?![\w°])"
-_JOINED = r"\s{0,2}(?:[-–—/]|,?\s{0,2}\b(?:to|a|y|o|u|and|or|hasta)\b|,)\s{0,2}"  # "5 to 10 mg": the 5 has the unit of the 10
+# "5 to 10 mg": the 5 has the unit of the 10
+_JOINED = r"\s{0,2}(?:[-–—/]|,?\s{0,2}\b(?:to|a|y|o|u|and|or|hasta)\b|,)\s{0,2}"
 _SCALE = rf"[\s-]{{0,2}}(?P<scale>{_any_of(_TABLES['scales'])})\b"
 _FIGURE = {
     "en": r"(?<![\d.,])(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)",
     "es": r"(?:\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*|(?<!\w)[.,]\d+)",
 }
 _FIGURES = {
-    language: re.compile(
-        rf"(?P<figure>{figure})(?:{_SCALE}|(?=(?:{_JOINED}{figure}){{0,3}}{_UNIT})|)", re.IGNORECASE
-    )
+    language: re.compile(rf"(?i)(?P<figure>{figure})(?:{_SCALE}|(?=(?:{_JOINED}{figure}){{0,3}}{_UNIT})|)")
     for language, figure in _FIGURE.items()
 }
-_IN_WORDS = re.compile(  # thirty-five, treinta y cinco
-    rf"\b(?P<word>{_any_of(WORDS)})(?:(?:-|\s+y\s+)(?P<more>{_any_of(WORDS)}))?\b(?:{_UNIT})?", re.IGNORECASE
-)
+_WORD = _any_of(WORDS)  # thirty-five, treinta y cinco
+_IN_WORDS = re.compile(rf"(?i)\b(?P<word>{_WORD})(?:(?:-|\s+y\s+)(?P<more>{_WORD}))?\b(?:{_UNIT})?")
 
 
-@dataclass(frozen=True)
-class Number:
-    """A number in a text: what it may mean, its unit (None when none is recognised), how it is written, and whether in figures."""
+class Number(NamedTuple):
+    """A number in a text: what it may mean, its unit (None when none is recognised), how it is written, and
+    whether in figures.
+    """
 
     values: frozenset[Decimal]
     unit: str | None
@@ -76,7 +74,9 @@ def _unit(found: re.Match[str]) -> str | None:
 
 
 def numbers_in(text: str, language: str) -> list[Number]:
-    """Every number of a text ("en" or "es"): those in figures, then those in words and the Roman ones of centuries."""
+    """Every number of a text ("en" or "es"): those in figures, then those in words and the Roman ones of
+    centuries.
+    """
     numbers = []
     for found in _FIGURES[language].finditer(text):
         values = readings(found["figure"], language)
@@ -92,7 +92,9 @@ def numbers_in(text: str, language: str) -> list[Number]:
 
 
 def fits(source: Number, target: Number) -> bool:
-    """May this Spanish number stand for that English one? A dose must keep its unit; another unit may be left out, and not changed."""
+    """May this Spanish number stand for that English one? A dose must keep its unit; another unit may be left
+    out, and not changed.
+    """
     if source.values.isdisjoint(target.values):
         return False
     if target.unit is None:
@@ -100,10 +102,10 @@ def fits(source: Number, target: Number) -> bool:
     return source.unit in (None, target.unit)
 
 
-def without_partner(
-    numbers: Sequence[Number], others: Sequence[Number], fit: Callable[[Number, Number], bool]
-) -> list[Number]:
-    """The numbers that stay alone when as many as possible get a partner of their own (Hopcroft and Karp 1973)."""
+def without_partner(numbers: Sequence[Number], others: Sequence[Number], fit: Callable) -> list[Number]:
+    """The numbers that stay alone when as many as possible get a partner of their own (Hopcroft and Karp
+    1973).
+    """
     pairs = np.array([[fit(one, other) for other in others] for one in numbers], dtype=int)
     pairs = csr_array(pairs.reshape(len(numbers), len(others)))
     partners = maximum_bipartite_matching(pairs, perm_type="column")

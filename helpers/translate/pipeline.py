@@ -1,21 +1,92 @@
-"""Translate rows through a teacher: ask, check, send back once with the problems named, and say what passed, what failed and why."""
+"""Translate rows through a teacher, one request a row: ask, check, send back once with the problems named,
+and say what passed and what failed.
+"""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from helpers.translate.checks import Problem, check_row
-from helpers.translate.prompts import read_answer, request, send_back
+from helpers.translate.glossary import COUNTRIES, glossary
 from helpers.translate.rows import Row
+from helpers.triage import country_of, strip_thinking
+
+Messages = list[dict[str, str]]
+TASK = "Translate medical text from English into Spanish"
+STYLE = f"""{TASK} for readers in {{country}}.
+- Plain, correct Spanish of that country, as a health worker there would write it; address the reader as "usted".
+- Say everything the source says and nothing else. Keep every number, unit and dose as it is: convert nothing.
+- Use international drug names; a brand becomes its generic name.
+- Answer with one JSON object that has the same keys as the request, and with nothing else."""
+_COUNTRY = re.compile(rf"{re.escape(TASK)} for readers in (.+?)\.\n")
+
+
+def request(fields: Mapping[str, str], country: str) -> Messages:
+    """The chat that asks for a row's translation: style, country (LabError if unknown), and the glossary's
+    rules for the terms that occur.
+    """
+    lines = [STYLE.format(country=country_of(country).country)]
+    if terms := glossary().used("\n".join(fields.values())):
+        lines += ["Terms that must be so:", *(f"- {term.rule(country)}" for term in terms)]
+    asked = json.dumps(dict(fields), ensure_ascii=False, indent=1)
+    return [{"role": "system", "content": "\n".join(lines)}, {"role": "user", "content": asked}]
+
+
+def send_back(messages: Messages, answer: str, problems: Sequence[Problem | str]) -> Messages:
+    """The chat that returns an answer to the teacher with its problems named."""
+    named = "\n".join(f"- {problem}" for problem in problems)
+    complaint = f"This translation has problems:\n{named}\nMend them, leave the rest as it is, and answer with the whole JSON object again."
+    return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": complaint}]
+
+
+class Request(NamedTuple):
+    """A translation request as a teacher reads it: the fields, the country's code, and whether it is a second
+    attempt.
+    """
+
+    fields: dict[str, str]
+    country: str
+    again: bool
+
+
+def read_request(messages: Sequence[Mapping[str, str]]) -> Request | None:
+    """Understand a chat made by `request` or `send_back`; None when it is something else."""
+    found = _COUNTRY.search(messages[0]["content"])
+    try:
+        fields = json.loads(messages[1]["content"]) if found else None
+    except (IndexError, ValueError):
+        return None
+    if not isinstance(fields, dict) or not all(isinstance(text, str) for text in fields.values()):
+        return None
+    code = next((code for code in COUNTRIES if country_of(code).country == found[1]), "ES")
+    return Request(fields, code, again=len(messages) > 2)
+
+
+def read_answer(text: str, wanted: Collection[str]) -> dict[str, str]:
+    """The fields of an answer, with thinking, code fences or a sentence around them; ValueError says what
+    else is wrong with its shape.
+    """
+    answer = strip_thinking(text)[0]
+    start, end = answer.find("{"), answer.rfind("}")
+    if start < 0 or end < start:
+        raise ValueError("the answer holds no JSON object")
+    try:
+        fields = json.loads(answer[start : end + 1], strict=False)
+    except (ValueError, RecursionError):
+        raise ValueError("the answer's JSON object cannot be read") from None
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise ValueError("a field of the answer is not a text")
+    if set(fields) != set(wanted):
+        raise ValueError(f"the answer has the keys {sorted(fields)}, not {sorted(wanted)}")
+    return {field: fields[field] for field in wanted}
 
 
 @dataclass(frozen=True)
 class Translated:
-    """What came of a row: its Spanish by column (None when no answer could be read) and what is wrong with it (nothing: it passed).
-
-    `first` is the first answer, `sent_back` its problems, when it had any.
+    """What came of a row: its Spanish by column (None when no answer could be read), its problems, and the
+    first answer with the problems it had.
     """
 
     row: Row
@@ -28,85 +99,55 @@ class Translated:
     def text(self) -> str:
         """The Spanish as one text, for continued pre-training; of an interaction the sentence alone."""
         spanish = self.spanish or {}
-        columns = ("sentence",) if self.row.kind == "interaction" else tuple(spanish)
-        return "\n".join(spanish[column] for column in columns if column in spanish)
+        return spanish.get("sentence") or "\n".join(spanish.values())
 
 
-@dataclass(frozen=True)
 class Translation:
-    """What came of a set of rows, in the order given.
+    """What came of a set of rows, `items` in the order given.
 
-    `cost_usd` and `requests` are of this call, `total_cost_usd` is with earlier runs; costs are None without a price.
-    `stopped` says why the job ended early (a budget).
+    Attributes:
+        passed, failed: the rows whose last answer passed every check, or did not; sent_back: those whose
+            first answer did not.
+        cost_usd, requests: of this call; total_cost_usd: with earlier runs (None without a price). stopped:
+            why it ended early (a budget).
     """
 
-    items: list[Translated]
-    cost_usd: float | None
-    total_cost_usd: float | None
-    requests: int
-    stopped: str | None = None
-
-    @property
-    def passed(self) -> list[Translated]:
-        """The rows that passed every check, at the first attempt or the second."""
-        return [item for item in self.items if not item.problems]
-
-    @property
-    def failed(self) -> list[Translated]:
-        """The rows that did not."""
-        return [item for item in self.items if item.problems]
-
-    @property
-    def sent_back(self) -> list[Translated]:
-        """The rows whose first answer did not pass."""
-        return [item for item in self.items if item.sent_back]
+    def __init__(self, items: list[Translated], jobs: Sequence[Any]) -> None:
+        self.items, self.stopped, self.requests = items, jobs[-1].stopped, sum(job.requests for job in jobs)
+        self.passed = [item for item in items if not item.problems]
+        self.failed = [item for item in items if item.problems]
+        self.sent_back = [item for item in items if item.sent_back]
+        costs = [job.cost_usd for job in jobs], [job.total_cost_usd for job in jobs]
+        self.cost_usd, self.total_cost_usd = (None if None in known else sum(known) for known in costs)
 
 
-def translate(
-    rows: Sequence[Row], client: Any, country: str = "ES", *, out: str = "translation"
-) -> Translation:
+def translate(rows: Sequence[Row], client: Any, country: str = "ES", out: str = "translation") -> Translation:
     """Ask for every row, check, send the failures back once, and check again.
 
     Args:
         client: `helpers.teacher.Client`, one floor up, or anything with its `run`.
         country: "ES", "MX" or "GT": whose words are asked for and accepted.
-        out: name of the job; the client keeps its answers under it, so that a killed run goes on where it was.
-
-    Raises:
-        LabError: the country is unknown, or the client had to stop (a refused key, no credit, no network). Answers are kept.
+        out: name of the job; the client keeps its answers under it, so that a killed run goes on where it
+            was. It raises a LabError when it has to stop (a refused key, no credit, no network), and so does
+            an unknown country.
     """
     prompts = [request(row.fields, country) for row in rows]
-    jobs = [client.run(prompts, out, validate=_readable(rows), label=f"Translating for {country}")]
+    jobs = [_ask(rows, client, prompts, out, f"Translating for {country}")]
     answers = jobs[0].answers()
     items = [_judge(row, answer, country) for row, answer in zip(rows, answers, strict=True)]
     again = [i for i, item in enumerate(items) if item.problems and item.spanish is not None]
     if again and not jobs[0].stopped:
         mending = [send_back(prompts[i], answers[i].text, items[i].problems) for i in again]
-        readable = _readable([rows[i] for i in again])
-        jobs.append(client.run(mending, out, validate=readable, label="Sending back"))
-        for i, answer in zip(again, jobs[-1].answers(), strict=True):
+        jobs.append(_ask([rows[i] for i in again], client, mending, out, "Sending back"))
+        for i, answer in zip(again, jobs[1].answers(), strict=True):
             once = items[i]
             twice = once if answer is None else _judge(rows[i], answer, country)
             items[i] = replace(twice, first=once.spanish, sent_back=once.problems)
-    costs = [[job.cost_usd for job in jobs], [job.total_cost_usd for job in jobs]]
-    now, in_all = (None if None in known else sum(known) for known in costs)
-    stopped = next((job.stopped for job in jobs if job.stopped), None)
-    return Translation(items, now, in_all, sum(job.requests for job in jobs), stopped)
+    return Translation(items, jobs)
 
 
-def _judge(row: Row, answer: Any, country: str) -> Translated:
-    """An answer's fields and problems."""
-    try:
-        if answer is None:
-            raise ValueError("no valid answer came; see the job's errors file")
-        spanish = read_answer(answer.text, row.fields)
-    except ValueError as error:
-        return Translated(row, None, (Problem("answer", "(row)", str(error)),))
-    return Translated(row, spanish, tuple(check_row(row.fields, spanish, country)), first=spanish)
-
-
-def _readable(rows: Sequence[Row]) -> Any:
-    """What the client asks of an answer before it keeps it: that it can be read."""
+def _ask(rows: Sequence[Row], client: Any, prompts: list[Messages], out: str, label: str) -> Any:
+    """A job of the client, which keeps an answer only when it can be read."""
 
     def problem(text: str, index: int) -> str | None:
         try:
@@ -115,4 +156,11 @@ def _readable(rows: Sequence[Row]) -> Any:
             return str(error)
         return None
 
-    return problem
+    return client.run(prompts, out, validate=problem, label=label)
+
+
+def _judge(row: Row, answer: Any, country: str) -> Translated:
+    if answer is None:
+        return Translated(row, None, (Problem("answer", "(row)", "no valid answer came; see errors.jsonl"),))
+    spanish = read_answer(answer.text, row.fields)
+    return Translated(row, spanish, tuple(check_row(row.fields, spanish, country)), first=spanish)

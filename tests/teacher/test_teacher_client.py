@@ -93,14 +93,22 @@ def test_a_cut_answer_never_counts_and_is_asked_again_with_more_room(tmp_path):
 
 
 def test_what_was_answered_before_the_credit_ended_is_kept_and_not_paid_again(tmp_path):
-    with teacher.OfflineTeacher(
-        minute=0.6, requests_per_minute=None, latency=(0.1, 0.3), credit=12
-    ) as server:
+    def script(number, body, sent):
+        if number > 12:
+            return (
+                429,
+                {},
+                {"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}},
+            )
+        time.sleep(0.05 * (number % 3))
+        return 200, {}, completion()
+
+    with Scripted(script) as server:
         with pytest.raises(LabError, match=r"no credit.*12 answers are kept"):
-            teacher.Client(server.endpoint, concurrency=4).run(PROMPTS, tmp_path, label=None)
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=None, latency=(0.1, 0.3)) as server:
-        job = teacher.Client(server.endpoint).run(PROMPTS, tmp_path, label=None)
-        assert (job.resumed, job.answered, server.stats()["accepted"]) == (12, 28, 28)
+            teacher.Client(server.endpoint(), concurrency=4).run(chats(40), tmp_path, label=None)
+    with Scripted(always(200, completion())) as server:
+        job = teacher.Client(server.endpoint()).run(chats(40), tmp_path, label=None)
+        assert (job.resumed, job.answered, len(server.requests)) == (12, 28, 28)
 
 
 def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):
@@ -135,6 +143,14 @@ def test_the_budget_stops_the_job_cleanly_and_is_never_exceeded(tmp_path):
         asked = len(server.requests)
         again = client.run(prompts, tmp_path, label=None)
         assert "budget" in again.stopped and len(server.requests) == asked  # what was spent before counts
+
+
+def test_a_row_that_fails_in_two_runs_counts_against_the_budget_with_both(tmp_path):
+    with Scripted(always(200, completion("", prompt=100_000, answer=100_000))) as server:  # $0.20 each
+        client = teacher.Client(server.endpoint(), max_cost_usd=0.5, invalid_attempts=1)
+        first, second, third = (client.run(chats(1), tmp_path, label=None) for _ in range(3))
+        assert first.total_cost_usd == pytest.approx(0.2) and second.total_cost_usd == pytest.approx(0.4)
+        assert third.before == pytest.approx(0.4)
 
 
 def test_a_budget_without_a_price_is_refused():
@@ -217,7 +233,7 @@ def test_a_proxy_in_the_environment_is_not_used_for_loopback(quick, tmp_path, mo
     assert teacher.Client(quick.endpoint).run(PROMPTS[:2], tmp_path, label=None).answered == 2
 
 
-# ---------------------------------------------------------------------------------------------------------- the storm
+# -------------------------------------------------------------------------------------------------- the storm
 def test_a_fault_storm_loses_nothing_and_accepts_nothing_invalid(tmp_path):
     rows = cases.write_diverse(150, 3)
     valid = teacher.triage_validator(rows, right_level=True)
@@ -281,7 +297,8 @@ def test_killed_again_and_again_the_job_ends_with_every_row_exactly_once(tmp_pat
 def test_ctrl_c_keeps_the_answers_and_is_one_message(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(
-        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom helpers.files import LabError\ntry:\n"
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom helpers.files import "
+        "LabError\ntry:\n"
         + "".join(f"    {line}\n" for line in KILLED.strip().splitlines())
         + "except LabError as error:\n    print(error, flush=True)\n"
     )

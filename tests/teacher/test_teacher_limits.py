@@ -1,4 +1,6 @@
-"""How fast the client asks, and the file that survives every crash: bucket, line, backoff, Retry-After, journal."""
+"""How fast the client asks, and the file that survives every crash: bucket, line, backoff, Retry-After,
+journal.
+"""
 
 import asyncio
 import random
@@ -16,7 +18,7 @@ from helpers import teacher
 from helpers.files import LabError
 from helpers.teacher.journal import Journal
 from helpers.teacher.limits import Line, TokenBucket, backoff, retry_after
-from helpers.teacher.offline.server import Gateway, Window
+from helpers.teacher.offline.server import Gateway
 
 
 class Clock:
@@ -147,17 +149,7 @@ def test_a_gateway_lets_a_burst_in_and_tells_everybody_else_the_same_second():
     assert told == [pytest.approx(2.0)] * 2  # one permit a second: the next is there at 1.25
 
 
-def test_the_servers_window_never_lets_more_than_its_limit_into_any_minute():
-    window, let_in = Window(5, 1.0), []
-    for step in range(400):
-        now = step * 0.03
-        if window.wait(now) == 0:
-            let_in.append(now)
-    assert all(sum(at - 1.0 < other <= at for other in let_in) <= 5 for at in let_in)
-    assert len(let_in) >= 55
-
-
-# ------------------------------------------------------------------------------------------------------------ journal
+# ---------------------------------------------------------------------------------------------------- journal
 def test_a_cut_last_line_is_removed_and_the_others_stay(tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_bytes(b'{"key": "a", "cost_usd": 0.5}\n{"key": "b"}\n{"key": "c", "te')
@@ -227,7 +219,8 @@ def test_two_runs_cannot_write_to_one_folder(tmp_path, monkeypatch):
 
 
 def test_two_workers_that_read_a_finished_job_at_once_both_get_it(tmp_path):
-    # Workers that start in the same millisecond once met at the lock, and the second was told that somebody writes.
+    # Workers that start in the same millisecond once met at the lock, and the second was told that somebody
+    # writes.
     with Scripted(always(200, completion())) as server:
         client = teacher.Client(server.endpoint())
         client.run(chats(3), tmp_path, label=None)

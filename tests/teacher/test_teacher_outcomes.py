@@ -1,4 +1,6 @@
-"""What follows from what a provider sends back: documented error bodies replayed, thinking in every spelling, garbage."""
+"""What follows from what a provider sends back: documented error bodies replayed, thinking in every spelling,
+garbage.
+"""
 
 import re
 from collections import Counter

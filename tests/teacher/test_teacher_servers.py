@@ -1,4 +1,6 @@
-"""The client against servers that we did not write, and a student's test: the client of notebook 07 alone, in a fresh folder without `helpers`."""
+"""The client against servers that we did not write, and a student's test: the client of notebook 07 alone, in
+a fresh folder without `helpers`.
+"""
 
 import json
 import os
@@ -44,7 +46,7 @@ def serve(command, url, log):
             time.sleep(0.1)
 
 
-# ------------------------------------------------------------------------------------------ llama-cpp-python's own server
+# ------------------------------------------------------------------------------ llama-cpp-python's own server
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     """`python -m llama_cpp.server` with the nano base, on loopback; a key is asked for."""
@@ -65,7 +67,9 @@ def compatible(url, **more):
 
 
 def test_a_local_gguf_answers_every_row_and_is_not_asked_again(llama, tmp_path):
-    """Answers of the base are cut at so few tokens: they count here as they are only because the judge is told to take them."""
+    """Answers of the base are cut at so few tokens: they count here as they are only because the judge is
+    told to take them.
+    """
     few = [[{"role": "user", "content": f"¿Qué hago con la tos? Caso {number}."}] for number in range(6)]
     endpoint = compatible(llama, max_completion_tokens=400, temperature=0.2)
     job = teacher.Client(endpoint, concurrency=2).run(few, tmp_path, label=None)
@@ -83,7 +87,7 @@ def test_a_local_server_that_refuses_the_key_or_the_length_is_understood(llama, 
     assert (job.failed, job.requests, job.problems["refused"]) == (1, 1, 1)
 
 
-# ---------------------------------------------------------------------------------------------- llmock, from the index
+# ------------------------------------------------------------------------------------- llmock, from the index
 @pytest.fixture
 def mock(tmp_path):
     """`llmock serve`: a mock of ten providers with scripted faults, and a verdict on the client."""
@@ -137,7 +141,7 @@ def test_a_mock_server_that_can_only_refuse_is_asked_once(mock, tmp_path, status
         teacher.Client(endpoint, concurrency=1).run(chats(5), tmp_path / "job", label=None)
 
 
-# ------------------------------------------------------------------------------------------------------ a student's test
+# ------------------------------------------------------------------------------------------- a student's test
 MAIN = """
 import pathlib, sys
 async def main():

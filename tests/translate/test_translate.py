@@ -21,7 +21,7 @@ from helpers.translate.numbers import fits, number_problems, without_partner
 SAMPLE = load_rows("sample").rows
 
 
-# ----------------------------------------------------------------------------------------------------------- glossary
+# --------------------------------------------------------------------------------------------------- glossary
 @pytest.mark.parametrize(
     ("english", "spanish", "country"),
     [
@@ -118,7 +118,7 @@ def test_a_malformed_glossary_is_refused_with_file_line_and_field(tmp_path, entr
         load_glossary(path)
 
 
-# ------------------------------------------------------------------------------------------------------------ numbers
+# ---------------------------------------------------------------------------------------------------- numbers
 @pytest.mark.parametrize(
     ("english", "spanish"),
     [
@@ -218,7 +218,7 @@ def test_as_many_numbers_as_possible_get_a_partner(ours, theirs):
     assert len(ours) - len(alone) == best
 
 
-# -------------------------------------------------------------------------------------------------- language and length
+# ---------------------------------------------------------------------------------------- language and length
 @pytest.mark.parametrize(
     "spanish",
     [
@@ -261,7 +261,7 @@ def test_chrf_of_a_row_joins_its_columns_and_knows_the_reference():
     assert 20 < translate.row_chrf({"a": "la casa roja", "b": "y el mar"}, reference) < 90
 
 
-# ----------------------------------------------------------------------------------------------- the shipped references
+# ------------------------------------------------------------------------------------- the shipped references
 def test_every_reference_passes_every_check_in_every_country():
     wrong = []
     for country in COUNTRIES:
@@ -280,7 +280,8 @@ def test_regional_words_replace_the_general_ones_with_their_articles():
     english = "Go to the ER: a stroke. The ER is open. Out of the ER."
     spanish = "Acuda a urgencias: un ictus. El servicio de urgencias está abierto. Salga de urgencias."
     assert answers.in_country(english, spanish, "GT") == (
-        "Acuda a la emergencia: un derrame cerebral. El servicio de urgencias está abierto. Salga de la emergencia."
+        "Acuda a la emergencia: un derrame cerebral. El servicio de urgencias está abierto. Salga de la "
+        "emergencia."
     )
     assert answers.in_country(english, spanish, "ES") == spanish
 

@@ -1,4 +1,6 @@
-"""Translation: what a teacher is asked and how its answer is read, where rows come from, and the loop around them."""
+"""Translation: what a teacher is asked and how its answer is read, where rows come from, and the loop around
+them.
+"""
 
 import json
 import re
@@ -21,7 +23,7 @@ def row(english, spanish=None, ident="x"):
     return Row(ident, "interaction", {"sentence": english}, {"sentence": spanish} if spanish else None)
 
 
-# --------------------------------------------------------------------------------------------------- requests, answers
+# ------------------------------------------------------------------------------------------ requests, answers
 def test_the_instructions_hold_the_terms_that_occur_and_no_others():
     system = translate.request({"sentence": "Take Tylenol."}, "GT")[0]["content"]
     assert (
@@ -82,7 +84,7 @@ def test_an_answer_of_another_shape_is_refused(text):
         translate.read_answer(text, ["sentence"])
 
 
-# ------------------------------------------------------------------------------------------------------------- sources
+# ---------------------------------------------------------------------------------------------------- sources
 def _hub(monkeypatch, tables=None, error=None):
     """A `datasets` of our own, and a hub that shows signs of life."""
     asked = []
@@ -151,8 +153,6 @@ def test_a_hub_that_fails_is_replaced_by_the_sample_and_says_why(monkeypatch, ta
     _hub(monkeypatch, tables, error)
     loaded = load_rows("auto", limit=5)
     assert loaded.source == "sample" and len(loaded.rows) == 10 and re.search(why, loaded.sentence)
-    with pytest.raises(LabError, match=why):
-        load_rows("hub")
 
 
 def test_no_network_and_a_silent_hub_are_known_within_seconds(monkeypatch):
@@ -191,7 +191,7 @@ def test_a_malformed_sample_is_refused_with_file_line_and_field(tmp_path, line, 
         translate.read_sample(Path(tmp_path / "none.jsonl"), "interaction")
 
 
-# ------------------------------------------------------------------------------------------------------------ the loop
+# --------------------------------------------------------------------------------------------------- the loop
 class Reply:
     def __init__(self, text):
         self.text = text

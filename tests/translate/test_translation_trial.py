@@ -1,4 +1,6 @@
-"""The checks on trial: the mistakes that notebook 01 plants, what the checks notice of them, and its check of negations."""
+"""The checks on trial: the mistakes that notebook 01 plants, what the checks notice of them, and its check of
+negations.
+"""
 
 import ast
 
@@ -26,7 +28,7 @@ def _notebook(*wanted):
     return [space[name] for name in wanted]
 
 
-# ------------------------------------------------------------------------------------------------------- the checks on trial
+# ---------------------------------------------------------------------------------------- the checks on trial
 ENGLISH = "Do not take more than 400 mg of acetaminophen before 10 mg of warfarin."
 SPANISH = "No tome más de 400 mg de paracetamol antes de 10 mg de warfarina."
 FUNCTIONS = (

@@ -1,108 +1,104 @@
-"""What the offline teacher answers: the rubric's answer for a finding it recognises, the reference Spanish of a row it knows.
+"""What the offline teacher answers: the rubric's answer for a finding it recognises, the reference Spanish of
+a row it knows.
 
-No model is behind it. A translation carries, at a small fixed share and on the first attempt only, a translator's mistake: a term that the
-glossary forbids, a number dropped, a field left in English. A request that names the problems gets the clean text.
+A share of the translations carries, on the first attempt, a translator's mistake: a forbidden term, a number
+dropped, a field left in English.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
 from helpers import translate
 from helpers.cases import SPLITS, findings
-from helpers.files import DATA
 from helpers.teacher.config import Endpoint
-from helpers.teacher.prompts import HEADINGS
 from helpers.translate.glossary import find_spanish
-from helpers.translate.rows import FIELDS, SAMPLE
-from helpers.triage import PARTS, UNKNOWN, countries, parse, render
+from helpers.translate.pipeline import Request
+from helpers.translate.rows import SAMPLE
+from helpers.triage import UNKNOWN, countries, render
 
-Messages = Sequence[Mapping[str, Any]]
 GENERAL = (
-    "Soy el maestro sin conexión de este laboratorio: no soy un modelo. Solo respondo a consultas de triaje («… País: Guatemala.») y a "
+    "Soy el maestro sin conexión de este laboratorio: no soy un modelo. Solo respondo a consultas de triaje "
+    "(«… País: Guatemala.») y a "
     "peticiones de traducción del inglés hechas con helpers.translate."
 )
+SEED = 0  # another one plants other mistakes and breaks other requests
 GUESSED_LEVEL = "AMARILLO"  # nothing recognised: stable, but to be seen soon
-_FREQUENT = "el la los las un una de del y o que con por para en se le lo su a al no es muy me mi años año tiene paciente país"
-_WORD = re.compile(r"\w+")
 
 
-# ------------------------------------------------------------------------------------------------------------- triage
-def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text)) - frozenset(_FREQUENT.split())
+def dice(name: str, *what: object) -> float:
+    """A number in [0, 1) that depends on nothing but its arguments."""
+    digest = hashlib.sha256("\x1f".join(map(str, (name, SEED, *what))).encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
 
 
+def answer(messages: Sequence[Mapping[str, str]], mistakes: float = 0.0) -> str:
+    """The text of an answer to a chat; `mistakes` is the share of translations with a mistake in them."""
+    asked = translate.read_request(messages)
+    if asked is not None:
+        return translation_answer(asked, mistakes)
+    return triage_answer(messages[-1]["content"]) or GENERAL
+
+
+# ----------------------------------------------------------------------------------------------------- triage
 @cache
-def _wordings() -> list[tuple[str, frozenset[str], str]]:
-    """Every wording in lower case, its telling words and its finding, the longest first."""
-    rows = [
-        (text.lower(), finding.key)
-        for finding in findings().values()
-        for text in (finding.term, *(text for split in SPLITS for text in finding.texts(split)))
+def _wordings() -> list[tuple[str, str]]:
+    """Every wording of the micro-world in lower case and its finding, the longest first."""
+    rows = [(finding.term.lower(), key) for key, finding in findings().items()]
+    rows += [
+        (text.lower(), key)
+        for key, one in findings().items()
+        for split in SPLITS
+        for text in one.texts(split)
     ]
-    return [(text, _words(text), key) for text, key in sorted(rows, key=lambda row: -len(row[0]))]
+    return sorted(rows, key=lambda row: -len(row[0]))
 
 
 def recognise(text: str) -> str | None:
-    """The finding a message speaks of: by exact wording, else by the words it shares with one (a third at least); None otherwise."""
+    """The finding whose wording, the longest if there are several, stands in a message."""
     plain = text.lower()
-    said = _words(plain)
-    for wording, _, key in _wordings():
-        if wording in plain:
-            return key
-    shared, key = max((len(said & known) / max(1, len(said | known)), key) for _, known, key in _wordings())
-    return key if shared >= 1 / 3 else None
+    return next((key for wording, key in _wordings() if wording in plain), None)
 
 
-def triage_answer(system: str, text: str) -> str | None:
+def triage_answer(text: str) -> str | None:
     """The rubric's answer; None when the message is no triage request."""
     key, named = recognise(text), re.search(r"País: ([^.\n]+)\.", text)
-    if key is None and "País:" not in text:
+    if key is None and named is None:
         return None
-    name = named[1].strip() if named else ""
-    country = next((code for code, row in countries().items() if row.country == name), "XX")
-    shown = {line.split(":")[0] for line in system.splitlines()}  # the lines that are wanted
-    asked = [part for part in PARTS if HEADINGS[part].split(":")[0] in shown]
+    code = next(
+        (code for code, row in countries().items() if named and row.country == named[1].strip()), "XX"
+    )
     level, picture = (findings()[key].level, findings()[key].syndrome) if key else (GUESSED_LEVEL, UNKNOWN)
-    return render(level, country, picture, asked if "Nivel de Urgencia" in shown else PARTS)
+    return render(level, code, picture)
 
 
-# -------------------------------------------------------------------------------------------------------- translation
+# ------------------------------------------------------------------------------------------------ translation
 @cache
 def _references() -> dict[str, str]:
     """Reference Spanish by English text, of every field of every shipped row."""
-    known: dict[str, str] = {}
-    for kind, name in SAMPLE.items():
-        for row in translate.read_sample(DATA / "openmed_sample" / name, kind):
-            reference = row.reference or {}
-            known |= {row.fields[one]: reference.get(one, "") for one in FIELDS[kind] if one in row.fields}
-    return known
+    rows = [row for kind, path in SAMPLE.items() for row in translate.read_sample(path, kind)]
+    return {text: row.reference[column] for row in rows for column, text in row.fields.items()}
 
 
 def in_country(english: str, spanish: str, country: str) -> str:
-    """Put a country's own words in place of the general ones; an article of theirs takes the place of the one before."""
+    """Put a country's own words in place of the general ones; an article of theirs takes the place of the one
+    before.
+    """
     for term in translate.glossary().used(english):
         own = term.regional.get(country)
         if not own or find_spanish((own,), spanish):
             continue
-        longer = [text for text in term.es[1:] if term.es[0] in text]
-        within = list(find_spanish(longer, spanish))
+        longer = [re.escape(text) for text in term.es[1:] if term.es[0] in text]  # these stay as they are
+        article = "al|del|el|la|los|las" if re.match(r"(el|la|los|las) ", own) else "(?!)"
+        alone = rf"(?:(?P<before>{article})\s+)?(?P<term>{re.escape(term.es[0])})"
 
-        def put(found: re.Match[str], own: str = own, within: Any = within) -> str:
-            before = (found["before"] or "").lower()
-            if any(start <= found.start("term") and found.end("term") <= end for start, end in within):
-                return found[0]
-            if not re.match(r"(el|la|los|las) ", own):
-                return (found["before"] + " " if before else "") + own
-            return {"al": "a ", "del": "de "}.get(before, "") + own
+        def put(found: re.Match[str], own: str = own) -> str:
+            contracted = {"al": "a ", "del": "de "}.get((found["before"] or "").lower(), "")
+            return contracted + own if found["term"] else found[0]
 
-        alone = rf"(?<!\w)(?:(?P<before>al|del|el|la|los|las)\s+)?(?P<term>{re.escape(term.es[0])})(?!\w)"
-        spanish = re.sub(alone, put, spanish, flags=re.IGNORECASE)
+        spanish = re.sub(rf"(?<!\w)(?:{'|'.join([*longer, alone])})(?!\w)", put, spanish, flags=re.IGNORECASE)
     return spanish
 
 
@@ -121,55 +117,25 @@ def _mistaken(
     return spanish | {longest: without if kind < 0.75 and without != text else fields[longest]}
 
 
-def translation_answer(asked: translate.prompts.Request, mistakes: float, seed: int) -> str:
-    """The reference Spanish of the fields as a JSON object, in the country's words; a field it does not know stays English."""
+def translation_answer(asked: Request, mistakes: float = 0.0) -> str:
+    """The reference Spanish of the fields as a JSON object, in the country's words; a field it does not know
+    stays English.
+    """
     spanish = {
-        column: in_country(english, _references().get(english) or english, asked.country)
+        column: in_country(english, _references().get(english, english), asked.country)
         for column, english in asked.fields.items()
     }
     content = json.dumps(asked.fields, sort_keys=True)
-    if asked.fields and not asked.again and dice("mistake", seed, content) < mistakes:
-        spanish = _mistaken(asked.fields, spanish, asked.country, dice("kind", seed, content))
+    if asked.fields and not asked.again and dice("mistake", content) < mistakes:
+        spanish = _mistaken(asked.fields, spanish, asked.country, dice("kind", content))
     return json.dumps(spanish, ensure_ascii=False, indent=1)
 
 
-def planted_mistakes(
-    endpoint: Endpoint,
-    rows: Sequence[translate.Row],
-    first: Sequence[Mapping[str, str] | None],
-    country: str,
-) -> list[bool]:
-    """For every row: did the offline teacher plant a mistake in this first answer? Empty for any other teacher, whose mistakes nobody knows.
-
-    It answers from a reference, so every difference from its clean answer was put there on purpose.
+def planted_mistakes(endpoint: Endpoint, rows: list, first: list[dict | None], country: str) -> list[bool]:
+    """For every row: does this first answer differ from the clean one, on purpose? Empty for a real teacher,
+    whose mistakes nobody knows.
     """
     if endpoint.name != "offline":
         return []
-    asked = (translate.prompts.Request(row.fields, country, True) for row in rows)
-    clean = [json.loads(translation_answer(one, 0.0, 0)) for one in asked]
-    return [given is not None and dict(given) != right for given, right in zip(first, clean, strict=True)]
-
-
-# ---------------------------------------------------------------------------------------------------------------- all
-def dice(*what: object) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments."""
-    digest = hashlib.sha256("\x1f".join(map(str, what)).encode("utf-8", "replace")).digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
-
-
-def answer(messages: Messages, mistakes: float = 0.0, seed: int = 0) -> str:
-    """The text of an answer to a chat."""
-    asked = translate.read_request(messages)
-    if asked is not None:
-        return translation_answer(asked, mistakes, seed)
-    last = {message["role"]: message["content"] for message in messages}
-    return triage_answer(last.get("system", ""), last.get("user", "")) or GENERAL
-
-
-def english_answer(messages: Messages) -> str:
-    """The same request answered in the wrong language."""
-    asked = translate.read_request(messages)
-    if asked is not None:
-        return json.dumps(asked.fields, ensure_ascii=False)
-    level = parse(answer(messages)).level or "unknown"
-    return f"Urgency level: {level}. What to do: see a health worker. This is not medical advice."
+    clean = [json.loads(translation_answer(Request(row.fields, country, True))) for row in rows]
+    return [given not in (None, right) for given, right in zip(first, clean, strict=True)]

@@ -18,11 +18,9 @@ from helpers.runtimes.serve import serving
 from helpers.triage import LEVELS, parse
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser():
-    """Closed with the last test of this folder: Playwright keeps an event loop running in the thread, and
-    nothing else could start one.
-    """
+    """One a file: while it is open Playwright runs an event loop in this thread, and no other test could."""
     try:
         find_chromium()
     except LabError as reason:

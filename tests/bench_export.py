@@ -1,10 +1,9 @@
 """Export at full size, in one run: `python tests/bench_export.py [folder for 10 GB of files]`.
 
 Random bfloat16 weights in the shapes of LFM2.5-1.2B are exported to F16 and to Q5_K_M, beside llama.cpp's own
-converter. Targets: sizes within 0.1 % of the prediction, peak memory of the export ≤ 1 GB above an
-    interpreter with its imports, time ≤ 1× the converter's. Times are of the
-conversion, imports left out on both sides. Every measurement is a process of its own, so that peaks of memory
-are its own.
+converter. Targets: sizes within 0.1 % of the prediction, peak memory of the export ≤ 1 GB above an interpreter
+with its imports, time ≤ 1× the converter's. Times are of the conversion, imports left out on both sides. Every
+measurement is a process of its own, so that peaks of memory are its own.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 wheel.
 
 `fetch` gets the package once, with pip, into `build/sources/`. Run as a script (`python tests/upstream.py
-SOURCE MODEL --outfile …`) this
-file runs the converter with one change: it knows tokenizers by a hash of what they do to one text, and ours
-    is not in its list. The last
-line printed holds the seconds it took, imports left out, and the process's peak of resident memory in MB.
+SOURCE MODEL --outfile …`) this file runs the converter with one change: it knows tokenizers by a hash of what
+they do to one text, and ours is not in its list. The last line printed holds the seconds it took, imports
+left out, and the process's peak of resident memory in MB.
 """
 
 import runpy

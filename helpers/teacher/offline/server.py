@@ -31,10 +31,9 @@ class Faults(BaseModel, frozen=True, extra="forbid"):
     """The share of admitted requests that break in each way, 0…1; they exclude one another.
 
     reset: the connection is torn. error: 500, 502 with HTML, or 503 with Retry-After. garbage: 200 with half
-        a JSON body. cut: half an answer,
-    finish_reason "length". think: an unasked, whole `<think>` block. broken_think: a closing tag alone, in
-        several spellings, or a block
-    that never closes. language: the answer in English.
+    a JSON body. cut: half an answer, finish_reason "length". think: an unasked, whole `<think>` block.
+    broken_think: a closing tag alone, in several spellings, or a block that never closes. language: the
+    answer in English.
     """
 
     reset: float = 0.0

@@ -203,7 +203,7 @@ class DPOTrainer(_OnFewCores, trl.DPOTrainer):
 
     On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does where Liger's kernels
     are installed, and keeps no
-    entropy: a third of the time. The mathematics is the same (a test holds the two equal).
+    entropy: a third less time. The mathematics is the same (a test holds the two equal).
 
     Raises:
         LabError: no pairs.

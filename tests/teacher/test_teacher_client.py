@@ -24,13 +24,6 @@ PROMPTS = [teacher.triage_prompt(row) for row in ROWS]
 VALID = teacher.triage_validator(ROWS)
 
 
-@pytest.fixture(scope="module")
-def quick():
-    """An offline teacher without limits worth mentioning and without faults."""
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=100_000, latency=(0.5, 1.5)) as server:
-        yield server
-
-
 def test_every_prompt_gets_its_answer_and_equal_prompts_are_asked_once(quick, tmp_path):
     before = quick.stats()["accepted"]
     job = teacher.Client(quick.endpoint).run(

@@ -27,13 +27,6 @@ PROMPTS = [teacher.triage_prompt(row) for row in ROWS]
 VALID = teacher.triage_validator(ROWS)
 
 
-@pytest.fixture(scope="module")
-def quick():
-    """An offline teacher without limits worth mentioning and without faults."""
-    with teacher.OfflineTeacher(minute=0.6, requests_per_minute=100_000, latency=(0.5, 1.5)) as server:
-        yield server
-
-
 # ---------------------------------------------------------------------------------------------------- secrets
 def test_a_key_shows_itself_nowhere():
     endpoint = teacher.described("minimax", key=KEY)

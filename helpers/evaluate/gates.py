@@ -7,17 +7,17 @@ not acceptance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from helpers.cases import Example, evaluation_prompts, vignettes
 from helpers.evaluate.generation import generate
-from helpers.evaluate.scoring import Scores, distance, score
+from helpers.evaluate.scoring import MEASURES, kappa, rate
 from helpers.files import DATA, LabError, read_yaml
-from helpers.statistics import Rate, wilson
-from helpers.triage import PARTS, URGENT
+from helpers.statistics import Rate
+from helpers.triage import parse
 
 PASSES = "passes"
 NOT_SHOWN = "not shown"
@@ -26,44 +26,7 @@ ON = ("test", "dev", "syndromes", "vignettes")
 FIELDS = ("says", "measure", "at_least", "at_most", "none_seen", "why")
 
 KAPPA = "kappa"  # the one measure that is not a share of items
-Measure = Callable[[Sequence[Example], Scores], Rate]
-
-
-def _one_level(_: Sequence[Example], scores: Scores) -> Rate:
-    """Share of answers with exactly one readable level."""
-    return wilson(sum(level is not None for level in scores.given), scores.n)
-
-
-def _missed_urgency(examples: Sequence[Example], scores: Scores) -> Rate:
-    """Of items whose primary level is ROJO or NARANJA, share not answered so; an unreadable answer is a miss."""
-    urgent = [level for row, level in zip(examples, scores.given, strict=True) if row.level in URGENT]
-    return wilson(sum(level not in URGENT for level in urgent), len(urgent))
-
-
-def _two_levels_under(examples: Sequence[Example], scores: Scores) -> Rate:
-    """Share of all items answered two or more levels less urgent than every accepted level; unreadable
-    answers are not among them.
-    """
-    pairs = zip(examples, scores.given, strict=True)
-    return wilson(sum(level is not None and distance(row, level) <= -2 for row, level in pairs), scores.n)
-
-
-def _has_part(part: str) -> Measure:
-    """The share of answers with one part of the promised form."""
-    return lambda _, scores: scores.parts[part]
-
-
-MEASURES: dict[str, Measure] = {
-    "one_level": _one_level,
-    "accepted_level": lambda _, scores: scores.accuracy,
-    **{part: _has_part(part) for part in PARTS},
-    "call": lambda _, scores: scores.call,
-    "strict": lambda _, scores: scores.strict,
-    "missed_urgency": _missed_urgency,
-    "two_levels_under": _two_levels_under,
-    "over_triage": lambda _, scores: scores.over,
-    KAPPA: lambda _, scores: scores.kappa,
-}
+KNOWN = (*(name for name in MEASURES if name not in ("primary_level", "under_triage")), KAPPA)
 
 
 @dataclass(frozen=True)
@@ -72,7 +35,7 @@ class Gate:
 
     Attributes:
         id, says: its name, and what it asks about in one sentence.
-        measure: which of `MEASURES` it looks at.
+        measure: what it looks at: one of `scoring.MEASURES`, or `kappa`.
         bound: a fraction in 0…1.
         at_least: the measure must not be below the bound; otherwise not above it.
         none_seen: not one case may be seen, whatever the bound.
@@ -98,9 +61,7 @@ class Gate:
         return value >= self.bound if self.at_least else value <= self.bound
 
     def verdict(self, rate: Rate) -> str:
-        """`PASSES` when the interval's worse end meets the bound, `NOT_SHOWN` when only the point does (or
-        nothing was measured), else `FAILS`.
-        """
+        """`PASSES` if the interval's worse end meets the bound, `NOT_SHOWN` if only the point does, or none."""
         if rate.n == 0:
             return NOT_SHOWN
         if not self.meets(rate.value) or (self.none_seen and rate.value > 0):
@@ -109,17 +70,11 @@ class Gate:
 
 
 def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
-    """The gates in the order of the file.
-
-    Raises:
-        LabError: the file holds no gate, or one is malformed; the message names file, gate and field.
-    """
+    """The gates in the order of the file; a `LabError` if there is none, or one is malformed."""
     rows = read_yaml(path)
     if not isinstance(rows, dict) or not rows:
-        raise LabError(
-            f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git "
-            f"checkout`."
-        )
+        what = "no gates in it, and nothing may be accepted by no gate"
+        raise LabError(f"{path}: {what}. Restore the file with `git checkout`.")
     return tuple(_gate(path, name, row) for name, row in rows.items())
 
 
@@ -134,8 +89,8 @@ def _gate(path: Path, name: str, row: Any) -> Gate:
     for field in ("says", "measure", "why"):
         if not isinstance(row.get(field), str) or not row[field].strip():
             raise fail(f"`{field}` must be a non-empty text")
-    if row["measure"] not in MEASURES:
-        raise fail(f"unknown measure {row['measure']!r}; the measures are {', '.join(MEASURES)}")
+    if row["measure"] not in KNOWN:
+        raise fail(f"unknown measure {row['measure']!r}; the measures are {', '.join(KNOWN)}")
     if ("at_least" in row) == ("at_most" in row):
         raise fail("needs `at_least` or `at_most`, one of the two")
     at_least = "at_least" in row
@@ -158,12 +113,10 @@ class Judged(NamedTuple):
     @property
     def measured(self) -> str:
         """The figure with its 95 % interval and its n, in the unit of the bound."""
-        value, n, low, high = self.rate.value, self.rate.n, self.rate.low, self.rate.high
-        if n == 0:
-            return "nothing measured"
-        if self.gate.measure == KAPPA:
-            return f"{value:.2f} [{low:.2f}–{high:.2f}], n = {n:,}"
-        return str(self.rate)
+        rate = self.rate
+        if rate.n and self.gate.measure == KAPPA:
+            return f"{rate.value:.2f} [{rate.low:.2f}–{rate.high:.2f}], n = {rate.n:,}"
+        return str(rate) if rate.n else "nothing measured"
 
 
 @dataclass(frozen=True)
@@ -197,29 +150,22 @@ class Report:
             sum(row.verdict == name for row in self.rows) for name in (PASSES, NOT_SHOWN, FAILS)
         )
         said = "Accepted" if self.passed else "Rejected"
-        return f"{said} on {self.on} (n = {self.n:,}): of {len(self.rows)} gates {passed} passed, {not_shown} not shown, {failed} failed."
+        counts = f"{passed} passed, {not_shown} not shown, {failed} failed"
+        return f"{said} on {self.on} (n = {self.n:,}): of {len(self.rows)} gates {counts}."
 
     def verdict(self, name: str) -> str:
-        """What became of the gate of this name.
-
-        Raises:
-            LabError: there is no such gate.
-        """
+        """What became of the gate of this name. Raises LabError: there is no such gate."""
         found = {row.gate.id: row.verdict for row in self.rows}
         if name not in found:
-            raise LabError(
-                f"There is no gate {name!r}. The gates are {', '.join(found)}; they live in data/gates.yaml."
-            )
+            where = f"The gates are {', '.join(found)}; they live in data/gates.yaml"
+            raise LabError(f"There is no gate {name!r}. {where}.")
         return found[name]
 
     def __str__(self) -> str:
         cells = [("gate", "bound", "measured, 95 % interval", "verdict")]
         cells += [(row.gate.id, row.gate.asks, row.measured, row.verdict) for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in cells
-        ]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
         return "\n".join([*lines, self.conclusion])
 
     def _repr_markdown_(self) -> str:
@@ -245,20 +191,16 @@ def judge(
     Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width
     when every answer is right).
     """
-    scores = score(examples, answers)
-    rates = [
-        (gate, MEASURES[gate.measure](examples, scores))
-        for gate in (load_gates() if gates is None else gates)
-    ]
-    return Report(scores.n, on, tuple(Judged(gate, rate, gate.verdict(rate)) for gate, rate in rates))
+    rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
+    judged = []
+    for gate in load_gates() if gates is None else gates:
+        found = kappa(rows) if gate.measure == KAPPA else rate(rows, gate.measure)
+        judged.append(Judged(gate, found, gate.verdict(found)))
+    return Report(len(rows), on, tuple(judged))
 
 
 def items(on: str) -> Sequence[Example]:
-    """The item set of this name: "test", "dev", "syndromes" or "vignettes".
-
-    Raises:
-        LabError: there is no such set.
-    """
+    """The item set of this name, one of `ON`; a `LabError` if there is no such set."""
     if on not in ON:
         raise LabError(f"There is no item set {on!r}. The sets are {', '.join(ON)}.")
     return vignettes() if on == "vignettes" else evaluation_prompts(on)
@@ -272,8 +214,7 @@ def check(model: str | Path, examples: Sequence[Example] | None = None, on: str 
         examples: items of your own, which `on` then only names; None for the set that `on` names.
         on: "test" (default), "dev", "syndromes" or "vignettes".
 
-    Raises:
-        LabError: no such item set, or a model that cannot be read.
+    Raises LabError: no such item set, or a model that cannot be read.
     """
     name = on or ("test" if examples is None else "own items")
     rows = items(name) if examples is None else examples

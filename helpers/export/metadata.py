@@ -50,8 +50,7 @@ def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
 def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter:
     """A writer that holds all keys of a model: its architecture's, its card's, and its tokenizer's.
 
-    Raises:
-        LabError: the tokenizer is missing, damaged, not of LFM2's kind, or larger than the vocabulary.
+    Raises LabError: the tokenizer is missing, damaged, not of LFM2's kind, or larger than the vocabulary.
     """
     logging.getLogger("gguf").setLevel(logging.ERROR)  # it explains every key it writes
     writer = architecture_metadata(architecture)

@@ -52,9 +52,7 @@ WLLAMA_COMPAT = Package(
 def files(package: Package, names: tuple[str, ...]) -> dict[str, bytes]:
     """Content of these files of a package, by name ("esm/index.min.js"). Nothing is unpacked to disk.
 
-    Raises:
-        Missing: the package cannot be had.
-        LabError: it lacks a file.
+    Raises Missing: the package cannot be had. Raises LabError: it lacks a file.
     """
     with tarfile.open(fileobj=io.BytesIO(_archive(package))) as tar:
         members = {member.name.removeprefix("package/"): member for member in tar if member.isfile()}

@@ -64,9 +64,8 @@ def build(
             profile's).
         name: what the page calls the model (default: each file's name).
 
-    Raises:
-        LabError: a GGUF is damaged or carries no chat template, the engine cannot be fetched, or the disk is
-            full.
+    Raises LabError: a GGUF is damaged or carries no chat template, the engine cannot be fetched, or the disk
+    is full.
     """
     out, profile, headers = Path(out), current_profile(), [read_header(Path(path)) for path in ggufs]
     if mute := [str(header.path) for header in headers if not header.chat_template]:
@@ -108,9 +107,7 @@ def _model(source: Path, target: Path, name: str) -> dict[str, Any]:
 def self_test(examples: Sequence[Example] | None, max_new_tokens: int) -> dict[str, Any]:
     """The questions of a self-test, as the page reads them; development prompts if none are given."""
     rows = random.Random(0).sample(evaluation_prompts("dev"), SELF_TEST) if examples is None else examples
-    items = [
-        {"id": str(i), "messages": row.prompt, "heading": f"{LEVEL_HEADING} "} for i, row in enumerate(rows)
-    ]
+    items = [{"id": str(i), "messages": r.prompt, "heading": f"{LEVEL_HEADING} "} for i, r in enumerate(rows)]
     return {"format": 1, "max_new_tokens": max_new_tokens, "items": items}
 
 

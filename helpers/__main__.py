@@ -22,12 +22,20 @@ def run(options: argparse.Namespace) -> int:
     from helpers import lab, notebooks
     from helpers.files import LabError, build_dir, write_atomic
     from helpers.train import current_profile
+    from helpers.train.profiles import VARIABLE
 
     if options.write and options.notebooks:
         raise LabError("--write refreshes the whole series from one run: leave out the notebooks' names.")
+    asked = tuple(options.notebooks)
+    if asked and not os.environ.get(VARIABLE):  # 13 has a profile of its own
+        named = next((one for one in notebooks.PLAN if one.name.startswith(asked[0])), None)
+        os.environ[VARIABLE] = named.profile if named else "nano"
     print(f"Profile {current_profile().name}: {current_profile().what}.", flush=True)
-    asked = tuple(options.notebooks) or ("",)
-    wanted = [chapter for chapter in notebooks.PLAN if chapter.name.startswith(asked)]
+    wanted = [
+        chapter
+        for chapter in notebooks.PLAN
+        if (chapter.name.startswith(asked) if asked else chapter.profile == "nano")
+    ]
     if options.seeds or options.write:  # a page that is committed shows three seeds of every headline arm
         os.environ[lab.SEEDS] = str(options.seeds or 3)
     started, seconds = time.time(), {}

@@ -34,6 +34,7 @@ class Chapter:
     name: str
     title: str
     question: str
+    profile: str = "nano"  # that its committed page was made with
 
     @property
     def path(self) -> Path:
@@ -79,6 +80,7 @@ PLAN: tuple[Chapter, ...] = (
         "How small can the file get before its answers change?",
     ),
     Chapter("12_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
+    Chapter("13_real_weights", "Real weights", "Does it hold on a model that has read the world?", "pocket"),
     Chapter("14_report_card", "The report card", "Did the blog's findings hold?"),
 )
 
@@ -129,7 +131,9 @@ def navigation(chapter: Chapter) -> str:
 def bootstrap(chapter: Chapter) -> str:
     """The first code cell."""
     url = f"https://github.com/{repository()}.git"
-    return BOOTSTRAP.replace("{tag}", release()).replace("{url}", url).replace("{name}", chapter.name)
+    own = "" if chapter.profile == "nano" else f', profile="{chapter.profile}"'
+    start = BOOTSTRAP.replace('"{name}"', f'"{chapter.name}"{own}')
+    return start.replace("{tag}", release()).replace("{url}", url)
 
 
 def read(path: Path) -> NotebookNode:

@@ -146,15 +146,40 @@ def label_probabilities(
     """The model's belief over the five levels at the label's place, normalised over the five.
 
     Each level's words are scored whole after `heading`, so that a tokenizer that cuts a level in pieces is
-    treated fairly; where every level is one token, as in the nano base, one pass scores all five.
+    treated fairly. The prompt is read once; what it left in the model's cache serves all five.
     """
     loaded = load(source)
     options = [loaded.tokenizer.encode(f"{heading}{level}", add_special_tokens=False) for level in LEVELS]
-    if len({tuple(option[:-1]) for option in options}) > 1:
-        prompts = [prompt_ids(loaded, example) for example in examples]
-        return [_belief(_score_whole(loaded, prompt, options)) for prompt in prompts]
-    logits = torch.from_numpy(next_logits(source, examples, options[0][:-1], batch=batch))
-    return [_belief(row) for row in logits[:, [option[-1] for option in options]]]
+    # tokens that all five begin with
+    shared = next(place for place, told in enumerate(zip(*options, strict=False)) if len(set(told)) > 1)
+    rests = [option[shared:] for option in options]
+    prompts = [[*prompt_ids(loaded, example), *options[0][:shared]] for example in examples]
+    found: list[dict[str, float]] = [{}] * len(prompts)
+    for chunk in batches(prompts, batch):
+        for index, scores in zip(chunk, _scored(loaded, [prompts[one] for one in chunk], rests), strict=True):
+            found[index] = dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
+    return found
+
+
+def _scored(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], options: Sequence[list[int]]
+) -> torch.Tensor:
+    """Log-probability of each option, all its tokens counted, after each prompt: (prompts, options)."""
+    read = padded(loaded, prompts, "left")
+    seen = loaded.model(**read, use_cache=True, logits_to_keep=1)
+    scores = torch.log_softmax(seen.logits[:, -1].float(), -1)[:, [option[0] for option in options]]
+    longest = max(map(len, options)) - 1
+    if longest:  # the tokens after each option's first
+        n, cache = len(options), seen.past_key_values
+        cache.batch_repeat_interleave(n)
+        filled = [[*option, *option[-1:] * (longest + 1 - len(option))] for option in options]
+        tokens = torch.tensor(filled, device=scores.device).repeat(len(prompts), 1)
+        mask = torch.cat((read["attention_mask"].repeat_interleave(n, 0), torch.ones_like(tokens[:, :-1])), 1)
+        after = loaded.model(input_ids=tokens[:, :-1], attention_mask=mask, past_key_values=cache).logits
+        each = torch.log_softmax(after.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
+        real = torch.tensor([[place + 1 < len(option) for place in range(longest)] for option in options])
+        scores = scores + (each.view(len(prompts), n, longest) * real.to(each)).sum(-1)
+    return scores
 
 
 @torch.inference_mode()
@@ -169,20 +194,6 @@ def next_logits(
         inputs = padded(loaded, [rows[index] for index in chunk], "left")
         found[chunk] = loaded.model(**inputs, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
     return found
-
-
-def _belief(scores: torch.Tensor) -> dict[str, float]:
-    return dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
-
-
-def _score_whole(
-    loaded: LoadedModel, prompt: Sequence[int], options: Sequence[Sequence[int]]
-) -> torch.Tensor:
-    """Log-probability of each option, all its tokens counted, after the prompt."""
-    logits = loaded.model(
-        **padded(loaded, [[*prompt, *option] for option in options], "right")
-    ).logits.float()
-    return torch.stack([_sequence_logprob(logits[row], prompt, option) for row, option in enumerate(options)])
 
 
 def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: Sequence[int]) -> torch.Tensor:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from helpers.files import DATA, LabError, read_json
 from helpers.train import Profile, choose_hardware, current_profile
+from helpers.train.profiles import VARIABLE
 
 SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
 
@@ -62,12 +63,16 @@ def versions_of() -> dict[str, str]:
         raise LabError(f"The package {error.name} is not installed. {how}.") from None
 
 
-def start(notebook: str) -> Session:
-    """Begin a notebook: fix the profile (a `LabError` if unknown), look at the machine, quieten libraries."""
+def start(notebook: str, profile: str = "nano") -> Session:
+    """Begin a notebook: fix the profile (TRIAGE_PROFILE's, or this one), look at the machine, quieten libraries.
+
+    Raises LabError: an unknown profile or a missing package.
+    """
     global _running
     import datasets
     import transformers
 
+    os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()

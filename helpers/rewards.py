@@ -33,19 +33,16 @@ class Reward:
     Attributes:
         name: what TRL logs it by.
         correct: paid for an accepted level.
-        under, over: charged (so give a positive number) for every level below or above the accepted set, see
-            `evaluate.scoring.distance`.
+        under, over: charged (so give a positive number) for every level below or above the accepted set.
         unreadable: charged for an answer without a level, or with two.
         urgent_enough: (paid, otherwise) for a readable level at least as urgent as some accepted one.
         cells: amounts by (truth, answer) that stand in for the three level prices there. The truth is the
-            primary level; an accepted answer is its own truth, so that no cell can charge for what the rubric
-            accepts.
+            primary level; an accepted answer is its own truth, so no cell can charge for it.
         parts: (present, absent) amounts for any of `PRICED`; the number has to be the person's own country's,
             the actions have to say to call first where the syndrome does, and the name has to be the level's
             ("ROJO — Emergencia").
 
-    Raises LabError: a price is not a finite number, a charge is negative, or a cell or part has an unknown
-    name.
+    Raises LabError: a price that is no finite number, a negative charge, or an unknown cell or part.
     """
 
     name: str
@@ -96,11 +93,9 @@ class Reward:
             columns: the dataset's. Read are `accepted` (levels), `country` (ISO code), `level` (the primary
                 one; only with `cells`) and `syndrome` (a name of `data/syndromes.yaml`; without it nobody is
                 held to call first).
-            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term": which of them a
-                policy lives on.
+            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term".
 
-        Raises LabError: a column is missing, of another length than `completions`, or holds what is no level
-        or known country.
+        Raises LabError: a column that is missing, of another length, or holds no level or known country.
         """
         told = [self._column(name, columns.get(name), len(completions)) for name in COLUMNS]
         rows = zip(zip(*told, strict=True), completions, strict=True)

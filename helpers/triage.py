@@ -179,10 +179,8 @@ class Reading:
     Attributes:
         level: the one level it gives, or None when it gives none or contradicts itself.
         levels_named: every level given in a level line (or, lacking one, anywhere), first mention first.
-        name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None when no name is
-            given.
-        actions, first_aid, alarms: the text after the heading, or None when the heading or its content is
-            missing.
+        name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None without one.
+        actions, first_aid, alarms: the text after the heading, or None without either.
         calls: the actions say to call before they say to go anywhere.
         disclaimer: says that it does not replace a professional.
         numbers: the emergency numbers given in the number line.
@@ -280,8 +278,7 @@ def strip_accents(text: str) -> str:
 def strip_thinking(text: str) -> tuple[str, bool]:
     """Remove the notes of a thinking model (`<think>` blocks in all spellings); say whether there were any.
 
-    A closing tag without its opening one hides everything before it; an opening tag that is never closed
-    hides everything after.
+    A closing tag without an opening one hides all before it; an opening tag never closed, all after it.
     """
     pieces: list[str] = []
     last, inside, found = 0, False, False

@@ -64,10 +64,8 @@ class FeatureAudit:
         odds_ratio: odds of it among the chosen over the odds among the rejected, with ½ added to each of the
             four counts (Haldane 1956, Anscombe 1956) and Woolf's (1955) logarithmic 95 % interval. It
             describes the two *sets* of answers; 1 is even.
-        only_chosen, only_rejected: pairs in which one side alone has it. Where both agree, DPO sees no
-            difference in it.
-        p: exact two-sided sign test on those pairs (McNemar's): that either side is equally likely to be the
-            one.
+        only_chosen, only_rejected: pairs in which one side alone has it: DPO sees a difference in no other.
+        p: exact two-sided sign test on those pairs (McNemar's): both sides are equally likely.
         direction: where DPO will push it: `up` or `down` if p is below 5 %, else `not shown`.
     """
 
@@ -88,8 +86,7 @@ class LengthAudit:
     Attributes:
         chosen, rejected: mean length.
         difference: mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit.
-        direction: where DPO will push it: the sign of the difference, if its interval leaves out 0 and at
-            least `FEWEST` pairs differ.
+        direction: the sign of the difference, if its interval leaves out 0 and `FEWEST` pairs or more differ.
     """
 
     name: str
@@ -105,8 +102,7 @@ class PreferenceAudit:
 
     Attributes:
         pairs: pairs handed in.
-        counted: pairs the figures are about: those whose sides differ and are not empty. Repeats count, so
-            p-values are then too small.
+        counted: pairs whose sides differ and are not empty. Repeats count: p-values are then too small.
         faults: pairs left out, by reason (see `cases.Pair.fault`).
         features, lengths: see `FeatureAudit` and `LengthAudit`.
     """

@@ -1,9 +1,7 @@
-"""The micro-world: findings, the two prompt writers, the hand-written vignettes, and everyday texts to
-compare with.
+"""The micro-world: findings, two prompt writers, the vignettes, and everyday texts to compare with.
 
 `loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts, `pairs` two answers into
-a preference; `general` reads the everyday texts that hold no medicine. This module re-exports what callers
-use.
+a preference; `general` reads the everyday texts that hold no medicine.
 """
 
 from helpers.cases.general import general_texts

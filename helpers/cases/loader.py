@@ -1,6 +1,4 @@
-"""Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed, naming file, entry and
-field.
-"""
+"""Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed by file, entry, field."""
 
 from __future__ import annotations
 
@@ -27,8 +25,7 @@ _LEVEL_WORDS = re.compile(r"\b(rojo|roja|naranja|amarillo|amarilla|verde|azul|az
 class Wording:
     """One way in which somebody says a finding.
 
-    `several` marks a text that names two or more things of which one decides; `region` is the country whose
-    words it uses, None for anywhere.
+    `several`: it names two or more things of which one decides; `region`: the country whose words it uses.
     """
 
     text: str

@@ -51,8 +51,7 @@ def usable(
 
     Args:
         tokens: length in tokens of the longer of a pair's two whole conversations.
-        limit: the most tokens the model is trained on; a longer pair would be cut, perhaps before its sides
-            differ.
+        limit: the most tokens the model is trained on; a longer pair would be cut.
 
     Raises LabError: only one of `tokens` and `limit` is given.
     """
@@ -170,8 +169,7 @@ def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pai
     """The same pairs in order, with the disclaimer in exactly round(share·n) of the chosen answers.
 
     Doses are nested: with one seed, the answers that carry it at 20 % also carry it at 40 %. The rejected
-    answers are left alone. Raises LabError: the share is not within 0…1, or the line of an answer cannot be
-    told apart.
+    answers are left alone. Raises LabError: a share not within 0…1, or an answer whose line is unclear.
     """
     if not 0 <= share <= 1:
         how = "Give a fraction from 0 to 1"

@@ -26,8 +26,7 @@ class Example:
     """A prompt and the level somebody gave it.
 
     `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts for its
-    `syndrome`. `finding` is None outside the micro-world's training side. `parts` are those that its answer
-    has.
+    `syndrome`. `finding` is None outside the training side. `parts` are its answer's.
     """
 
     text: str
@@ -89,8 +88,7 @@ def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PR
     """The blog's generator: few templates, chart terms, and a label drawn from the prior.
 
     The label is drawn *without looking at the description*, so one description meets several labels, and with
-    a few hundred terms in four templates most of a long run repeats. Nothing is copied: the profile follows
-    from the recipe.
+    a few hundred terms in four templates most of a long run repeats. Nothing is copied.
     """
     rng = random.Random(seed)
     world, templates, codes = list(findings().values()), _frames()["templates"], list(countries())

@@ -2,8 +2,7 @@
 
 `scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `ches` scores
 preference pairs with it, `perplexity` prices texts, `baselines` is what any model has to beat, `effects`
-compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come
-from `helpers.statistics`.
+compares models and recipes, `gates` accepts or rejects, `items` says on which items.
 """
 
 from helpers.evaluate import gates

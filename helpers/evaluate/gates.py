@@ -1,8 +1,6 @@
-"""Acceptance gates: what a model has to show before it is accepted, fixed in `data/gates.yaml` before any
-model was judged by it.
+"""Acceptance gates: what a model has to show, fixed in `data/gates.yaml` before any model was judged.
 
-A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown", which is
-not acceptance.
+A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown".
 """
 
 from __future__ import annotations

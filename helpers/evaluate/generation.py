@@ -93,14 +93,12 @@ def generate(
 ) -> list[Answer]:
     """Answers in the order of `examples`.
 
-    What the model's own `generation_config` asks for is set aside (`plain_decoding`): nothing but these
-    arguments decides an answer.
+    The model's own `generation_config` is set aside (`plain_decoding`): these arguments alone decide.
 
     Args:
         max_new_tokens: cut after so many (default: the profile's).
         label: text of the progress line; None for none.
-        temperature: 0 takes the likeliest token; above it, tokens are drawn from the whole distribution,
-            repeatably by `seed`.
+        temperature: 0 takes the likeliest token; above it, tokens are drawn from all, repeatably by `seed`.
         profile: whose batch and limit (default: the current one's).
     """
     loaded, settings = load(source), (profile or current_profile()).generate
@@ -209,8 +207,7 @@ def answer_logprobs(
 ) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
-    A sum over tokens: a longer answer is less likely for its length alone. Raises LabError: not one text for
-    every example.
+    A sum: a longer answer is less likely for its length alone. Raises LabError: not a text for each example.
     """
     if len(examples) != len(texts):
         counts = f"{len(examples):,} examples and {len(texts):,} texts"

@@ -15,8 +15,7 @@ from helpers.evaluate.generation import batches, load, padded
 class TextLoss:
     """A text with the loss of its tokens in nats, −log p(token | tokens before it).
 
-    `spans` says where each token stands (start, end in characters). The first token has nothing before it and
-    is not scored.
+    `spans`: where each token stands (start, end in characters). The first one is not scored.
     """
 
     text: str

@@ -29,8 +29,7 @@ class Scores:
         primary: the level is the primary one.
         recall: per primary level, share of items answered with an accepted level.
         shares: per level (and `UNREADABLE`), share of answers.
-        under, over: less (more) urgent than every accepted level. Unreadable answers are neither; see
-            `unreadable`.
+        under, over: less (more) urgent than every accepted level; `unreadable` answers are neither.
         sensitivity: of items whose primary level is ROJO or NARANJA, share answered ROJO or NARANJA.
         kappa: quadratic weighted kappa between primary and given level, over readable answers.
         cost: mean asymmetric cost an item (see `COSTS`), in levels.

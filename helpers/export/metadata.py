@@ -1,8 +1,7 @@
 """Everything in a GGUF that is not a weight: dimensions, name, vocabulary, special tokens, chat template.
 
 Two things are said that llama.cpp would otherwise guess: whether a BOS is put before a text, and whether an
-EOS after it. The guess for LFM2's kind of tokenizer is "BOS, yes", and a chat template that writes its own
-BOS then gets two.
+EOS after it. The guess for an LFM2 is "BOS, yes", and a template that writes its own BOS then gets two.
 """
 
 from __future__ import annotations

@@ -89,8 +89,7 @@ def record(
         unit: "", "rate", "nats", "s", "rows", …
         suffix: of every key, as `.vignettes` for a column.
 
-    Raises LabError: a malformed key, a value that is not a finite number, or an interval that does not hold
-    the value.
+    Raises LabError: a malformed key, no finite number, or an interval that does not hold the value.
     """
     plain = {"n": n, "low": low, "high": high, "seeds": seeds, "unit": unit}
     entries = {name + suffix: entry for name, entry in _entries(key, value, plain)}

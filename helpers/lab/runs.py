@@ -1,7 +1,6 @@
 """Many small runs side by side, one a core, each kept when it is done: `runs` for a function of a notebook.
 
-An interrupted experiment goes on where it stopped. What this file does not do: keep weights. A run returns
-what was measured.
+An interrupted experiment goes on where it stopped. No weights are kept: a run returns what was measured.
 """
 
 from __future__ import annotations
@@ -54,14 +53,12 @@ def runs(
         function: of the notebook or of a module; it returns what JSON can hold.
         cells: its keyword arguments, one dictionary a run, as `{"skew": True, "seed": 0}`.
         label: what the progress line says.
-        workers: processes, no more than there are cores (default: the profile's). With one, everything runs
-            in this process.
+        workers: processes, no more than cores (default: the profile's); with 1, all runs in this one.
 
     Returns:
         The results in the order of `cells`.
 
-    Raises LabError: interrupted, a worker died, or the disk is full. Finished runs are kept, and the next
-    call goes on from there.
+    Raises LabError: interrupted, a worker died, or the disk is full; the next call goes on from there.
     """
     profile = current_profile()
     place = build_dir() / "runs" / profile.name

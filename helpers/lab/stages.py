@@ -2,8 +2,7 @@
 
 The key is a hash of rows, base, settings and library versions: `keep` takes them from a trainer, `stage` from
 a recipe, and the same training has the same key. A folder appears by atomic rename and carries a manifest
-with checksums; a damaged one is rebuilt with a message. A stage whose profile saves checkpoints resumes from
-the last one.
+with checksums; a damaged one is rebuilt with a message. A stage resumes from its last checkpoint, if any.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The medical corpus of the series: a file of the translated rows that passed every check, and the part of
-them that no model trains on.
+"""The medical corpus: the translated rows that passed every check, and those that no model trains on.
 
 `build_corpus` writes it, and only that asks a teacher. Whoever reads it (a recipe, the key of a stage) opens
 a file and starts nothing. Beside it, texts of the kind that the nano base has read before: what continued
@@ -43,15 +42,12 @@ def corpus_path(profile: Profile) -> Path:
 
 
 def build_corpus(profile: Profile, max_cost_usd: float = 5.0) -> Path:
-    """Write the corpus if it is not there: the job of notebook 01, whose answers are neither asked nor paid
-    again.
+    """Write the corpus if it is not there: notebook 01's job, whose answers are not asked or paid again.
 
     Args:
-        max_cost_usd: stop before more is spent, earlier runs included. A server without a known price cannot
-            be capped.
+        max_cost_usd: stop before more is spent, earlier runs included; only where a price is known.
 
-    Raises LabError: the teacher cannot be asked, the budget ran out, or no row passed the checks. What was
-    answered is kept.
+    Raises LabError: no teacher, no budget left, or no row that passed the checks. Answers are kept.
     """
     path = corpus_path(profile)
     if not path.exists():
@@ -77,8 +73,7 @@ def medical_texts(
     seed: int = 0,  # noqa: ARG001 (every recipe's texts are asked for with one)
     held_out: bool = False,
 ) -> Sequence[str]:
-    """The texts for continued pre-training, or the held-out ones; `seed` is not used, every run reads the
-    same.
+    """The texts for continued pre-training, or the held-out ones; every seed reads the same.
 
     Raises LabError: the corpus has not been built.
     """

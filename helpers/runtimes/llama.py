@@ -1,7 +1,6 @@
 """llama.cpp in this process, by llama-cpp-python's `Llama`: one context for all prompts, greedy decoding.
 
-The file is checked before llama.cpp sees it (`checked`), because llama.cpp ends the whole process on some
-damaged files.
+The file is `checked` before llama.cpp sees it, which ends the whole process on some damaged files.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Files of pinned npm packages, fetched at first use: the WebAssembly build of llama.cpp.
 
 A package is known by the SHA-512 of its archive, checked every time the kept one is opened: what is served is
-what was pinned, wherever it came from. `npm pack` where npm is (it knows about mirrors), else the registry's
-own address.
+what was pinned, wherever it came from. `npm pack` where npm is (it knows mirrors), else the registry.
 """
 
 from __future__ import annotations

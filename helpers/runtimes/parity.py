@@ -1,8 +1,7 @@
 """Parity: is what runs there the model that was tested here? Two runs, compared at four depths and by odds.
 
 The depths, from shallow to deep: the rendered prompt, its tokens, the label, the full text. A fault that a
-shallow depth shows need not reach a deep one, and the other way round. How far a runtime may drift is
-`data/parity.yaml`.
+shallow depth shows need not reach a deep one, and the other way round. The bounds are in `data/parity.yaml`.
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ class Parity:
         same: for each depth, on which prompts they agree.
         first: for each depth with a difference, the first one, in words.
         divergences: KL(reference ‖ other) at the level's place in nats, one for each prompt whose odds both
-            tell. Where the other tells only its likeliest tokens, the rest counts as one token, and the
-            figure is a lower bound.
+            tell. Where only the likeliest tokens are told, the rest counts as one: a lower bound.
     """
 
     reference: str

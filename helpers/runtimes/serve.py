@@ -1,7 +1,6 @@
 """A folder of plain files over HTTP, for the phone's page: on loopback, or with --lan in the local network.
 
-The page brings what it needs (its service worker sets the headers for threads), so the standard library's
-server is enough.
+The page brings what it needs (its service worker sets the headers), so the plainest server is enough.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Five figures for the whole series: bars, forest, dots, lines, heat map, each with intervals and stamp.
 
-A notebook that needs another picture draws it in a cell and ends it with `present`. `source` opens a helper
-in the page.
+Another picture is drawn in a cell and ended with `present`. `source` opens a helper in the page.
 """
 
 from __future__ import annotations
@@ -122,8 +121,7 @@ def dots(
     """Every run a dot, the mean of each group a bar across, with its t-interval over seeds if runs differ.
 
     Args:
-        groups: the value of every seed, by recipe. n: items that each run was judged on. seeds: default the
-            largest group.
+        groups: the value of every seed, by recipe. n: items of each run. seeds: default the largest group.
     """
     figure, axes = plt.subplots(figsize=(7, 0.55 * len(groups) + 1.3))
     told = []
@@ -163,8 +161,7 @@ def lines(
 
     Args:
         curves: (x, y) points by name, or the values of every seed by x.
-        x, y: what the axes show, with the unit. log: "x", "y" or "xy" for logarithmic axes. percent: y is a
-            share.
+        x, y: the axes, with the unit. log: "x", "y" or "xy", the logarithmic ones. percent: y is a share.
     """
     figure, axes = plt.subplots(figsize=(7, 3.4))
     told, places = [], set()

@@ -84,11 +84,9 @@ class Reward:
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float]:
-        """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14; it passes everything by
-        keyword).
+        """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14, all by keyword).
 
         Args:
-            prompts: not looked at; the columns say what is right.
             completions: texts, or lists of chat messages.
             columns: the dataset's. Read are `accepted` (levels), `country` (ISO code), `level` (the primary
                 one; only with `cells`) and `syndrome` (a name of `data/syndromes.yaml`; without it nobody is

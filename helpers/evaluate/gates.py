@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from helpers.cases import Example, evaluation_prompts, vignettes
 from helpers.evaluate.generation import generate
 from helpers.evaluate.scoring import MEASURES, kappa, rate
-from helpers.files import DATA, LabError, read_yaml
+from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
 from helpers.statistics import Rate
 from helpers.triage import parse
 
@@ -21,14 +23,12 @@ PASSES = "passes"
 NOT_SHOWN = "not shown"
 FAILS = "fails"
 ON = ("test", "dev", "syndromes", "vignettes")
-FIELDS = ("says", "measure", "at_least", "at_most", "none_seen", "why")
 
 KAPPA = "kappa"  # the one measure that is not a share of items
 KNOWN = (*(name for name in MEASURES if name not in ("primary_level", "under_triage")), KAPPA)
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(Row):
     """One condition of acceptance.
 
     Attributes:
@@ -43,9 +43,9 @@ class Gate:
     id: str
     says: str
     measure: str
-    bound: float
+    bound: float = Field(ge=0, le=1, strict=True)
     at_least: bool
-    none_seen: bool
+    none_seen: bool = Field(default=False, strict=True)
     why: str
 
     @property
@@ -77,28 +77,17 @@ def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
 
 
 def _gate(path: Path, name: str, row: Any) -> Gate:
-    def fail(problem: str) -> LabError:
-        return LabError(f"{path}: gate {name!r}: {problem}. See the other gates for the form.")
-
-    if not isinstance(row, dict):
-        raise fail(f"must be a mapping with the fields {', '.join(FIELDS)}")
-    if unknown := [str(field) for field in row if field not in FIELDS]:
-        raise fail(f"unknown field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
-    for field in ("says", "measure", "why"):
-        if not isinstance(row.get(field), str) or not row[field].strip():
-            raise fail(f"`{field}` must be a non-empty text")
-    if row["measure"] not in KNOWN:
-        raise fail(f"unknown measure {row['measure']!r}; the measures are {', '.join(KNOWN)}")
-    if ("at_least" in row) == ("at_most" in row):
-        raise fail("needs `at_least` or `at_most`, one of the two")
-    at_least = "at_least" in row
-    bound = row["at_least" if at_least else "at_most"]
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or not 0 <= bound <= 1:
-        raise fail(f"the bound {bound!r} is not a fraction between 0 and 1")
-    none_seen = row.get("none_seen", False)
-    if not isinstance(none_seen, bool) or (none_seen and at_least):
-        raise fail("`none_seen` is true or false, and goes with `at_most` only")
-    return Gate(str(name), row["says"], row["measure"], float(bound), at_least, none_seen, row["why"])
+    sides = [side for side in ("at_least", "at_most") if side in row] if isinstance(row, dict) else []
+    if len(sides) != 1:
+        raise bad_entry(path, name, "at_least", "needs `at_least` or `at_most`, one of the two")
+    told = {"id": name, "bound": row[sides[0]], "at_least": sides == ["at_least"]}
+    gate = check_entry(Gate, {key: row[key] for key in row if key not in sides} | told, path, name)
+    if gate.measure not in KNOWN:
+        known = f"the measures are {', '.join(KNOWN)}"
+        raise bad_entry(path, name, "measure", f"unknown measure {gate.measure!r}; {known}")
+    if gate.none_seen and gate.at_least:
+        raise bad_entry(path, name, "none_seen", "goes with `at_most` only")
+    return gate
 
 
 class Judged(NamedTuple):

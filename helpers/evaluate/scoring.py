@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from sklearn.metrics import cohen_kappa_score
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from helpers.cases import Example
 from helpers.statistics import Rate, bootstrap, bootstrap_mean, wilson
@@ -148,8 +148,6 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
 
 def confusion(examples: Sequence[Example], given: Sequence[str | None]) -> np.ndarray:
     """Counts by primary level (rows, ROJO first) and given one (the last for unreadable): shape (5, 6)."""
-    columns = (*LEVELS, None)
-    table = np.zeros((len(LEVELS), len(columns)), dtype=int)
-    for example, level in zip(examples, given, strict=True):
-        table[LEVELS.index(example.level), columns.index(level)] += 1
-    return table
+    said = [level or UNREADABLE for level in given]
+    names = [*LEVELS, UNREADABLE]
+    return confusion_matrix([row.level for row in examples], said, labels=names)[: len(LEVELS)]

@@ -25,7 +25,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 class Row(BaseModel):
-    """An entry of a data file, checked; a `LabError` with file, entry and field if it is malformed."""
+    """A data file's entry with `more` fields, checked; a `LabError` by file, entry, field if it is malformed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, str_min_length=1)
 
@@ -148,13 +148,13 @@ def bad_entry(path: Path, entry: str, field: str, problem: str) -> LabError:
     return LabError(f"{where}: {problem}. See data/README.md for the format.")
 
 
-def check_entry(kind: type[Kind], value: Any, path: Path, entry: str) -> Kind:
+def check_entry(kind: type[Kind], value: Any, path: Path, entry: str, **more: Any) -> Kind:
     """An entry of a data file, checked.
 
     Raises LabError: it is malformed; the message names file, entry and field.
     """
     try:
-        return kind.model_validate(value)
+        return kind.model_validate({**value, **more} if isinstance(value, dict) else value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(step) for step in first["loc"]) or "(all)"

@@ -45,7 +45,7 @@ def _without_level(text: Any) -> str:
 def _wording(row: Any) -> Wording:
     """One wording from its row `{voice+ region: text}`."""
     ((key, text),) = row.items() if isinstance(row, dict) and len(row) == 1 else [("", "")]
-    form = _KEY.fullmatch(key)
+    form = _KEY.fullmatch(str(key))
     if not form:
         ways = ", ".join(VOICES)
         raise ValueError(
@@ -58,7 +58,7 @@ def _wording(row: Any) -> Wording:
 
 def _syndrome(name: Any, held_out: bool) -> Syndrome:
     """The syndrome of this name, if it is on the right side: held out, or not."""
-    if name not in syndromes():
+    if str(name) not in syndromes():
         raise ValueError(f"unknown syndrome {name!r}")
     if syndromes()[name].held_out and not held_out:
         raise ValueError(f"{name!r} is held out: nothing that is trained on may tell it")
@@ -142,8 +142,8 @@ def load_findings(*paths: Path) -> dict[str, Finding]:
     for path in paths:
         complaint = check_entry(_Presentation, read_yaml(path), path, path.stem)
         for place, value in enumerate(complaint.findings):
-            whole = {**value, "presentation": complaint.id}
-            finding = check_entry(Finding, whole, path, str(value.get("id", place)))
+            entry = str(value.get("id", place))
+            finding = check_entry(Finding, value, path, entry, presentation=complaint.id)
             texts = [(text, split) for split in SPLITS for text in finding.texts(split)]
             named = [(finding.key, "id"), (finding.term, "term"), *((t, f"wordings.{s}") for t, s in texts)]
             _refuse_repeats(path, ((text, finding.key, field) for text, field in named), known)
@@ -156,7 +156,7 @@ def load_held_out(path: Path) -> dict[str, tuple[Wording, ...]]:
     loaded: dict[str, tuple[Wording, ...]] = {}
     known: dict[str, str] = {}
     for name, value in read_yaml(path).items():
-        loaded[name] = check_entry(_HeldOut, {**value, "syndrome": name}, path, name).wordings
+        loaded[name] = check_entry(_HeldOut, value, path, name, syndrome=name).wordings
         _refuse_repeats(path, ((wording.text, name, "wordings") for wording in loaded[name]), known)
     return loaded
 

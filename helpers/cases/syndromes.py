@@ -36,7 +36,7 @@ def load_syndromes(path: Path, first_aid_path: Path) -> dict[str, Syndrome]:
             raise bad_entry(first_aid_path, name, "source", problem)
     rules = {}
     for name, row in table["syndromes"].items():
-        rule = check_entry(Syndrome, {**row, "key": name}, path, name)
+        rule = check_entry(Syndrome, row, path, name, key=name)
         if wrong := _problem(rule, sources, aid):
             raise bad_entry(path, name, *wrong)
         rules[name] = rule.model_copy(

@@ -64,6 +64,8 @@ def runs(
     place = build_dir() / "runs" / profile.name
     common = _common(function)
     paths = [place / f"{function.__name__}-{fingerprint([common, dict(cell)])}.json" for cell in cells]
+    for path in filter(Path.exists, paths):
+        _read(path)  # a damaged one is refused before anything runs
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     jobs = [(function, dict(cells[number])) for number in missing]
     with Progress(label, len(missing)) as progress:

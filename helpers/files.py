@@ -25,7 +25,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 class Row(BaseModel):
-    """A data file's entry with `more` fields, checked; a `LabError` by file, entry, field if it is malformed."""
+    """An entry of a data file: what it may hold, and nothing else."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, str_min_length=1)
 
@@ -149,10 +149,7 @@ def bad_entry(path: Path, entry: str, field: str, problem: str) -> LabError:
 
 
 def check_entry(kind: type[Kind], value: Any, path: Path, entry: str, **more: Any) -> Kind:
-    """An entry of a data file, checked.
-
-    Raises LabError: it is malformed; the message names file, entry and field.
-    """
+    """A data file's entry with `more` fields; a `LabError` by file, entry and field if it is malformed."""
     try:
         return kind.model_validate({**value, **more} if isinstance(value, dict) else value)
     except ValidationError as error:

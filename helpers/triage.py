@@ -41,7 +41,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Country:
-    """A country: its emergency numbers in the order to try them, each with its service, and where one goes."""
+    """A country: its emergency numbers in the order to try them, with their services, and where one goes."""
 
     code: str
     country: str
@@ -219,7 +219,7 @@ class Reading:
         return line and set(self.called) <= own
 
     def missing(self, country: str | None = None, call_now: bool = False) -> tuple[str, ...]:
-        """What is absent (or a wrong number), `level` too; with `call_now`, actions have to say to call first."""
+        """What is absent (or a wrong number), `level` too; with `call_now`, actions have to call first."""
         absent = tuple(
             part
             for part in PARTS
@@ -368,7 +368,7 @@ def reader_in_javascript() -> dict[str, str]:
 
 
 def _in_javascript(pattern: str) -> str:
-    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII: they are spelled out."""
+    """Python's `w`, `d` and `b` know every alphabet; JavaScript's know ASCII: they are spelled out."""
     word = r"[\p{L}\p{N}_]"
     edge = f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
     spelled = {"b": edge, "W": word.replace("[", "[^"), "w": word, "d": r"\p{Nd}", "Z": "$"}

@@ -188,10 +188,8 @@ def _feature(name: str, has: Feature, chosen: Sequence[Side], rejected: Sequence
     table = Table2x2(counts + 0.5, shift_zeros=False)
     more = sum(a and not b for a, b in zip(one, other, strict=True))
     less = sum(b and not a for a, b in zip(one, other, strict=True))
-    odds, p = (
-        Rate(float(table.oddsratio), n, *map(float, table.oddsratio_confint(ALPHA))),
-        paired_test(one, other),
-    )
+    odds = Rate(float(table.oddsratio), n, *map(float, table.oddsratio_confint(ALPHA)))
+    p = paired_test(one, other)
     direction = _sign(more - less) if p < ALPHA else NOT_SHOWN
     return FeatureAudit(name, wilson(sum(one), n), wilson(sum(other), n), odds, more, less, p, direction)
 

@@ -16,7 +16,7 @@ from helpers.triage import LEVELS, PARTS, countries, country_of, number_line, pa
 
 @dataclass(frozen=True)
 class Pair:
-    """A preferred and a dispreferred answer to one person; `kind`: what is wrong with the latter, if known."""
+    """A preferred and a dispreferred answer to one person; `kind`: what is wrong with the latter."""
 
     example: Example
     chosen: str

@@ -1,4 +1,4 @@
-"""Read `data/syndromes.yaml`: one rule for each syndrome, from which findings and vignettes take their level."""
+"""Read `data/syndromes.yaml`: one rule for each syndrome, which findings and vignettes name."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class _Vignette(Row):
 
 
 def load_vignettes(path: Path) -> list[Example]:
-    """Free vignettes, a JSON object a line, with their syndrome's levels; a `LabError` if one is malformed."""
+    """Vignettes, a JSON object a line, with their syndrome's levels; a `LabError` if one is malformed."""
     rows: dict[str, Example] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:

@@ -59,7 +59,7 @@ class Gate(Row):
         return value >= self.bound if self.at_least else value <= self.bound
 
     def verdict(self, rate: Rate) -> str:
-        """`PASSES` if the interval's worse end meets the bound, `NOT_SHOWN` if only the point does, or none."""
+        """`PASSES` if the interval's worse end meets the bound, `NOT_SHOWN` if only the point does."""
         if rate.n == 0:
             return NOT_SHOWN
         if not self.meets(rate.value) or (self.none_seen and rate.value > 0):

@@ -225,7 +225,7 @@ def answer_logprobs(
 
 
 def pair_margins(source: Model, pairs: Sequence[Pair]) -> list[float]:
-    """log p(chosen) − log p(rejected) of each pair: above 0 the better answer is likelier, as a whole text."""
+    """log p(chosen) − log p(rejected) of each pair: above 0 the better answer is likelier, as a whole."""
     sides = [(pair.example, text) for pair in pairs for text in (pair.chosen, pair.rejected)]
     asked = {(row.text, row.country, text): row for row, text in sides}
     scored = answer_logprobs(source, list(asked.values()), [text for *_, text in asked])

@@ -111,7 +111,7 @@ def rate(rows: Sequence[tuple[Example, Reading]], measure: Measure | str) -> Rat
 
 
 def kappa(rows: Sequence[tuple[Example, Reading]]) -> Rate:
-    """Quadratic weighted kappa between primary and given level over readable answers (percentile bootstrap)."""
+    """Quadratic weighted kappa of primary and given level, over readable answers (percentile bootstrap)."""
     readable = [(row.level, said.level) for row, said in rows if said.level]
     return bootstrap(readable, lambda drawn: quadratic_kappa(*zip(*drawn, strict=True)), draws=200)
 

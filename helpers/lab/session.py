@@ -64,7 +64,7 @@ def versions_of() -> dict[str, str]:
 
 
 def start(notebook: str, profile: str = "nano") -> Session:
-    """Begin a notebook: fix the profile (TRIAGE_PROFILE's, or this one), look at the machine, quieten libraries.
+    """Begin a notebook: fix the profile (TRIAGE_PROFILE's or this), see the machine, quieten libraries.
 
     Raises LabError: an unknown profile or a missing package.
     """

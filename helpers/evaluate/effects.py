@@ -37,11 +37,6 @@ class Effect:
         points, low, high = (100 * one for one in (self.estimate, self.low, self.high))
         return f"{self.name}: {points:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
-    @property
-    def present(self) -> bool:
-        """Does the interval exclude zero?"""
-        return self.low > 0 or self.high < 0
-
 
 def over_seeds(values: Sequence[float | Rate]) -> Rate:
     """Mean of one recipe's runs with a 95 % t-interval over the seeds; `n` is the number of runs.

@@ -27,7 +27,6 @@ class Scores:
     Attributes:
         accuracy: the level is in the accepted set.
         primary: the level is the primary one.
-        recall: per primary level, share of items answered with an accepted level.
         shares: per level (and `UNREADABLE`), share of answers.
         under, over: less (more) urgent than every accepted level; `unreadable` answers are neither.
         sensitivity: of items whose primary level is ROJO or NARANJA, share answered ROJO or NARANJA.
@@ -41,7 +40,6 @@ class Scores:
     n: int
     accuracy: Rate
     primary: Rate
-    recall: dict[str, Rate]
     shares: dict[str, Rate]
     under: Rate
     over: Rate
@@ -120,9 +118,6 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
     """Score full answers, as text. See `Scores` for what each figure is."""
     rows = [(row, parse(answer)) for row, answer in zip(examples, answers, strict=True)]
 
-    def recall(name: str) -> Rate:
-        return rate([pair for pair in rows if pair[0].level == name], "accepted_level")
-
     def share(name: str) -> Rate:
         return rate(rows, lambda _, said: (said.level or UNREADABLE) == name)
 
@@ -130,7 +125,6 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         n=len(rows),
         accuracy=rate(rows, "accepted_level"),
         primary=rate(rows, "primary_level"),
-        recall={name: recall(name) for name in LEVELS},
         shares={name: share(name) for name in (*LEVELS, UNREADABLE)},
         under=rate(rows, "under_triage"),
         over=rate(rows, "over_triage"),

@@ -18,13 +18,13 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from scipy.ndimage import uniform_filter1d
 
-from helpers.evaluate.gates import Report
+from helpers.evaluate.gates import Judged, Report
 from helpers.evaluate.scoring import UNREADABLE
 from helpers.lab import session
 from helpers.triage import LEVELS, SCALE, parse
 
 GREY = "#616161"
-VERDICTS = {"passes": ("✓", "#e8f5e9"), "not shown": ("?", "#fff8e1"), "fails": ("✗", "#ffebee")}
+VERDICTS = {"fails": ("✗", "#ffebee"), "not shown": ("?", "#fff8e1"), "passes": ("✓", "#e8f5e9")}
 HATCHES = ("", "//", "..", "\\\\", "xx")  # of the levels: colour never alone
 sns.set_theme(
     style="whitegrid",
@@ -125,25 +125,22 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
 
 def gates(reports: Mapping[str, Report]) -> None:
     """One column a model, one row a gate: the figure and whether it passes, is not shown, or fails."""
-    names, first = list(reports), next(iter(reports.values()))
-    figure, axes = plt.subplots(figsize=(3.4 + 1.6 * len(names), 0.36 * len(first.rows) + 1.1))
-    for row, (gate, _, _) in enumerate(first.rows):
-        for column, name in enumerate(names):
-            _, rate, verdict = reports[name].rows[row]
-            sign, shade = VERDICTS[verdict]
-            field = {"facecolor": shade, "edgecolor": "white", "linewidth": 2}
-            axes.add_patch(plt.Rectangle((column, row), 1, 1, **field))
-            form = ".2f" if gate.measure == "kappa" else ".0%"
-            value = f"{rate.value:{form}}" if rate.n else "–"
-            axes.text(column + 0.5, row + 0.5, f"{sign} {value}", ha="center", va="center", fontsize=10)
-    bounds = [f"{gate.id}  {gate.asks}" for gate, _, _ in first.rows]
-    axes.set_yticks([row + 0.5 for row in range(len(bounds))], bounds)
-    axes.set_xticks([column + 0.5 for column in range(len(names))], names)
+    rows = list(zip(*(report.rows for report in reports.values()), strict=True))
+    order, first = list(VERDICTS), next(iter(reports.values()))
+    codes = [[order.index(one.verdict) for one in row] for row in rows]
+    marks = [[f"{VERDICTS[one.verdict][0]} {_short(one)}" for one in row] for row in rows]
+    figure, axes = plt.subplots(figsize=(3.4 + 1.6 * len(reports), 0.36 * len(rows) + 1.1))
+    look = {"cmap": [shade for _, shade in VERDICTS.values()], "annot_kws": {"color": "black", "size": 10}}
+    sns.heatmap(codes, annot=marks, fmt="", cbar=False, linewidths=2, vmin=0, vmax=2, ax=axes, **look)
+    axes.set_yticks(axes.get_yticks(), [f"{row[0].gate.id}  {row[0].gate.asks}" for row in rows], rotation=0)
+    axes.set_xticks(axes.get_xticks(), list(reports))
     axes.xaxis.tick_top()
-    axes.set(xlim=(0, len(names)), ylim=(len(bounds), 0))
-    axes.grid(False)
     axes.tick_params(length=0)
     passed = {name: sum(row.verdict == "passes" for row in report.rows) for name, report in reports.items()}
-    listed = "; ".join(f"{name}: {count} of {len(first.rows)} pass" for name, count in passed.items())
+    listed = "; ".join(f"{name}: {count} of {len(rows)} pass" for name, count in passed.items())
     caption = "acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails)"
     present(figure, f"{caption}: {listed}.", n=first.n)
+
+
+def _short(one: Judged) -> str:
+    return f"{one.rate.value:{'.2f' if one.gate.measure == 'kappa' else '.0%'}}" if one.rate.n else "–"

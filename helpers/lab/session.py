@@ -47,11 +47,7 @@ SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: 
 
 
 def seeds() -> range:
-    """The seeds of an experiment: 0 alone, or as many as TRIAGE_SEEDS (`run --seeds 3`) says.
-
-    Raises:
-        LabError: TRIAGE_SEEDS is no whole number above 0.
-    """
+    """The seeds of an experiment: 0 alone, or as many as TRIAGE_SEEDS (`run --seeds 3`) says."""
     wanted = os.environ.get(SEEDS, "").strip() or "1"
     if not wanted.isdecimal() or int(wanted) < 1:
         raise LabError(f"{SEEDS}={wanted!r} is no number of seeds: set it to 1 or more, or unset it.")
@@ -68,13 +64,9 @@ def versions_of() -> dict[str, str]:
 
 
 def start(notebook: str, profile: str = "nano") -> Session:
-    """Begin a notebook: fix the profile, look at the machine, quieten the libraries.
+    """Begin a notebook: fix the profile (TRIAGE_PROFILE's or this), see the machine, quieten libraries.
 
-    Args:
-        profile: which one, unless TRIAGE_PROFILE says it.
-
-    Raises:
-        LabError: an unknown profile or a missing package.
+    Raises LabError: an unknown profile or a missing package.
     """
     global _running
     import datasets
@@ -93,10 +85,8 @@ def start(notebook: str, profile: str = "nano") -> Session:
 def _measured_seconds(notebook: str) -> float | None:
     """How long this notebook took when the shipped results were measured."""
     shipped = DATA / "results" / f"{current_profile().name}.json"
-    measured = (
-        read_json(shipped)["measurements"].get(f"series.{notebook}.seconds") if shipped.exists() else None
-    )
-    return measured["value"] if measured else None
+    known = read_json(shipped)["measurements"] if shipped.exists() else {}
+    return known.get(f"series.{notebook}.seconds", {}).get("value")
 
 
 def session() -> Session:

@@ -1,6 +1,4 @@
-"""How fast to ask: a token bucket, full-jitter backoff, what a server asks to wait (notebook 07 builds them),
-and the line in front of it.
-"""
+"""How fast to ask: token bucket, full-jitter backoff, Retry-After (notebook 07 builds them), and the queue."""
 
 import asyncio
 import random
@@ -10,9 +8,7 @@ from email.utils import parsedate_to_datetime
 
 
 class TokenBucket:
-    """Permits drip in a little below the server's rate; the bucket is small, and starts empty: the server may
-    remember an earlier run.
-    """
+    """Permits drip in just below the server's rate. Empty at first: the server may remember an earlier run."""
 
     def __init__(self, per_minute: float, minute: float = 60.0, clock: Callable = time.monotonic) -> None:
         self.rate = 0.97 * per_minute / minute  # permits a second
@@ -20,9 +16,7 @@ class TokenBucket:
         self.level, self.clock, self.at = 0.0, clock, clock()
 
     def delay(self, amount: float = 1) -> float:
-        """Seconds until `amount` may be taken; more than the bucket holds may go when it is full, and is paid
-        off afterwards.
-        """
+        """Seconds until `amount` may be taken. More than the bucket holds goes when it is full, as a debt."""
         now = self.clock()
         self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
         self.at = now
@@ -34,16 +28,12 @@ class TokenBucket:
 
 
 def backoff(attempt: int, minute: float = 60.0, first: float = 0.5, longest: float = 30.0) -> float:
-    """Seconds before the next attempt, on a clock with this minute: uniform in [0, min(longest,
-    first·2^attempt)] ("full jitter", Brooker 2015, AWS).
-    """
+    """Seconds: uniform in [0, min(longest, first·2^attempt)], scaled to `minute` ("full jitter", Brooker 2015)."""
     return random.uniform(0, min(longest, first * 2 ** min(attempt, 16))) * minute / 60
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a response asks to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. None
-    without a usable one.
-    """
+    """Seconds that a response asks to wait (`retry-after-ms`; `retry-after` in seconds or as a date), or None."""
     asked = headers.get("retry-after", "")
     try:
         if "retry-after-ms" in headers:

@@ -126,6 +126,7 @@ class Job:
         self.stopped: str | None = None
         self.ending = False  # nobody begins anything more
         self.last_answer = time.monotonic()
+        self.usual = float(self.endpoint.max_completion_tokens)  # of an answer, for the limit in tokens
 
     def answers(self) -> list[Any]:
         """For each prompt None, or text, model, finish_reason, thinking, token counts, cost_usd, attempts."""
@@ -141,7 +142,7 @@ class Job:
         return sum(file.get(key, {}).get("cost_usd") or 0.0 for file in files for key in keys)
 
     def run(self, label: str | None) -> None:
-        """Run the event loop in a thread of its own (a notebook has one already); draw the progress here."""
+        """Run the event loop in a thread of its own (a notebook has one); draw the progress in this one."""
         started, progress = time.monotonic(), Progress(label, self.left) if label else None
         with progress or nullcontext(), self.kept.file, self.lost.file, ThreadPoolExecutor(1) as thread:
             work = thread.submit(asyncio.run, self.drive())
@@ -166,7 +167,7 @@ class Job:
             progress.done(self.sentence)
 
     async def drive(self) -> None:
-        """Settle every row, or stop early: a worker raised, the budget is used up, or the reader interrupted."""
+        """Settle every row, or stop early: a worker raised, the budget is spent, the reader interrupted."""
         if not self.queue:
             return
         import openai
@@ -175,7 +176,7 @@ class Job:
         for logger in map(logging.getLogger, ("openai", "httpx2", "httpcore2")):
             logger.setLevel(max(logging.INFO, logger.level))
         endpoint = self.endpoint
-        self.line = Line(endpoint.requests_per_minute, endpoint.minute)
+        self.line = Line(endpoint.requests_per_minute, endpoint.minute, endpoint.tokens_per_minute)
         # The package's own retries know neither our limits nor our table, and repeat what can only fail.
         fields = {"base_url": endpoint.base_url, "timeout": endpoint.timeout_s, "max_retries": 0}
         fields["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=not endpoint.local)
@@ -204,11 +205,12 @@ class Job:
     async def attempt(self, row: Row) -> bool:
         """Ask once; True when the row is settled."""
         room = self.endpoint.max_completion_tokens * row.room
+        guess = row.characters / 4 + self.usual
         dearest = self.endpoint.cost(row.characters / 2 + 50, room) or 0.0  # two characters a token
         if not await self.afford(dearest):
             return True
         try:
-            await self.line.enter()
+            await self.line.enter(guess)
             if self.ending:
                 return True
             outcome = await self.send(row, room)
@@ -216,7 +218,11 @@ class Job:
             self.reserved -= dearest
         cost = self.endpoint.cost(outcome.prompt_tokens, outcome.completion_tokens) or 0.0
         row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
-        return self.judge(row, outcome) if outcome.kind == "answer" else await self.recover(row, outcome)
+        if outcome.kind != "answer":
+            return await self.recover(row, outcome)
+        self.line.tokens.take(outcome.prompt_tokens + outcome.completion_tokens - guess)
+        self.usual += 0.1 * (outcome.completion_tokens - self.usual)
+        return self.judge(row, outcome)
 
     async def afford(self, dearest: float) -> bool:
         """Reserve the most a request can cost; False when the budget cannot hold it any more."""

@@ -22,7 +22,7 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
 
     Attributes:
         what: a sentence's subject for readers ("MiniMax M2.5"). base_url: up to and including /v1.
-        requests_per_minute: the server's limit; None when unknown (then only its 429s are obeyed).
+        requests_per_minute, tokens_per_minute: its limits; None when unknown (then only its 429s are obeyed).
         price_in, price_out: US dollars for a million tokens, on `price_date`; None when unknown.
         minute: seconds that the server's minute lasts; 60 except for an offline teacher with a faster clock.
     """
@@ -33,6 +33,7 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     model: str
     key: SecretStr = SecretStr("none")
     requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
     price_in: float | None = None
     price_out: float | None = None
     price_date: str = ""

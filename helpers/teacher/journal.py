@@ -15,7 +15,7 @@ def content_key(*content: Any) -> str:
 
 
 class Journal(dict):
-    """key → record. Opening removes a line cut by a crash and skips what is no record; of two the later counts."""
+    """key → record. A last line that was cut is removed, nonsense is skipped, and of two the later counts."""
 
     def __init__(self, path: Path) -> None:
         path.touch()

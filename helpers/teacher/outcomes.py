@@ -1,4 +1,4 @@
-"""What came back, and what follows: an answer, or a kind of `outcomes` in data/teachers.yaml. No network here."""
+"""What came back and what follows: an answer, or a row of `outcomes` in data/teachers.yaml. No network."""
 
 import json
 import re
@@ -16,11 +16,11 @@ _TAG = re.compile(r"(?i)[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|though
 
 
 class Outcome(NamedTuple):
-    """kind: "answer", "fatal", "wait", "refuse", "retry". problem: free of keys. cause: what to count, "429"."""
+    """One request's result. kind: "answer", "fatal", "wait", "refuse", "retry"; problem: without the key."""
 
     kind: str
     problem: str = ""
-    cause: str = ""
+    cause: str = ""  # what it is counted by: "429"
     retry_after: float | None = None
     text: str = ""
     finish_reason: str | None = None

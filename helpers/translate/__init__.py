@@ -1,4 +1,4 @@
-"""Translate: `rows` loads, `glossary` and `numbers` say what must be kept, `checks` judges, `pipeline` asks."""
+"""Translate: `rows` loads, `glossary` and `numbers` say what to keep, `checks` judges, `pipeline` asks."""
 
 from helpers.translate.checks import CHECKS, check_row, row_chrf
 from helpers.translate.glossary import COUNTRIES, glossary

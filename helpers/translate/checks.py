@@ -1,4 +1,4 @@
-"""Is this a translation? Is each field there, Spanish, of a likely length, with its numbers and the right words?
+"""Is this a translation: each field there, Spanish, of a likely length, with its numbers and the right words?
 
 None of the five checks needs a reference. chrF (Popović 2015) does, and is no reason to refuse a row.
 """

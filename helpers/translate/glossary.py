@@ -22,7 +22,7 @@ COUNTRIES = ("ES", "MX", "GT")  # those whose regional terms are on file
 
 
 class Term(Row):
-    """One entry: English, accepted Spanish (the first is what to write), what to avoid, a country's own words.
+    """One entry: English, accepted Spanish (first what to write), what to avoid, a country's own words.
 
     `unless`: phrases in which the words mean something else ("heat stroke", "número de emergencias").
     """
@@ -64,7 +64,7 @@ def fold(text: str) -> str:
 
 @cache
 def whole_words(spellings: Sequence[str], suffix: str = "(?:s|es)?") -> re.Pattern[str]:
-    """Any spelling as whole words of a folded text, each singular or plural; a hyphen is as good as a space."""
+    """Any spelling as whole words of a folded text, singular or plural; a hyphen is as good as a space."""
     alternatives = []
     for spelling in sorted(spellings, key=len, reverse=True):
         words = re.split(r"[-\s]+", fold(spelling))

@@ -29,7 +29,8 @@ def _any_of(spellings: Iterable[str]) -> str:
     return "|".join(re.escape(spelling).replace(r"\ ", r"\s+") for spelling in longest_first)
 
 
-_UNIT = rf"\s{{0,2}}[-‐‑]?\s{{0,2}}(?:degrees\s+|grados\s)?(?P<unit>{_any_of(UNITS)})(?:\s{{0,2}}/\s{{0,2}}(?P<per>{_any_of(UNITS)}|m²|m2))?(?![\w°])"
+_UNIT = rf"\s{{0,2}}[-‐‑]?\s{{0,2}}(?:degrees\s+|grados\s)?(?P<unit>{_any_of(UNITS)})"
+_UNIT += rf"(?:\s{{0,2}}/\s{{0,2}}(?P<per>{_any_of(UNITS)}|m²|m2))?(?![\w°])"
 # "5 to 10 mg": the 5 has the unit of the 10
 _JOINED = r"\s{0,2}(?:[-–—/]|,?\s{0,2}\b(?:to|a|y|o|u|and|or|hasta)\b|,)\s{0,2}"
 _SCALE = rf"[\s-]{{0,2}}(?P<scale>{_any_of(_TABLES['scales'])})\b"
@@ -46,7 +47,7 @@ _IN_WORDS = re.compile(rf"(?i)\b(?P<word>{_WORD})(?:(?:-|\s+y\s+)(?P<more>{_WORD
 
 
 class Number(NamedTuple):
-    """A number in a text: what it may mean, its unit (None: none known), its spelling, and whether in figures."""
+    """A number in a text: what it may mean, its unit or None, how it is written, whether in figures."""
 
     values: frozenset[Decimal]
     unit: str | None
@@ -86,7 +87,7 @@ def numbers_in(text: str, language: str) -> list[Number]:
 
 
 def fits(source: Number, target: Number) -> bool:
-    """May the Spanish `target` stand for `source`? Only a unit that is no dose may be left out; none may change."""
+    """May `target` stand for `source`? A dose keeps its unit; another unit may be left out, not changed."""
     if source.values.isdisjoint(target.values):
         return False
     if target.unit is None:

@@ -20,13 +20,13 @@ HUB_SECONDS = 5  # for a sign of life
 
 
 class Row(NamedTuple):
-    """An "article" with its verdict (one of `LABELS`, or None) or an "interaction": English and Spanish by column."""
+    """An "article" or an "interaction" to translate: English and, if it is there, Spanish by column."""
 
     id: str
     kind: str
     fields: dict[str, str]
     reference: dict[str, str] | None = None
-    label: str | None = None
+    label: str | None = None  # an article's verdict, one of `LABELS`
 
 
 class Loaded(NamedTuple):
@@ -44,8 +44,8 @@ def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
     """Articles, then interactions; at most `limit` of each. LabError: another source, a malformed sample.
 
     Args:
-        source: "sample" (the shipped rows, with reference Spanish: all that the offline teacher can translate),
-            or "auto" (the real sets when the hub answers, else the sample; the sentence says which and why).
+        source: "sample" (the shipped rows, with reference Spanish: all that the offline teacher knows), or
+            "auto" (the real sets when the hub answers, else the sample; the sentence says which and why).
     """
     if source not in ("auto", "sample"):
         raise LabError(f"There is no source {source!r}: one of auto, sample.")
@@ -62,7 +62,7 @@ def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
 
 
 def check_hub(name: str) -> None:
-    """One small request, to know a dead network in seconds: OSError without network, answer, or such a set."""
+    """One small request, to know a dead network in seconds: OSError without network, answer or such a set."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ConnectionError("the hub is switched off, HF_HUB_OFFLINE is set")
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"

@@ -119,6 +119,17 @@ def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):
     assert Counter(body["messages"][0]["content"] for body in server.requests).most_common(1)[0][1] == 2
 
 
+def test_no_minute_of_a_job_uses_more_tokens_than_the_limit_and_the_limit_is_used(tmp_path):
+    with Scripted(always(200, completion(prompt=400, answer=600))) as server:
+        endpoint = server.endpoint(minute=2, tokens_per_minute=60_000, max_completion_tokens=1000)
+        job = teacher.Client(endpoint, concurrency=8).run(chats(120), tmp_path, label=None)
+        times = server.times
+    assert job.answered == 120 and job.limited == 0
+    busiest = max(sum(at - 2 < other <= at for other in times) for at in times)
+    # An answer takes 1,000 tokens; what is in flight before the first answer is only guessed.
+    assert 55 <= busiest <= 63, busiest
+
+
 def test_a_server_that_asks_for_hours_is_not_waited_for(tmp_path):
     with Scripted(always(429, {"error": {"message": "slow down"}}, **{"retry-after": "86400"})) as server:
         with pytest.raises(LabError, match="asks to wait 86,400 s"):

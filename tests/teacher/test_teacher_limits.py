@@ -111,6 +111,17 @@ def test_nobody_leaves_a_shared_pause_early_nor_all_at_once():
     assert min(moments) >= 0.199 and max(moments) - min(moments) > 0.05
 
 
+def test_a_large_request_waits_for_its_tokens_and_gets_back_what_it_did_not_use():
+    async def waits():
+        line, started = Line(None, minute=6, tokens=60_000), time.monotonic()  # 9,700 a second
+        await line.enter(2000)  # the bucket holds 1,200: it goes when that is full, as a debt
+        line.tokens.take(1000 - 2000)
+        await line.enter(1000)
+        return time.monotonic() - started
+
+    assert 0.2 <= asyncio.run(waits()) < 0.29  # 2,000 tokens are due; without the refund 3,000
+
+
 def test_backoff_is_spread_over_the_whole_interval_and_bounded():
     random.seed(0)
     draws = [backoff(3) for _ in range(500)]

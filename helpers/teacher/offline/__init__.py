@@ -1,4 +1,4 @@
-"""The offline teacher: an OpenAI-compatible server on loopback that answers, limits and breaks like a real one.
+"""The offline teacher: an OpenAI-compatible server on loopback that limits and breaks like a real one.
 
 It runs in a process of its own and ends with its owner, even when the owner is killed.
 """
@@ -52,7 +52,7 @@ class OfflineTeacher:
         return described("offline", base_url=f"{self.url}/v1", **own)
 
     def stats(self) -> dict[str, Any]:
-        """Requests accepted, limited (429), broken, refused; `faults`; `series` by the second of its clock."""
+        """Counts: accepted, limited (429), broken, refused; `faults`; `series` by the second of its clock."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{self.url}/stats", timeout=10) as response:
             return json.loads(response.read())

@@ -20,8 +20,7 @@ from helpers.triage import UNKNOWN, countries, render
 
 GENERAL = (
     "Soy el maestro sin conexión de este laboratorio: no soy un modelo. Solo respondo a consultas de triaje "
-    "(«… País: Guatemala.») y a "
-    "peticiones de traducción del inglés hechas con helpers.translate."
+    "(«… País: Guatemala.») y a peticiones de traducción del inglés hechas con helpers.translate."
 )
 SEED = 0  # another one plants other mistakes and breaks other requests
 GUESSED_LEVEL = "AMARILLO"  # nothing recognised: stable, but to be seen soon
@@ -35,8 +34,7 @@ def dice(name: str, *what: object) -> float:
 
 def answer(messages: Sequence[Mapping[str, str]], mistakes: float = 0.0) -> str:
     """The text of an answer to a chat; `mistakes` is the share of translations with a mistake in them."""
-    asked = translate.read_request(messages)
-    if asked is not None:
+    if asked := translate.read_request(messages):
         return translation_answer(asked, mistakes)
     return triage_answer(messages[-1]["content"]) or GENERAL
 

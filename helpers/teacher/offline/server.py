@@ -29,8 +29,8 @@ class Faults(BaseModel, frozen=True, extra="forbid"):
     """The share of admitted requests that break in each way, 0…1; they exclude one another.
 
     reset: the connection is torn. error: 500, 502 with HTML, or 503 with Retry-After. garbage: half a body of
-    JSON. cut: half an answer, finish_reason "length". think: an unasked, whole `<think>` block. broken_think: a
-    closing tag alone, or a block that never closes. language: the answer in English.
+    JSON. cut: half an answer, finish_reason "length". think: an unasked, whole `<think>` block.
+    broken_think: a closing tag alone, or a block that never closes. language: the answer in English.
     """
 
     reset: float = 0.0
@@ -100,8 +100,8 @@ class Teacher:
     def bin(self) -> dict[str, int]:
         """The counters of the present second of the scaled clock."""
         while len(self.series) <= int((time.monotonic() - self.started) / self.second):
-            row = {"second": len(self.series), "accepted": 0, "limited": 0, "broken": 0, "refused": 0}
-            self.series.append(row | {"in_flight": self.in_flight})
+            none = dict.fromkeys(self.counts, 0)
+            self.series.append({"second": len(self.series), **none, "in_flight": self.in_flight})
         return self.series[-1]
 
     async def stats(self, _: Request) -> Response:

@@ -111,15 +111,14 @@ def test_nobody_leaves_a_shared_pause_early_nor_all_at_once():
     assert min(moments) >= 0.199 and max(moments) - min(moments) > 0.05
 
 
-def test_a_large_request_waits_for_its_tokens_and_gets_back_what_it_did_not_use():
-    async def waits():
-        line, started = Line(None, minute=6, tokens=60_000), time.monotonic()  # 9,700 a second
-        await line.enter(2000)  # the bucket holds 1,200: it goes when that is full, as a debt
-        line.tokens.take(1000 - 2000)
-        await line.enter(1000)
-        return time.monotonic() - started
+def test_a_request_waits_for_its_tokens_and_a_large_one_for_a_full_bucket():
+    async def enter():
+        started, line = time.monotonic(), Line(None, minute=6, tokens=60_000)  # 9,700 a second, 1,200 at most
+        await line.enter(2000)
+        return time.monotonic() - started, line.tokens.level
 
-    assert 0.2 <= asyncio.run(waits()) < 0.29  # 2,000 tokens are due; without the refund 3,000
+    seconds, level = asyncio.run(enter())
+    assert seconds >= 1200 / 9700 and level == pytest.approx(-800)  # the rest is a debt
 
 
 def test_backoff_is_spread_over_the_whole_interval_and_bounded():

@@ -79,6 +79,21 @@ def _write_finding() -> None:
     write_atomic(DATA / "results" / "finding.png", picture.getvalue())
 
 
+def train(options: argparse.Namespace) -> int:
+    """Train a stage; started by `torchrun` or `accelerate launch`, all their processes train it together."""
+    from helpers import lab
+    from helpers.lab.stages import RANK
+
+    lab.session()  # the libraries' chatter off
+    kept = lab.stage(options.stage, options.seed)
+    if not RANK:
+        told = "{rows:,} rows, {steps:,} steps, loss {last:.4f}, {seconds:.0f} s".format(
+            **kept.training, last=kept.training["losses"][-1][1]
+        )
+        print(f"{kept.name}: {told}. {kept.path}", flush=True)
+    return 0
+
+
 def gate(options: argparse.Namespace) -> int:
     """Hold a model against the gates of data/gates.yaml; exit code 0 when it is accepted, 1 when not."""
     from helpers import lab
@@ -217,6 +232,10 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, metavar="N", help="seeds of every arm (default: 1; with --write: 3)")
 
     named = "a stage's name (built now if it is not there), base, or the folder of a model"
+    add = command(train)
+    add("stage", metavar="STAGE", help="a stage's name, as sft-balanced")
+    add("--seed", type=int, default=0, help="of rows, adapter and their order (default: 0)")
+
     add = command(gate)
     add("stage", metavar="STAGE", help=named)
     judged = ("test", "dev", "syndromes", "vignettes")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -33,10 +34,15 @@ from helpers.files import (
     write_json,
     writing,
 )
+from helpers.progress import silenced
 from helpers.recipes import BASE, RECIPES, Recipe, recipe_named
 from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
+from helpers.train.trainers import PROCESSES
 
 MANIFEST = "manifest.json"
+RANK = int(
+    os.environ.get("RANK", 0)
+)  # of this process, where `torchrun` or `accelerate launch` started several
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 # Arguments of a trainer that change no weight.
 NOT_IN_KEY = (
@@ -82,6 +88,8 @@ def stage_key(rows: Dataset, arguments: Mapping[str, Any], base: Any, profile: P
     `arguments` are the trainer's, as `SFTConfig.to_dict()` gives them, without those that name folders, logs
     and checkpoints; `base` is what training starts from: folder, stage or hub id.
     """
+    together = int(arguments["per_device_train_batch_size"]) * PROCESSES
+    arguments = {**arguments, "per_device_train_batch_size": together}
     usual = {one.name: one.default for one in fields(SFTConfig)}
     weighty = {
         name: value
@@ -169,6 +177,8 @@ def _kept(
     with writing(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
         lock = FileLock(shelf / f".{name}-s{seed}.lock")
+    if RANK and damage(folder):  # of several processes that train together, the first one keeps the stage
+        _help(name, trainer(), folder)
     with lock:
         problem = damage(folder)
         if problem and folder.exists():
@@ -210,6 +220,7 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
         trainer.label, trainer.args.output_dir = name, str(partial)
         if checkpoint or not trainer.state.global_step:  # one that has been trained already is kept as it is
             trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.accelerator.wait_for_everyone()
         base = getattr(trainer.model, "source", None) or profile.base
         merge_and_save(trainer.model, base, trainer.processing_class, partial, profile)
         trainer.record.save(partial)
@@ -226,6 +237,17 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
         if cause:
             raise LabError(f"{explain_os_error(cause, folder)} {kept}") from error
         raise
+
+
+def _help(name: str, trainer: SFTTrainer, folder: Path) -> None:
+    """Train with the first process, and wait until it has kept the result."""
+    partial = folder.with_name(folder.name + ".partial")
+    trainer.label, trainer.args.output_dir = name, str(partial)
+    with silenced():
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)) if partial.is_dir() else None)
+    trainer.accelerator.wait_for_everyone()
+    while damage(folder) and partial.is_dir():
+        time.sleep(0.2)
 
 
 def _give_up(partial: Path, resumable: bool) -> str:

@@ -164,10 +164,16 @@ def _tokenizer(tokens: list[str], types: list[int]) -> PreTrainedTokenizerFast:
     special = ("<pad>", "<eos>", "<bos>", "<unk>", *TURNS)
     inner.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     # Runs of line breaks, spaces and tabs, and HTML tags: cut out before any merging.
-    defined = (token for token, kind in zip(tokens, types, strict=True) if kind == gguf.TokenType.USER_DEFINED)
+    defined = (
+        token for token, kind in zip(tokens, types, strict=True) if kind == gguf.TokenType.USER_DEFINED
+    )
     inner.add_tokens([AddedToken(token, normalized=False) for token in defined])
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<bos>", eos_token="<end_of_turn>", pad_token="<pad>", unk_token="<unk>"
+        tokenizer_object=inner,
+        bos_token="<bos>",
+        eos_token="<end_of_turn>",
+        pad_token="<pad>",
+        unk_token="<unk>",
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer

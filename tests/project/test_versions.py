@@ -1,10 +1,10 @@
 """Ranges, the exact set, and the conda road: three files that say the same thing."""
 
 import re
+import tomllib
 from importlib import metadata
 
 import pytest
-import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -40,7 +40,11 @@ def test_the_installed_versions_are_in_their_ranges():
 
 def test_every_package_that_ours_need_here_is_in_the_exact_set():
     """Transitive ones too, with their version: a package that moves by itself changes numbers in silence."""
-    waiting, seen, wrong = [Requirement("".join(row)) for row in install.requirements("dev", "gguf").items()], set(), []
+    waiting, seen, wrong = (
+        [Requirement("".join(row)) for row in install.requirements("dev", "gguf").items()],
+        set(),
+        [],
+    )
     direct = {canonicalize_name(requirement.name) for requirement in waiting}
     while waiting:
         requirement = waiting.pop()
@@ -54,7 +58,9 @@ def test_every_package_that_ours_need_here_is_in_the_exact_set():
                 pytest.skip(f"{name} {version}: this is another set in the ranges, not the exact one")
             wrong.append(f"{name}=={version}")
         for row in map(Requirement, metadata.requires(name) or ()):
-            if any(not row.marker or row.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+            if any(
+                not row.marker or row.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
+            ):
                 waiting.append(row)
     assert wrong == []
     assert len(seen) > 150, "the walk reached the transitive ones"
@@ -62,7 +68,9 @@ def test_every_package_that_ours_need_here_is_in_the_exact_set():
 
 def test_the_exact_set_names_versions_of_an_index_and_nothing_of_one_machine():
     for row in LINES:
-        assert not row or row.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [\w>=<. \"]+)?", row), row
+        assert not row or row.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; [\w>=<. \"]+)?", row), (
+            row
+        )
 
 
 def test_the_conda_road_installs_this_project_in_the_exact_versions():

@@ -65,7 +65,7 @@ def requirements(*extras: str) -> dict[str, str]:
         *project["dependencies"],
         *(row for name in extras for row in project["optional-dependencies"][name]),
     ]
-    return dict(re.fullmatch(r"([\w.-]+)(.*)", row).groups() for row in rows)
+    return dict(re.findall(r"([\w.-]+)(.*)", "\n".join(rows)))
 
 
 def missing(*extras: str) -> list[str]:
@@ -114,7 +114,7 @@ def pip(python: str | Path, *arguments: str) -> None:
         errors="replace",
     )
     lines: queue.Queue[str] = queue.Queue()
-    reader = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout or ()], daemon=True)
+    reader = threading.Thread(target=lambda: any(map(lines.put, process.stdout or ())), daemon=True)
     reader.start()
     lively = sys.stdout.isatty() or "ipykernel" in sys.modules
     log, what, started, told = [], "Starting pip", time.time(), 0.0

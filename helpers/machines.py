@@ -89,7 +89,7 @@ def within(version: str, bounds: str) -> bool:
     signs = {">=": operator.ge, "<": operator.lt, "==": operator.eq}
 
     def numbers(text: str) -> list[int]:
-        parts = [int(part) for part in re.match(r"[\d.]*", text)[0].split(".") if part]
+        parts = [int(part) for part in re.split(r"[^\d.]", text)[0].split(".") if part]
         return parts + [0] * (6 - len(parts))
 
     return all(

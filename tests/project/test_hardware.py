@@ -1,8 +1,13 @@
 """Device, precision and threads on machines that are not this one."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from helpers.files import ROOT
 from helpers.train import hardware
 
 BUILT = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
@@ -68,3 +73,13 @@ def test_a_containers_quota_counts_and_not_the_hosts_cores(monkeypatch):
     finally:
         torch.set_num_threads(threads)
         hardware.choose_hardware.cache_clear()
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_that_wait_sleep_from_before_torch_starts_unless_the_reader_chose(before, after):
+    """libgomp reads it once; threads that spin make two runs at once ten times slower (tests/bench_shared.py)."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_WAIT", "GOMP"))}
+    program = "import helpers, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=outside | before, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [after, "False"]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.install import ROOT, ensure
+from helpers.install import ROOT, ensure, missing
 from helpers.machines import COMPILER, InstallError
 from helpers.startup import settle
 
@@ -288,6 +288,12 @@ def main() -> int:
         return options.act(options)
     except LabError as error:
         print(f"✗ {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if not missing("gguf"):
+            raise
+        lacking = f"{', '.join(missing('gguf'))} to import {error.name}"
+        print(f"✗ This command needs {lacking}. A C++ compiler builds it ({COMPILER}).", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\n✗ Interrupted. Finished stages are kept; run the same command to go on.", file=sys.stderr)

@@ -118,20 +118,24 @@ def pip(python: str | Path, *arguments: str) -> None:
     reader.start()
     lively = sys.stdout.isatty() or "ipykernel" in sys.modules
     log, what, started, told = [], "Starting pip", time.time(), 0.0
-    while reader.is_alive() or not lines.empty():
-        try:
-            log.append(lines.get(timeout=1))
-            words = log[-1].split()[:3]
-        except queue.Empty:
-            words = []
-        news = bool(words) and words[0] in {"Building", "Installing", "Collecting", "Downloading"}
-        what = " ".join(words) if news else what
-        seconds = time.time() - started
-        if lively:
-            print(f"\r{f'[{seconds:4.0f} s] {what}'[:100]:<100}", end="", flush=True)
-        elif (news and words[0] in {"Building", "Installing"}) or seconds - told >= 30:
-            print(f"[{seconds:4.0f} s] {what}"[:100], flush=True)
-            told = seconds
+    try:
+        while reader.is_alive() or not lines.empty():
+            try:
+                log.append(lines.get(timeout=1))
+                words = log[-1].split()[:3]
+            except queue.Empty:
+                words = []
+            news = bool(words) and words[0] in {"Building", "Installing", "Collecting", "Downloading"}
+            what = " ".join(words) if news else what
+            seconds = time.time() - started
+            if lively:
+                print(f"\r{f'[{seconds:4.0f} s] {what}'[:100]:<100}", end="", flush=True)
+            elif (news and words[0] in {"Building", "Installing"}) or seconds - told >= 30:
+                print(f"[{seconds:4.0f} s] {what}"[:100], flush=True)
+                told = seconds
+    finally:
+        if reader.is_alive():  # interrupted: two pips in one environment would break it
+            process.kill()
     if lively:
         print()
     if process.wait():
@@ -164,7 +168,8 @@ def install() -> None:
         f"Installing the packages of constraints.txt into .venv. The first time takes {minutes}.", flush=True
     )
     if not build:
-        print(f"llama-cpp-python is left out: there is no C++ compiler ({COMPILER}). {WITHOUT}", flush=True)
+        why = "TRIAGE_GGUF=0" if has_compiler() else f"there is no C++ compiler ({COMPILER})"
+        print(f"Notebooks 11 and 12 are left out, and llama-cpp-python with them: {why}.", flush=True)
     started = time.time()
     try:
         if not venv_python().exists():

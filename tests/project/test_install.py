@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -150,17 +152,52 @@ def test_the_exact_set_is_installed_and_llama_cpp_last_without_the_building_mach
     assert "import llama_cpp" in probe
 
 
-@pytest.mark.parametrize("reason", ["no compiler", "asked for"])
+@pytest.mark.parametrize("reason", ["no C\\+\\+ compiler .*apt install g\\+\\+", "TRIAGE_GGUF=0"])
 def test_without_a_compiler_or_if_asked_everything_but_llama_cpp_is_installed(
     fake_pip, monkeypatch, capsys, reason
 ):
-    if reason == "asked for":
+    if reason == "TRIAGE_GGUF=0":
         monkeypatch.setenv("TRIAGE_GGUF", "0")
-    monkeypatch.setattr(install, "has_compiler", lambda: False)
+    monkeypatch.setattr(install, "has_compiler", lambda: reason == "TRIAGE_GGUF=0")
     monkeypatch.setattr(install, "missing", lambda *_: ["llama-cpp-python>=0.3"])
     install.install()
     assert len(fake_pip()) == 1 and "llama" not in fake_pip()[0]
-    assert re.search(r"no C\+\+ compiler.*apt install g\+\+.*00 to 10", capsys.readouterr().out)
+    assert re.search(f"11 and 12 are left out.*{reason}", capsys.readouterr().out)
+
+
+def test_an_interrupted_installation_leaves_no_pip_behind(monkeypatch, tmp_path):
+    """The next run would start a second one in the same environment."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    python.chmod(0o755)
+
+    def interrupted(*_, **__):
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(install.queue.Queue, "get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        install.pip(python)
+    number = int((tmp_path / "pid").read_text())
+    for _ in range(200):
+        if not Path(f"/proc/{number}").exists() or "Z" in Path(f"/proc/{number}/stat").read_text().split()[2]:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("pip is still running")
+
+
+def test_a_command_that_needs_what_could_not_be_built_is_one_message(monkeypatch, capsys):
+    def act(_):
+        raise ModuleNotFoundError("No module named 'llama_cpp'", name="llama_cpp")
+
+    monkeypatch.setattr(main, "phone", act)
+    monkeypatch.setattr(main, "ensure", lambda _: None)
+    monkeypatch.setattr(main, "missing", lambda *_: ["llama-cpp-python>=0.3.36,<0.4"])
+    monkeypatch.setattr(sys, "argv", ["helpers", "phone"])
+    assert main.main() == 1
+    assert re.search(r"needs llama-cpp-python.*compiler builds it.*apt install", capsys.readouterr().err)
 
 
 def test_a_notebook_whose_packages_are_missing_is_left_out_and_named(monkeypatch, capsys):

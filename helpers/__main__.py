@@ -16,7 +16,7 @@ from pathlib import Path
 
 from helpers.install import ROOT, ensure, missing
 from helpers.machines import COMPILER, InstallError
-from helpers.startup import settle
+from helpers.startup import give_home, settle
 
 
 def run(options: argparse.Namespace) -> int:
@@ -273,9 +273,10 @@ def main() -> int:
     os.environ.pop("MPLBACKEND", None)  # of an editor or a desktop: figures here are drawn without a window
     options = parser().parse_args()
     try:
+        give_home()
         ensure(sys.argv[1:])
         settle()
-    except InstallError as error:
+    except (InstallError, OSError) as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

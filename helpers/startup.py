@@ -72,6 +72,15 @@ def settle() -> None:
             sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
 
 
+def give_home() -> None:
+    """A user of a container may have no folder of its own, and Jupyter, matplotlib and datasets write into it."""
+    if os.name == "posix" and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # no Path.home()
+        home = Path(os.environ.get("TRIAGE_BUILD") or install.ROOT / "build") / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        print(f"Your home folder may not be written to: {home} stands in for it.", flush=True)
+        os.environ["HOME"] = str(home)
+
+
 def mismatch(name: str) -> str:
     """Was torchvision (torchaudio) made for another torch? Importing it then fails in its compiled operators."""
     try:

@@ -122,6 +122,16 @@ def test_the_first_cell_fetches_the_repository_in_kaggle_or_says_in_one_line_why
 
 
 # ------------------------------------------------------------------------------------- on one's own machine
+def test_a_containers_user_without_a_home_gets_one_in_the_build_folder(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    startup.give_home()
+    assert os.environ["HOME"] == str(tmp_path) and capsys.readouterr().out == ""
+    monkeypatch.setenv("HOME", str(tmp_path / "nonexistent"))
+    startup.give_home()
+    assert os.environ["HOME"] == str(tmp_path / "build" / "home") and Path(os.environ["HOME"]).is_dir()
+    assert "stands in for it" in capsys.readouterr().out
+
+
 @pytest.fixture
 def own_machine(monkeypatch):
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)

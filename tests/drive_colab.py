@@ -5,7 +5,9 @@ peft 0.20, datasets 4.0, ipywidgets 7.7.1). `google.colab` is a stand-in, and Gi
 network; with pip killed while it installs; whole; and once more. Then the versions before and after.
 """
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,16 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from helpers import notebooks
-from helpers.files import ROOT
-from helpers.startup import KEPT
+from helpers.install import ROOT
 
 STAND_IN = """
 import sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 import numpy  # Colab's kernel has it loaded
 """
-VERSIONS = f"from importlib.metadata import version; print({{name: version(name) for name in {KEPT!r} if name in ('torch', 'numpy', 'ipywidgets')}})"
+VERSIONS = "from importlib.metadata import version; print({name: version(name) for name in ('torch', 'numpy', 'ipywidgets')})"
 DEAD = {
     "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
     "PIP_EXTRA_INDEX_URL": "",
@@ -33,13 +33,11 @@ DEAD = {
 }
 
 
-def origin(folder: Path) -> dict[str, str]:
+def origin(folder: Path, cell: str) -> dict[str, str]:
     """The environment variables that lead git from GitHub to a copy of this checkout that has the release's tag."""
+    url, tag = re.search(r'"(https://github[^"]+)"', cell)[1], re.search(r'--branch=([^"]+)"', cell)[1]
     subprocess.run(["git", "clone", "--quiet", "--bare", str(ROOT), str(folder / "origin")], check=True)
-    subprocess.run(
-        ["git", "-C", str(folder / "origin"), "tag", "--force", notebooks.release(), "HEAD"], check=True
-    )
-    url = f"https://github.com/{notebooks.repository()}.git"
+    subprocess.run(["git", "-C", str(folder / "origin"), "tag", "--force", tag, "HEAD"], check=True)
     return {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{folder / 'origin'}.insteadOf",
@@ -70,15 +68,24 @@ def first_cell(python: str, cell: str, folder: Path, environment: dict[str, str]
 
 def main() -> None:
     """The four runs, each with what a reader would read."""
-    python, name = sys.argv[1], (sys.argv[2:] or ["00_start_here"])[0]
-    cell = notebooks.bootstrap(next(chapter for chapter in notebooks.PLAN if chapter.name.startswith(name)))
+    python, name = sys.argv[1], (sys.argv[2:] or ["00"])[0]
+    page = json.loads(next((ROOT / "notebooks").glob(f"{name}*.ipynb")).read_text(encoding="utf-8"))
+    cell = next(
+        "".join(one["source"]) for one in page["cells"] if "bootstrap" in one["metadata"].get("tags", [])
+    )
+    checked = cell.split("from helpers import lab")[0]  # without torch, which takes a while
     subprocess.run([python, "-c", VERSIONS], check=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        github = origin(folder)
-        for what, more in (("no network", DEAD), ("killed", {}), ("whole", {}), ("again", {})):
+        github = origin(folder, cell)
+        for what, code, more in (
+            ("no network", checked, DEAD),
+            ("killed while it installs", checked, {}),
+            ("whole", cell, {}),
+            ("again", checked, {}),
+        ):
             started = time.time()
-            printed = first_cell(python, cell, folder, github | more, kill=what == "killed")
+            printed = first_cell(python, code, folder, github | more, kill="killed" in what)
             print(f"--- {what}: {time.time() - started:.0f} s\n{printed[-1500:]}", flush=True)
     subprocess.run([python, "-c", VERSIONS], check=True)
     subprocess.run([python, "-m", "pip", "check"], check=False)

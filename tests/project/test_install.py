@@ -189,10 +189,10 @@ def test_an_interrupted_installation_leaves_no_pip_behind(monkeypatch, tmp_path)
 
 
 def test_a_command_that_needs_what_could_not_be_built_is_one_message(monkeypatch, capsys):
-    def act(_):
+    def phone(_):
         raise ModuleNotFoundError("No module named 'llama_cpp'", name="llama_cpp")
 
-    monkeypatch.setattr(main, "phone", act)
+    monkeypatch.setattr(main, "phone", phone)
     monkeypatch.setattr(main, "ensure", lambda _: None)
     monkeypatch.setattr(main, "missing", lambda *_: ["llama-cpp-python>=0.3.36,<0.4"])
     monkeypatch.setattr(sys, "argv", ["helpers", "phone"])

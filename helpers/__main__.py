@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.install import ROOT, InstallError, ensure
+from helpers.install import ROOT, ensure, missing
+from helpers.machines import COMPILER, InstallError
+from helpers.startup import give_home, settle
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,6 +38,11 @@ def run(options: argparse.Namespace) -> int:
         for chapter in notebooks.PLAN
         if (chapter.name.startswith(asked) if asked else chapter.profile == "nano")
     ]
+    for chapter in [chapter for chapter in wanted if chapter.lacks]:
+        print(f"{chapter.name} is left out: {', '.join(chapter.lacks)} is missing ({COMPILER}).", flush=True)
+        wanted.remove(chapter)
+    if options.write and len(wanted) < len(notebooks.chapters()):
+        raise LabError("--write refreshes the whole series, and packages are missing for part of it.")
     if options.seeds or options.write:  # a page that is committed shows three seeds of every headline arm
         os.environ[lab.SEEDS] = str(options.seeds or 3)
     started, seconds = time.time(), {}
@@ -185,7 +192,13 @@ def tidy(_: argparse.Namespace) -> int:
 def lab(_: argparse.Namespace) -> int:
     """JupyterLab on loopback, in the notebooks folder."""
     first = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
-    return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", first])
+    root = ["--ServerApp.allow_root=True"] if os.name == "posix" and os.geteuid() == 0 else []
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        print(
+            "In a container: start it with `--network=host`, or forward port 8888 to its loopback.",
+            flush=True,
+        )
+    return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *root, first])
 
 
 def badges(_: argparse.Namespace) -> int:
@@ -272,10 +285,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run a command; an expected failure is one message, not a stack trace."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console that has no ✓ shows ? in its place
+    os.environ.pop("MPLBACKEND", None)  # of an editor or a desktop: figures here are drawn without a window
     options = parser().parse_args()
     try:
+        give_home()
         ensure(sys.argv[1:])
-    except InstallError as error:
+        settle()
+    except (InstallError, OSError) as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -288,6 +306,12 @@ def main() -> int:
         return options.act(options)
     except LabError as error:
         print(f"✗ {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if not missing("gguf"):
+            raise
+        lacking = f"{', '.join(missing('gguf'))} to import {error.name}"
+        print(f"✗ This command needs {lacking}. A C++ compiler builds it ({COMPILER}).", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\n✗ Interrupted. Finished stages are kept; run the same command to go on.", file=sys.stderr)

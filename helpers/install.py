@@ -1,19 +1,24 @@
-"""Make the environment, with the standard library alone: `.venv`, the pinned packages, a line of progress.
+"""Make the environment, with the standard library alone: `.venv`, the packages, a line of progress.
 
-`ensure` is called by every command. It does nothing where the pinned packages are already importable (conda,
-Colab, a second run).
+`ensure` is called by every command. It does nothing where the packages are already there, in the ranges of
+pyproject.toml (conda, a second run). `.venv` gets the exact versions of constraints.txt.
 """
 
 from __future__ import annotations
 
 import os
+import queue
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import venv
 from importlib import metadata
 from pathlib import Path
+
+from helpers.machines import COMPILER, SERVED, WITHOUT, InstallError, Machine, explain, within
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
@@ -22,86 +27,26 @@ NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
 # refuse it, and an environment that moves to an older CPU meets the same end: «Illegal instruction». AVX2 is
 # what this build keeps.
 PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
-DIAGNOSES = (
-    (
-        ("No space left on device",),
-        "The disk is full: about 6 GB are needed for the packages and their build.",
-    ),
-    (
-        ("CMAKE_CXX_COMPILER", "No CMAKE_C_COMPILER", "CMake configuration failed", "gcc: not found"),
-        "llama-cpp-python is built from source and found no working C++ compiler.",
-    ),
-    (
-        (
-            "Temporary failure in name resolution",
-            "Failed to establish a new connection",
-            "Network is unreachable",
-            "Connection refused",
-            "No matching distribution found",
-            "timed out",
-        ),
-        "The package index could not be reached, or does not hold a pinned version.",
-    ),
-)
 
 
-class InstallError(Exception):
-    """What is missing and what to do, in one message."""
-
-
-def pins() -> dict[str, str]:
-    """Pinned versions by package name, from pyproject.toml."""
-    import tomllib  # not there before Python 3.11, where `ensure` must still be able to say so
-
-    with (ROOT / "pyproject.toml").open("rb") as stream:
-        project = tomllib.load(stream)["project"]
-    rows = project["dependencies"] + project["optional-dependencies"]["dev"]
-    return dict(row.split("==") for row in rows)
-
-
-def missing() -> list[str]:
-    """Pinned packages that this Python has not, or has in another version."""
-    wrong = []
-    for name, wanted in pins().items():
-        try:
-            installed = metadata.version(name).split("+")[0]
-        except metadata.PackageNotFoundError:
-            installed = ""
-        if installed != wanted and not installed.startswith(wanted + "."):
-            wrong.append(f"{name}=={wanted}")
-    return wrong
-
-
-def venv_python() -> Path:
-    """The interpreter of `.venv`."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def check_python(version: tuple[int, ...] = tuple(sys.version_info)) -> None:
-    """Refuse a Python that is too old.
+def check_machine(machine: Machine | None = None) -> None:
+    """Refuse early what pip would refuse late.
 
     Raises:
-        InstallError: it is older than 3.11.
+        InstallError: there are no packages for this Python, system or processor.
     """
-    if version < (3, 11):
-        found = ".".join(map(str, version[:3]))
-        how = "Install it and run the same command with it"
-        raise InstallError(f"Python 3.11 or newer is needed; this is {found}. {how}.")
+    why = (machine or Machine()).refusal()
+    if why:
+        how = "Install such a Python, or use such a machine, and run the same command with it"
+        raise InstallError(f"{why[0].upper()}{why[1:]}. {SERVED}. {how}.")
 
 
-def check_machine() -> None:
-    """Refuse early what would fail late.
+def check_disk() -> None:
+    """Refuse a disk that is too full.
 
     Raises:
-        InstallError: Python is too old, there is no C++ compiler, or the disk is too small.
+        InstallError: less than `NEEDED_BYTES` are free.
     """
-    check_python()
-    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "c++", "g++", "clang++", "cl"))):
-        raise InstallError(
-            "There is no C++ compiler, and llama-cpp-python is built from source. Install one "
-            "(Debian/Ubuntu: `sudo apt install g++`; macOS: `xcode-select --install`; "
-            "Windows: Visual Studio Build Tools) and run the same command again."
-        )
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
         raise InstallError(
@@ -110,74 +55,157 @@ def check_machine() -> None:
         )
 
 
-def explain(log: str) -> str:
-    """The likely cause of a failed pip run, from its log."""
-    cause = next((text for signs, text in DIAGNOSES if any(sign in log for sign in signs)), "pip failed.")
-    tail = "\n".join(line for line in log.splitlines()[-40:] if "error" in line.lower())[-600:]
-    return f"{cause} Mend that and run the same command again; what is installed stays.\n{tail}".rstrip()
+def requirements(*extras: str) -> dict[str, str]:
+    """Ranges by package name (`{"torch": ">=2.11,<3", …}`) of pyproject.toml, or of some of its extras."""
+    import tomllib  # not there before Python 3.11, where `ensure` must still be able to say so
+
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        project = tomllib.load(stream)["project"]
+    rows = [
+        *project["dependencies"],
+        *(row for name in extras for row in project["optional-dependencies"][name]),
+    ]
+    return dict(re.findall(r"([\w.-]+)(.*)", "\n".join(rows)))
 
 
-def _pip(*arguments: str) -> None:
-    """Run pip in `.venv`, showing what it is at in one line."""
-    log: list[str] = []
-    started = time.time()
-    quiet = ("--progress-bar=off", "--disable-pip-version-check")
-    command = [str(venv_python()), "-m", "pip", "install", *quiet, *arguments]
-    environment = {**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)}
+def missing(*extras: str) -> list[str]:
+    """Requirements that this Python has not, or has in a version outside their range."""
+    wrong = []
+    for name, bounds in requirements(*extras).items():
+        try:
+            met = within(metadata.version(name), bounds)
+        except metadata.PackageNotFoundError:
+            met = False
+        if not met:
+            wrong.append(name + bounds)
+    return wrong
+
+
+def has_compiler() -> bool:
+    """Can llama-cpp-python be built here?"""
+    return any(map(shutil.which, (os.environ.get("CXX") or "c++", "c++", "g++", "clang++", "cl")))
+
+
+def wanted_extras() -> tuple[str, ...]:
+    """What a command needs besides; llama-cpp-python only where it is there or can be built."""
+    gguf = os.environ.get("TRIAGE_GGUF") != "0" and (has_compiler() or not missing("gguf"))
+    return ("dev", "gguf") if gguf else ("dev",)
+
+
+def venv_python() -> Path:
+    """The interpreter of `.venv`."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def pip(python: str | Path, *arguments: str) -> None:
+    """`pip install` with another interpreter, told in one line with a clock that runs even while pip is silent.
+
+    Raises:
+        InstallError: pip failed; the message says why.
+    """
+    quiet = ("--progress-bar=off", "--disable-pip-version-check", "--root-user-action=ignore")
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(python), "-m", "pip", "install", *quiet, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
-    assert process.stdout is not None
-    lively = sys.stdout.isatty()
-    for line in process.stdout:
-        log.append(line)
-        words = line.split()
-        if words and words[0] in {"Collecting", "Downloading", "Building", "Installing"}:
-            what = f"[{time.time() - started:4.0f} s] {' '.join(words[:4])}"[:100]
+    lines: queue.Queue[str] = queue.Queue()
+    reader = threading.Thread(target=lambda: any(map(lines.put, process.stdout or ())), daemon=True)
+    reader.start()
+    lively = sys.stdout.isatty() or "ipykernel" in sys.modules
+    log, what, started, told = [], "Starting pip", time.time(), 0.0
+    try:
+        while reader.is_alive() or not lines.empty():
+            try:
+                log.append(lines.get(timeout=1))
+                words = log[-1].split()[:3]
+            except queue.Empty:
+                words = []
+            news = bool(words) and words[0] in {"Building", "Installing", "Collecting", "Downloading"}
+            what = " ".join(words) if news else what
+            seconds = time.time() - started
             if lively:
-                print(f"\r{what:<100}", end="", flush=True)
-            elif words[0] in {"Building", "Installing"}:
-                print(what, flush=True)
+                print(f"\r{f'[{seconds:4.0f} s] {what}'[:100]:<100}", end="", flush=True)
+            elif (news and words[0] in {"Building", "Installing"}) or seconds - told >= 30:
+                print(f"[{seconds:4.0f} s] {what}"[:100], flush=True)
+                told = seconds
+    finally:
+        if reader.is_alive():  # interrupted: two pips in one environment would break it
+            process.kill()
     if lively:
         print()
     if process.wait():
         raise InstallError(explain("".join(log)))
 
 
+def llama_refusal(python: str | Path = sys.executable) -> str:
+    """Why llama-cpp-python, which is there, cannot run on this CPU; empty where it can."""
+    probe = [str(python), "-c", "import llama_cpp; llama_cpp.llama_backend_init()"]
+    code = subprocess.run(probe, cwd=ROOT, capture_output=True, check=False).returncode
+    if code not in (-4, 132, 0xC000001D):  # SIGILL, as Python, a shell and Windows tell it
+        return ""
+    return (
+        "llama-cpp-python was built for another CPU («Illegal instruction»). Delete .venv and run the same "
+        f"command again, which builds it anew. {WITHOUT}"
+    )
+
+
 def install() -> None:
-    """Create `.venv` and install the pinned packages into it.
+    """Create `.venv` and install the packages into it, in the versions of constraints.txt.
 
     Raises:
-        InstallError: see `check_machine`, or pip failed; the message says why.
+        InstallError: see `check_machine` and `check_disk`, or pip failed; the message says why.
     """
     check_machine()
-    minutes = "The first time takes 5 to 15 minutes, most of it building llama-cpp-python"
-    print(f"Installing the pinned packages into .venv. {minutes}.", flush=True)
-    if not venv_python().exists():
-        venv.create(VENV, with_pip=True)
+    check_disk()
+    build = "gguf" in wanted_extras()
+    minutes = "5 to 15 minutes, most of it building llama-cpp-python" if build else "a few minutes"
+    print(
+        f"Installing the packages of constraints.txt into .venv. The first time takes {minutes}.", flush=True
+    )
+    if not build:
+        why = "TRIAGE_GGUF=0" if has_compiler() else f"there is no C++ compiler ({COMPILER})"
+        print(f"Notebooks 11 and 12 are left out, and llama-cpp-python with them: {why}.", flush=True)
     started = time.time()
-    if wanted := pins().get("llama-cpp-python"):
-        # never from pip's cache: a wheel in it may hold another machine's instructions
-        _pip("--no-cache-dir", f"llama-cpp-python=={wanted}")
-    _pip("--editable", ".[dev]")
+    try:
+        if not venv_python().exists():
+            venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        shutil.rmtree(VENV, ignore_errors=True)
+        how = "On Debian and Ubuntu: `sudo apt install python3-venv`"
+        raise InstallError(f"This Python cannot make an environment (no ensurepip). {how}.") from None
+    except OSError as error:
+        raise InstallError(f"{VENV} cannot be made: {error.strerror}. Make the folder writable.") from None
+    pinned = ("--constraint", "constraints.txt")
+    pip(venv_python(), *pinned, "--editable", ".[dev]")
+    if build:  # never from pip's cache: a wheel in it may hold another machine's instructions
+        pip(venv_python(), *pinned, "--no-cache-dir", *map("".join, requirements("gguf").items()))
+        why = llama_refusal(venv_python())
+        if why:
+            raise InstallError(why)
     print(f"Installed in {time.time() - started:.0f} s.", flush=True)
 
 
 def ensure(arguments: list[str]) -> None:
-    """Continue in an environment that has the pinned packages: this one, or `.venv`, made now if need be.
+    """Continue in an environment that has the packages: this one, or `.venv`, made now if need be.
 
     Does not return when it has to switch: the command runs in the other interpreter and this process ends
     with its exit code.
     """
-    check_python()
-    if not missing():
+    if tuple(sys.version_info) < (3, 11):  # nothing below could even be read
+        check_machine()
+    if not missing(*wanted_extras()):
         os.environ.pop("TRIAGE_ENSURED", None)  # what this process starts may have to switch on its own
         return
     if os.environ.get("TRIAGE_ENSURED"):
         how = "Delete .venv and run the same command again"
-        raise InstallError(f"The environment still lacks {', '.join(missing())}. {how}.")
+        raise InstallError(f"The environment still lacks {', '.join(missing(*wanted_extras()))}. {how}.")
     inside = Path(sys.prefix).resolve() == VENV.resolve()
-    question = "import sys; from helpers.install import missing; sys.exit(bool(missing()))"
+    question = "import sys; from helpers.install import *; sys.exit(bool(missing(*wanted_extras())))"
     probe = [str(venv_python()), "-c", question]
     if inside or not venv_python().exists() or subprocess.run(probe, cwd=ROOT, check=False).returncode:
         install()

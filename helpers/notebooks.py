@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 import tomllib
 from collections.abc import Callable
@@ -22,7 +23,9 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from helpers.files import NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
+from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record
+from helpers.startup import NOTEBOOK_EXTRAS
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
 
@@ -40,6 +43,12 @@ class Chapter:
     def path(self) -> Path:
         """Where the notebook stands."""
         return NOTEBOOKS / f"{self.name}.ipynb"
+
+    @property
+    def lacks(self) -> list[str]:
+        """Packages that this notebook needs besides and that are not installed (llama-cpp-python)."""
+        extras = NOTEBOOK_EXTRAS.get(self.name[:2], ())
+        return missing(*extras) if extras else []
 
 
 PLAN: tuple[Chapter, ...] = (
@@ -84,18 +93,24 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("14_report_card", "The report card", "Did the blog's findings hold?"),
 )
 
-BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab it fetches the repository and the pinned packages first.
+BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab and Kaggle it first fetches what is missing, once.
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
-if "google.colab" in sys.modules and not pathlib.Path("triage-lab").exists():
-    url = "{url}"
-    subprocess.run(["git", "clone", "--depth=1", "--branch={tag}", url, "triage-lab"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", "triage-lab[gpu]"], check=True)
-    if "numpy" in sys.modules:
-        raise SystemExit("Packages changed: Runtime > Restart session, then run this cell again.")
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
+    if not pathlib.Path("triage-lab/helpers").is_dir():
+        shutil.rmtree("triage-lab", ignore_errors=True)
+        clone = ["git", "clone", "--depth=1", "--branch={tag}", "{url}"]
+        if subprocess.run([*clone, "triage-lab"]).returncode:
+            raise SystemExit("No connection to GitHub. In Kaggle: Settings > Internet on. Then run this again.")
 sys.path[:0] = [folder for folder in ("..", "triage-lab") if pathlib.Path(folder, "helpers").is_dir()]
+
+from helpers import startup
+
+startup.prepare("{name}")
 
 from helpers import lab
 
@@ -113,7 +128,7 @@ def repository() -> str:
 
 
 def release() -> str:
-    """The tag that Colab clones."""
+    """The tag that Colab and Kaggle clone."""
     return f"v{_project()['project']['version']}"
 
 
@@ -132,8 +147,8 @@ def bootstrap(chapter: Chapter) -> str:
     """The first code cell."""
     url = f"https://github.com/{repository()}.git"
     own = "" if chapter.profile == "nano" else f', profile="{chapter.profile}"'
-    start = BOOTSTRAP.replace('"{name}"', f'"{chapter.name}"{own}')
-    return start.replace("{tag}", release()).replace("{url}", url)
+    start = BOOTSTRAP.replace('lab.start("{name}")', f'lab.start("{chapter.name}"{own})')
+    return start.replace("{tag}", release()).replace("{url}", url).replace("{name}", chapter.name)
 
 
 def read(path: Path) -> NotebookNode:
@@ -213,6 +228,9 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
         store_widget_state=False,
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
+    client.create_kernel_manager()
+    # This interpreter, whatever a kernel named python3 elsewhere on this computer would start.
+    client.km.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     started = time.time()
     os.environ["TRIAGE_STATIC"] = "1"
     try:
@@ -227,8 +245,10 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
         where = f"in the cell that begins {cell.source.splitlines()[0]!r}"
         raise LabError(f"{chapter.name} stopped: {error.ename}: {error.evalue}\n  {where}.") from error
     except DeadKernelError as error:
-        why = "its kernel died, most likely because memory ran out"
-        raise LabError(f"{chapter.name} stopped: {why}. Close other programs and run again.") from error
+        why = "its kernel died, most likely because memory ran out. Close other programs and run again"
+        if chapter.name[:2] in NOTEBOOK_EXTRAS:
+            why = llama_refusal() or why
+        raise LabError(f"{chapter.name} stopped: {why}.") from error
     _clean(notebook)
     write_atomic(out, nbformat.writes(notebook) + "\n")
     return time.time() - started

@@ -70,5 +70,9 @@ class Progress:
 @contextmanager
 def silenced() -> Iterator[None]:
     """Drop what is printed: for workers, whose owner shows one line for all of them."""
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+    ):
         yield

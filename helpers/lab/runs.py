@@ -19,7 +19,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -80,7 +80,7 @@ def runs(
 
 def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[tuple[int, Any]]:
     """(number of the job, `work(job)`) as they come; a `LabError` if interrupted, or if a worker died."""
-    workers, done = min(workers, os.cpu_count() or 1, max(1, len(jobs))), 0
+    workers, done = min(workers, cpu_count(), max(1, len(jobs))), 0
     settings = {name: value for name, value in os.environ.items() if name.startswith("TRIAGE_")}
     try:
         if workers == 1:

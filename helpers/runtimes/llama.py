@@ -5,12 +5,12 @@ The file is `checked` before llama.cpp sees it, which ends the whole process on 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
+from joblib import cpu_count
 
 from helpers.cases import Example
 from helpers.export import Header, native_log, read_header, renderer, whole_architecture
@@ -118,7 +118,7 @@ def context_size(profile: Profile) -> int:
 
 def default_threads(model_bytes: int) -> int:
     """All cores, but one for a model that fits a cache: there threads wait longer than they compute."""
-    return 1 if model_bytes < 100e6 else os.cpu_count() or 1
+    return 1 if model_bytes < 100e6 else cpu_count()
 
 
 def checked(path: Path) -> Header:

@@ -95,13 +95,19 @@ def predict(question: str, default: float = 0.5) -> Prediction:
         text = "On this static page the slider stands at {:.0%}; in a live notebook it is yours to move."
         display(Markdown(f"*Prediction: {question} {text.format(default)}*"))
         return prediction
-    import ipywidgets
+    display(Markdown(f"*{question} Move the slider, or write the share into `.value` in a new cell.*"))
+    try:
+        import ipywidgets
 
-    slider = ipywidgets.IntSlider(
-        value=round(default * 100), min=0, max=100, description="%", continuous_update=False
-    )
-    slider.observe(lambda change: setattr(prediction, "value", change["new"] / 100), "value")
-    display(ipywidgets.VBox([ipywidgets.Label(question), slider]))
+        slider = ipywidgets.IntSlider(
+            value=round(default * 100), min=0, max=100, description="%", continuous_update=False
+        )
+        slider.observe(lambda change: setattr(prediction, "value", change["new"] / 100), "value")
+        display(slider)
+    except (
+        Exception
+    ) as error:  # widgets break in many ways (version, page, extension); no answer hangs on one
+        print(f"No slider here ({type(error).__name__}).")
     return prediction
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib import cpu_count
 
 from helpers.files import LabError
+from helpers.train.profiles import current_profile
 
 PRECISION = "TRIAGE_PRECISION"  # "fp32" or "bf16": overrides the choice below, on a CPU
 THREADS = "TRIAGE_THREADS"  # fewer than all, for a process that shares the machine with its siblings
@@ -51,6 +53,23 @@ def _cpu_flags() -> set[str]:
         return set()
 
 
+def _unserved() -> str:
+    """Why this torch cannot use the CUDA card that it sees (no kernels built for it); empty where it can.
+
+    A build for SM 75 runs on 75 and later cards of that major version; one of PTX (`compute_90`) on every later
+    card (CUDA C++ Programming Guide, "Binary Compatibility" and "PTX Compatibility").
+    """
+    card = torch.cuda.get_device_capability()
+    for name in torch.cuda.get_arch_list():
+        kind, _, digits = name.partition("_")
+        built = (int(digits.rstrip("af")[:-1]), int(digits.rstrip("af")[-1]))
+        if built <= card and (kind == "compute" or built[0] == card[0]):
+            return ""
+    served = ", ".join(torch.cuda.get_arch_list()) or "none"
+    card_name = f"{torch.cuda.get_device_name()} (SM {card[0]}{card[1]})"
+    return f"{card_name} is not used: this torch was built for {served}"
+
+
 @cache
 def choose_hardware() -> Hardware:
     """Pick device, precision and threads for this machine.
@@ -58,14 +77,15 @@ def choose_hardware() -> Hardware:
     A CPU without bf16 instructions emulates them at a fraction of fp32's speed, so bf16 autocast is used only
     where the CPU has it.
     """
-    if torch.cuda.is_available():
+    unserved = _unserved() if torch.cuda.is_available() else ""
+    if torch.cuda.is_available() and not unserved:
         name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
         precision = "bf16" if major >= 8 else "fp16"
-        return Hardware(
-            "cuda", precision, torch.get_num_threads(), "sdpa", f"{name}, SM {major}{minor}: {precision}"
-        )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = int(os.environ.get(THREADS) or cores)
+        reason = f"{name}, SM {major}{minor}: {precision}"
+        if current_profile().name == "nano":
+            reason += ". The numbers on these pages are a CPU's: CUDA_VISIBLE_DEVICES=-1 keeps nano on yours"
+        return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", reason)
+    cores = int(os.environ.get(THREADS) or cpu_count())  # a container's quota counts, not the host's cores
     torch.set_num_threads(cores)
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     wanted = os.environ.get(PRECISION, "").strip()
@@ -79,6 +99,5 @@ def choose_hardware() -> Hardware:
         why = f"{wanted} ({PRECISION} is set)"
     # torch's fused attention is several times slower than plain matrix products on short padded rows
     # (tests/bench_train.py).
-    return Hardware(
-        "cpu", precision, cores, "eager", f"CPU, {cores} threads (one a core): {why}, eager attention"
-    )
+    reason = f"CPU, {cores} threads (one a core): {why}, eager attention"
+    return Hardware("cpu", precision, cores, "eager", f"{reason}. {unserved}" if unserved else reason)

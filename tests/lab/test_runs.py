@@ -100,7 +100,7 @@ def test_a_cut_off_result_is_one_clear_message():
 
 @pytest.mark.training
 def test_two_workers_have_one_thread_each_and_see_the_readers_settings(monkeypatch):
-    monkeypatch.setattr(runner.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(runner, "cpu_count", lambda: 2)
     monkeypatch.setenv("TRIAGE_SEEN_BY_WORKERS", "yes")
     jobs = ["TRIAGE_SEEN_BY_WORKERS", "TRIAGE_THREADS"]
     assert dict(runner.side_by_side(os.getenv, jobs, 2)) == {0: "yes", 1: "1"}
@@ -108,6 +108,6 @@ def test_two_workers_have_one_thread_each_and_see_the_readers_settings(monkeypat
 
 @pytest.mark.training
 def test_a_worker_that_dies_is_one_clear_message(monkeypatch):
-    monkeypatch.setattr(runner.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(runner, "cpu_count", lambda: 2)
     with pytest.raises(LabError, match=r"A worker died.* of 2 runs are finished and kept.*workers: 1"):
         list(runner.side_by_side(os._exit, [1, 1], 2))

@@ -1,0 +1,134 @@
+"""What a notebook's first cell does before torch is imported, with the standard library alone.
+
+In Colab and Kaggle it installs what is missing. Everywhere it says what would end in an error later: a kernel of
+another environment, a torchvision of another torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import sysconfig
+import tempfile
+import types
+from importlib import metadata
+from pathlib import Path
+
+from helpers import install
+from helpers.machines import COMPILER, InstallError, within
+
+NOTEBOOK_EXTRAS = {"11": ("gguf",), "12": ("gguf",), "13": ("gguf", "real")}
+PROFILE_EXTRAS = {"colab": ("gpu",), "gpu": ("gpu",), "pocket": ("real",)}
+# The host's own builds: its GPU driver, its compiled packages and its page fit these versions and no others.
+KEPT = ("torch", "torchvision", "torchaudio", "numpy", "ipywidgets")
+INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def host() -> str:
+    """The service that runs this notebook: Kaggle, Colab, or none."""
+    if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
+        return "Kaggle"
+    return "Colab" if "google.colab" in sys.modules else ""
+
+
+def extras_of(notebook: str) -> tuple[str, ...]:
+    """Extras of pyproject.toml that a notebook needs under this profile; llama-cpp-python from 11 on only."""
+    profile = os.environ.get("TRIAGE_PROFILE", "").strip()
+    both = NOTEBOOK_EXTRAS.get(notebook[:2], ()) + PROFILE_EXTRAS.get(profile, ())
+    return tuple(dict.fromkeys(both))
+
+
+def prepare(notebook: str) -> None:
+    """Make sure that this kernel can run a notebook; installs what is missing in Colab and Kaggle.
+
+    Raises:
+        InstallError: packages are missing and this is not the place to install them, pip failed (the next run
+            goes on from there), or what was installed needs a restart of the session.
+    """
+    if tuple(sys.version_info) < (3, 11):
+        install.check_machine()
+    extras = extras_of(notebook)
+    if host():
+        _install_once(extras)
+    elif lacking := install.missing(*extras):
+        raise InstallError(_advice(lacking))
+    settle()
+
+
+def settle() -> None:
+    """Put right, or say, what other programs left in this process's surroundings."""
+    # Some packages install a top-level `tests` of their own; the notebooks mean this repository's.
+    ours = types.ModuleType("tests")
+    ours.__path__ = [str(install.ROOT / "tests")]
+    sys.modules.setdefault("tests", ours)
+    if "ipykernel" in sys.modules and os.environ.get("MPLBACKEND") not in (None, INLINE):
+        print(f"MPLBACKEND={os.environ['MPLBACKEND']} is put aside: figures are drawn in the page.")
+        os.environ["MPLBACKEND"] = INLINE
+    for name in ("torchvision", "torchaudio"):
+        if why := mismatch(name):
+            print(f"{why} It is left out here, and not needed: `pip uninstall {name}` mends it.")
+            sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
+
+
+def give_home() -> None:
+    """A user of a container may have no folder of its own, and Jupyter, matplotlib and datasets write into it."""
+    if os.name == "posix" and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # no Path.home()
+        home = Path(os.environ.get("TRIAGE_BUILD") or install.ROOT / "build") / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        print(f"Your home folder may not be written to: {home} stands in for it.", flush=True)
+        os.environ["HOME"] = str(home)
+
+
+def mismatch(name: str) -> str:
+    """Was torchvision (torchaudio) made for another torch? Importing it then fails in its compiled operators."""
+    try:
+        wanted = re.search(r"^torch *\(?==([\d.]+)", "\n".join(metadata.requires(name) or ()), re.MULTILINE)
+        torch = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return ""
+    if not wanted or within(torch, f"=={wanted[1]}"):
+        return ""
+    return f"{name} {metadata.version(name)} was made for torch {wanted[1]}, and torch {torch} is installed."
+
+
+def _advice(lacking: list[str]) -> str:
+    """The one message for a kernel that lacks packages."""
+    what = f"This notebook's kernel ({sys.executable}) lacks {', '.join(lacking)}."
+    if [name.split(">")[0] for name in lacking] == ["llama-cpp-python"] and not install.has_compiler():
+        return f"{what} It is built from source, by a C++ compiler ({COMPILER}); then run `make tutorial`."
+    if install.venv_python().exists() and Path(sys.prefix).resolve() != install.VENV.resolve():
+        return f"{what} Choose the kernel of {install.VENV} instead, or start with `make lab`, which does."
+    return f"{what} Run `make tutorial` (or `python3 -m helpers run 00`) once, then `make lab`."
+
+
+def _install_once(extras: tuple[str, ...]) -> None:
+    """Install what is missing into the host's own Python. The marker lies in that Python: it goes with it."""
+    name = "-".join(("triage-lab", *extras)) + ".installed"
+    marker = Path(sysconfig.get_path("purelib")) / name
+    if marker.exists() and not install.missing(*extras):
+        return
+    before, kept = _loaded(), [f"{one}=={version}" for one, version in _versions(KEPT).items()]
+    print(f"Installing what {host()} lacks: {', '.join(install.missing(*extras)) or 'checking'}.", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "kept.txt"
+        constraints.write_text("\n".join(kept), encoding="utf-8")
+        wanted = map("".join, install.requirements(*extras).items())
+        install.pip(sys.executable, "--constraint", str(constraints), *wanted)
+    marker.write_text("\n".join(kept), encoding="utf-8")
+    importlib.invalidate_caches()
+    if changed := [name for name, version in before.items() if _versions([name]).get(name) != version]:
+        how = "Restart the session (menu Runtime or Run), then run this cell again"
+        raise InstallError(f"Installed. {', '.join(changed)} had been in use in another version. {how}.")
+
+
+def _versions(names: tuple[str, ...] | list[str]) -> dict[str, str]:
+    """Installed versions of those that are installed."""
+    return {one.name: one.version for name in names for one in metadata.distributions(name=name)}
+
+
+def _loaded() -> dict[str, str]:
+    """Versions of the packages that this process has imported."""
+    packages = metadata.packages_distributions()
+    return _versions(sorted({one for name in sys.modules for one in packages.get(name, ())}))

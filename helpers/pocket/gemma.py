@@ -24,7 +24,6 @@ from filelock import FileLock
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers
 from tokenizers.models import BPE
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-from wordfreq import top_n_list
 
 from helpers.cases import write_diverse
 from helpers.files import LabError, arriving, build_dir, write_atomic, write_json, writing
@@ -184,6 +183,12 @@ def spanish() -> list[str]:
 
     Each word stands with and without a space before it, in three casings.
     """
+    try:
+        from wordfreq import top_n_list
+    except ImportError:
+        raise LabError(
+            f"The package wordfreq is not installed: it lists the commonest words. {INSTALL}"
+        ) from None
     rows = write_diverse(ROWS, seed=0)
     texts = {text for row in rows for text in (*(turn["content"] for turn in row.prompt), row.answer)}
     words = {form for word in top_n_list("es", WORDS) for form in (word, word.capitalize(), word.upper())}

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 import trl
@@ -29,6 +30,7 @@ from helpers.train.profiles import Profile
 
 # How many train together: the profile's batch is shared among them.
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
+LARGE = 50_000_000  # parameters of a model whose training is announced: it takes minutes
 # What is kept of TRL's log: names that begin so.
 CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")
 
@@ -128,6 +130,8 @@ class _OnFewCores:
         if not AcceleratorState._shared_state:  # making another configuration resets what accelerate shares
             trainer.create_accelerator_and_postprocess()
         started = time.time()
+        if self.fast and hasattr(self, "expected") and trainer.model.num_parameters() > LARGE:
+            print(trainer.expected(), flush=True)
         with Progress(self.label, self.steps) as progress:
             trainer.add_callback(_Bar(progress))
             result = super().train(*arguments, **more)  # type: ignore[misc]
@@ -183,6 +187,26 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
         super().__init__(
             model=model, args=args, train_dataset=train_dataset, processing_class=processing_class, **more
         )
+
+    def expected(self) -> str:
+        """Minutes and memory of the run on this machine: its longest rows are computed first, with gradients.
+
+        So a machine without enough memory says so before the work begins, not when the longest rows come.
+        """
+        args, lengths = self.args, [len(ids) for ids in self.train_dataset["input_ids"]]
+        longest = sorted(range(len(lengths)), key=lengths.__getitem__)[-args.per_device_train_batch_size :]
+        inputs = self._prepare_inputs(self.data_collator([self.train_dataset[place] for place in longest]))
+        for _ in range(2):  # the first one prepares kernels
+            started = time.time()
+            self.compute_loss(self.model, inputs).backward()
+        rate = int(inputs["attention_mask"].sum()) / (time.time() - started)
+        self.model.zero_grad()
+        self.tokens = 0
+        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        epochs = in_steps(len(lengths), batch, args.num_train_epochs, args.max_steps)[1]
+        minutes = sum(lengths) * epochs / rate / 60
+        memory = psutil.Process().memory_info().rss / 1e9
+        return f"{self.label}: about {minutes:.0f} min and {memory:.1f} GB of memory on this machine."
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

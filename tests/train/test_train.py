@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from datasets import Dataset
 from tools import fine_tuned, with_lora
 from trl import SFTConfig
 
@@ -267,3 +268,24 @@ def test_what_a_trainer_has_learnt_answers_in_memory_as_it_does_from_disk(tmp_pa
     outside = evaluate.label_probabilities(tmp_path / "out", examples[:4])
     for one, other in zip(inside, outside, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
+
+
+def test_the_training_of_a_large_model_is_announced_with_minutes_and_memory_and_not_changed(
+    monkeypatch, capsys
+):
+    from helpers.train import trainers
+
+    rows = Dataset.from_list(cases.chat_rows(cases.write_diverse(32, seed=0)))
+    losses = []
+    for large in (10**9, 0):
+        monkeypatch.setattr(trainers, "LARGE", large)
+        profile = train.profile_named("nano")
+        model, tokenizer = train.load(profile, seed=0)
+        args = SFTConfig(
+            max_steps=3, learning_rate=1e-3, seed=0, **train.machine(profile) | {"logging_steps": 1}
+        )
+        trainer = train.SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=args)
+        trainer.train()
+        losses.append((trainer.record.losses, trainer.record.tokens))
+    assert "min and" in capsys.readouterr().out
+    assert losses[0] == losses[1]

@@ -6,13 +6,13 @@ another environment, a torchvision of another torch.
 
 from __future__ import annotations
 
-import importlib
+import importlib.machinery
+import importlib.util
 import os
 import re
 import sys
 import sysconfig
 import tempfile
-import types
 from importlib import metadata
 from pathlib import Path
 
@@ -60,9 +60,9 @@ def prepare(notebook: str) -> None:
 def settle() -> None:
     """Put right, or say, what other programs left in this process's surroundings."""
     # Some packages install a top-level `tests` of their own; the notebooks mean this repository's.
-    ours = types.ModuleType("tests")
-    ours.__path__ = [str(install.ROOT / "tests")]
-    sys.modules.setdefault("tests", ours)
+    spec = importlib.machinery.ModuleSpec("tests", None, is_package=True)
+    spec.submodule_search_locations = [str(install.ROOT / "tests")]
+    sys.modules.setdefault("tests", importlib.util.module_from_spec(spec))
     if "ipykernel" in sys.modules and os.environ.get("MPLBACKEND") not in (None, INLINE):
         print(f"MPLBACKEND={os.environ['MPLBACKEND']} is put aside: figures are drawn in the page.")
         os.environ["MPLBACKEND"] = INLINE

@@ -24,14 +24,19 @@ def run(options: argparse.Namespace) -> int:
     from helpers import lab, notebooks
     from helpers.files import LabError, build_dir, write_atomic
     from helpers.train import current_profile
+    from helpers.train.profiles import VARIABLE
 
     if options.write and options.notebooks:
         raise LabError("--write refreshes the whole series from one run: leave out the notebooks' names.")
+    asked = tuple(options.notebooks)
+    if asked and not os.environ.get(VARIABLE):  # 13 has a profile of its own
+        named = next((one for one in notebooks.PLAN if one.name.startswith(asked[0])), None)
+        os.environ[VARIABLE] = named.profile if named else "nano"
     print(f"Profile {current_profile().name}: {current_profile().what}.", flush=True)
     wanted = [
         chapter
-        for chapter in notebooks.chapters()
-        if not options.notebooks or any(chapter.name.startswith(name) for name in options.notebooks)
+        for chapter in notebooks.PLAN
+        if (chapter.name.startswith(asked) if asked else chapter.profile == "nano")
     ]
     for chapter in [chapter for chapter in wanted if chapter.lacks]:
         print(f"{chapter.name} is left out: {', '.join(chapter.lacks)} is missing ({COMPILER}).", flush=True)
@@ -46,9 +51,8 @@ def run(options: argparse.Namespace) -> int:
             shutil.rmtree(build_dir() / folder, ignore_errors=True)
     for number, chapter in enumerate(wanted, 1):
         print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)
-        seconds[chapter.name] = notebooks.execute(
-            chapter, notebooks.executed_path(chapter), lambda line: print(line, flush=True)
-        )
+        out = notebooks.executed_path(chapter)
+        seconds[chapter.name] = notebooks.execute(chapter, out, lambda line: print(line, flush=True))
         print(f"  done in {seconds[chapter.name]:.0f} s", flush=True)
     if options.fresh or options.write:
         notebooks.record_seconds(seconds)
@@ -75,12 +79,26 @@ def _write_finding() -> None:
 
     measured = lab.measurements()
     shares = {level: measured[f"imbalanced.share.{level}"]["value"] for level in LEVELS}
-    figure = show.finding(
-        lab.stage("sft-imbalanced").training["losses"], shares, measured["imbalanced.share.ROJO"]["n"]
-    )
+    losses = lab.stage("sft-imbalanced").training["losses"]
+    figure = show.finding(losses, shares, measured["imbalanced.share.ROJO"]["n"])
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
     write_atomic(DATA / "results" / "finding.png", picture.getvalue())
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a stage; started by `torchrun` or `accelerate launch`, all their processes train it together."""
+    from helpers import lab
+    from helpers.lab.stages import RANK
+
+    lab.session()  # the libraries' chatter off
+    kept = lab.stage(options.stage, options.seed)
+    if not RANK:
+        told = "{rows:,} rows, {steps:,} steps, loss {last:.4f}, {seconds:.0f} s".format(
+            **kept.training, last=kept.training["losses"][-1][1]
+        )
+        print(f"{kept.name}: {told}. {kept.path}", flush=True)
+    return 0
 
 
 def gate(options: argparse.Namespace) -> int:
@@ -151,10 +169,8 @@ FAST = "not notebook and not training and not slow"  # the marks are explained i
 
 def _modules(*commands: list[str]) -> int:
     """Run each as `python -m …`, the later ones too if one fails; the first exit code but 0, else 0."""
-    codes = [
-        subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
-        for command in commands
-    ]
+    whole = [[sys.executable, "-m", *command] for command in commands]
+    codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in whole]
     return next((code for code in codes if code), 0)
 
 
@@ -229,6 +245,10 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, metavar="N", help="seeds of every arm (default: 1; with --write: 3)")
 
     named = "a stage's name (built now if it is not there), base, or the folder of a model"
+    add = command(train)
+    add("stage", metavar="STAGE", help="a stage's name, as sft-balanced")
+    add("--seed", type=int, default=0, help="of rows, adapter and their order (default: 0)")
+
     add = command(gate)
     add("stage", metavar="STAGE", help=named)
     judged = ("test", "dev", "syndromes", "vignettes")
@@ -245,11 +265,8 @@ def parser() -> argparse.ArgumentParser:
     add = command(parity)
     add("model", **model, help=f"{named} (default: sft-balanced)")
     add("--quant", metavar="STEP", default="F16", help="step of the ladder to export it to (default: F16)")
-    add(
-        "--file",
-        metavar="GGUF",
-        help="hold this file against the model, not a new export (its step: --quant)",
-    )
+    file = "hold this file against the model, not a new export (its step: --quant)"
+    add("--file", metavar="GGUF", help=file)
     ways = ("llama_cpp", "server", "browser")
     add("--runtimes", nargs="+", choices=ways, help="what to hold against it (default: all of this machine)")
     add("--on", choices=("test", "dev"), default="test", help="the prompts (default: test)")

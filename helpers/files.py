@@ -48,19 +48,13 @@ def build_dir() -> Path:
 
 def explain_os_error(error: OSError, path: Path) -> LabError:
     """Turn the operating system's error about `path` into one that says what to do."""
+    what, how = f"{error.strerror or error}", "mend that and run the same command again"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = (
-            "the disk is full. Nothing was lost: free some space (`make clean` empties build/) "
-            "and run the same command again"
-        )
+        what = "the disk is full"
+        how = "free some space (`make clean` empties build/) and run the same command again"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        hint = (
-            "the folder is read-only. Nothing was changed: make it writable, "
-            "or set TRIAGE_BUILD to a folder of yours"
-        )
-    else:
-        hint = f"{error.strerror or error}. Nothing was changed: mend that and run the same command again"
-    return LabError(f"Could not write {path}: {hint}.")
+        what, how = "the folder is read-only", "make it writable, or set TRIAGE_BUILD to a folder of yours"
+    return LabError(f"Could not write {path}: {what}. Nothing was lost: {how}.")
 
 
 @contextmanager
@@ -76,8 +70,7 @@ def writing(path: Path) -> Iterator[None]:
 def arriving(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, to be written: it takes that name when the block ends without an error.
 
-    Raises:
-        LabError: the disk is full or the folder is read-only; the old file is untouched.
+    Raises LabError: the disk is full or the folder is read-only; the old file is untouched.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,11 +99,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file.
-
-    Raises:
-        LabError: the file is missing or cut off.
-    """
+    """Parse a JSON file. Raises LabError: the file is missing or cut off."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -123,11 +112,8 @@ def read_json(path: Path) -> Any:
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fingerprint(value: Any) -> str:
@@ -137,11 +123,7 @@ def fingerprint(value: Any) -> str:
 
 
 def read_yaml(path: Path) -> Any:
-    """Parse a YAML file safely.
-
-    Raises:
-        LabError: the file is missing or is not valid YAML; the message names file and line.
-    """
+    """Parse a YAML file safely; a `LabError` with file and line if it is missing or no YAML."""
     try:
         fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times as fast
         loader = fast(path.read_text(encoding="utf-8"))
@@ -166,14 +148,10 @@ def bad_entry(path: Path, entry: str, field: str, problem: str) -> LabError:
     return LabError(f"{where}: {problem}. See data/README.md for the format.")
 
 
-def check_entry(kind: type[Kind], value: Any, path: Path, entry: str) -> Kind:
-    """An entry of a data file, checked.
-
-    Raises:
-        LabError: it is malformed; the message names file, entry and field.
-    """
+def check_entry(kind: type[Kind], value: Any, path: Path, entry: str, **more: Any) -> Kind:
+    """A data file's entry with `more` fields; a `LabError` by file, entry and field if it is malformed."""
     try:
-        return kind.model_validate(value)
+        return kind.model_validate({**value, **more} if isinstance(value, dict) else value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(step) for step in first["loc"]) or "(all)"

@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-from helpers.files import NOTEBOOKS, ROOT, LabError, build_dir, explain_os_error, write_atomic
+from helpers.files import NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record
 from helpers.startup import NOTEBOOK_EXTRAS
@@ -37,6 +37,7 @@ class Chapter:
     name: str
     title: str
     question: str
+    profile: str = "nano"  # that its committed page was made with
 
     @property
     def path(self) -> Path:
@@ -88,6 +89,7 @@ PLAN: tuple[Chapter, ...] = (
         "How small can the file get before its answers change?",
     ),
     Chapter("12_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
+    Chapter("13_real_weights", "Real weights", "Does it hold on a model that has read the world?", "pocket"),
     Chapter("14_report_card", "The report card", "Did the blog's findings hold?"),
 )
 
@@ -130,11 +132,6 @@ def release() -> str:
     return f"v{_project()['project']['version']}"
 
 
-def chapters() -> list[Chapter]:
-    """The notebooks of the plan."""
-    return list(PLAN)
-
-
 def navigation(chapter: Chapter) -> str:
     """Previous · contents · next, and the Colab badge."""
     place = PLAN.index(chapter)
@@ -149,22 +146,18 @@ def navigation(chapter: Chapter) -> str:
 def bootstrap(chapter: Chapter) -> str:
     """The first code cell."""
     url = f"https://github.com/{repository()}.git"
-    return BOOTSTRAP.replace("{tag}", release()).replace("{url}", url).replace("{name}", chapter.name)
+    own = "" if chapter.profile == "nano" else f', profile="{chapter.profile}"'
+    start = BOOTSTRAP.replace('lab.start("{name}")', f'lab.start("{chapter.name}"{own})')
+    return start.replace("{tag}", release()).replace("{url}", url).replace("{name}", chapter.name)
 
 
 def read(path: Path) -> NotebookNode:
-    """Read a notebook.
-
-    Raises:
-        LabError: it is missing or not a notebook.
-    """
+    """Read a notebook. Raises LabError: it is missing or not a notebook."""
     try:
         return nbformat.read(path, as_version=4)
-    except FileNotFoundError as error:
-        raise LabError(f"{path} is missing. Restore it with `git checkout -- notebooks`.") from error
-    except Exception as error:
-        what = f"{path} is not a readable notebook ({type(error).__name__})"
-        raise LabError(f"{what}. Restore it with `git checkout -- notebooks`.") from error
+    except Exception as error:  # missing, no JSON, or JSON that is no notebook
+        what = "is missing" if isinstance(error, FileNotFoundError) else "is not a readable notebook"
+        raise LabError(f"{path} {what}. Restore it with `git checkout -- notebooks`.") from error
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -185,19 +178,14 @@ def generated(chapter: Chapter, notebook: NotebookNode) -> NotebookNode:
 
 def write_badges() -> list[str]:
     """Regenerate navigation, badges and bootstrap cells; returns the notebooks that changed."""
-    changed = []
-    for chapter in chapters():
-        before = chapter.path.read_text(encoding="utf-8")
-        after = nbformat.writes(generated(chapter, read(chapter.path))) + "\n"
-        if after != before:
-            write_atomic(chapter.path, after)
-            changed.append(chapter.name)
     readme = ROOT / "README.md"
-    before = readme.read_text(encoding="utf-8")
-    if (after := readme_with_map(before)) != before:
-        write_atomic(readme, after)
-        changed.append(readme.name)
-    return changed
+    wanted = {readme: readme_with_map(readme.read_text(encoding="utf-8"))}
+    for chapter in PLAN:
+        wanted[chapter.path] = nbformat.writes(generated(chapter, read(chapter.path))) + "\n"
+    changed = {path: text for path, text in wanted.items() if path.read_text(encoding="utf-8") != text}
+    for path, text in changed.items():
+        write_atomic(path, text)
+    return [path.name for path in changed]
 
 
 def record_seconds(seconds: dict[str, float]) -> None:
@@ -210,7 +198,7 @@ def record_seconds(seconds: dict[str, float]) -> None:
 def series_map() -> str:
     """The README's table of notebooks, with the minutes of the last measured run."""
     rows = ["| notebook | the question | minutes (nano, two cores) |", "| --- | --- | --- |"]
-    for chapter in chapters():
+    for chapter in PLAN:
         seconds = measurements().get(f"series.{chapter.name}.seconds")
         minutes = f"{seconds['value'] / 60:.1f}" if seconds else "not measured yet"
         rows.append(f"| [{chapter.name}](notebooks/{chapter.name}.ipynb) | {chapter.question} | {minutes} |")
@@ -219,20 +207,15 @@ def series_map() -> str:
 
 def readme_with_map(text: str) -> str:
     """The README with its map regenerated between the two markers."""
-    return re.sub(
-        r"(<!-- map -->\n).*?(<!-- /map -->)",
-        lambda found: f"{found[1]}{series_map()}\n{found[2]}",
-        text,
-        flags=re.DOTALL,
-    )
+    drawn = series_map()
+    return re.sub(r"(?<=<!-- map -->\n).*?(?=<!-- /map -->)", lambda _: f"{drawn}\n", text, flags=re.DOTALL)
 
 
 # running
 def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> float:
     """Run a notebook from top to bottom with a line per section, and write it to `out`. Returns seconds.
 
-    Raises:
-        LabError: a cell failed; the message holds the cell's own error, without a stack trace.
+    Raises LabError: a cell failed; the message holds the cell's own error, without a stack trace.
     """
     notebook = read(chapter.path)
     for cell in code_cells(notebook):
@@ -267,10 +250,7 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
             why = llama_refusal() or why
         raise LabError(f"{chapter.name} stopped: {why}.") from error
     _clean(notebook)
-    try:
-        write_atomic(out, nbformat.writes(notebook) + "\n")
-    except OSError as error:
-        raise explain_os_error(error, out) from error
+    write_atomic(out, nbformat.writes(notebook) + "\n")
     return time.time() - started
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -32,13 +31,12 @@ class Progress:
         if _in_notebook():
             from IPython.display import display
 
-            self._handle = display(self._mime(f"{label} …"), raw=True, display_id=True)
+            self._handle = display({"text/plain": f"{label} …"}, raw=True, display_id=True)
         else:
             self._bar = tqdm(total=total, desc=label, leave=False, file=sys.stderr, disable=None)
 
-    @staticmethod
-    def _mime(text: str) -> dict[str, str]:
-        return {"text/plain": text}
+    def _show(self, text: str) -> None:
+        self._handle.update({"text/plain": text}, raw=True)
 
     def update(self, steps: int = 1, note: str = "") -> None:
         """Advance by `steps`; `note` is a word about the moment (a loss, a rate)."""
@@ -51,10 +49,7 @@ class Progress:
             left = (self._drawn - self.started) / self.count * (self.total - self.count)
             filled = round(20 * self.count / max(1, self.total))
             bar = "█" * filled + "░" * (20 - filled)
-            self._handle.update(
-                self._mime(f"{self.label} {bar} {self.count}/{self.total} · {left:.0f} s left {note}"),
-                raw=True,
-            )
+            self._show(f"{self.label} {bar} {self.count}/{self.total} · {left:.0f} s left {note}")
 
     def done(self, sentence: str) -> None:
         """Finish with one sentence in place of the bar."""
@@ -62,14 +57,12 @@ class Progress:
             self._bar.close()
             print(sentence, flush=True)
         elif self._handle is not None:
-            self._handle.update(self._mime(sentence), raw=True)
+            self._show(sentence)
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

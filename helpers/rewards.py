@@ -33,19 +33,16 @@ class Reward:
     Attributes:
         name: what TRL logs it by.
         correct: paid for an accepted level.
-        under, over: charged (so give a positive number) for every level below or above the accepted set, see
-            `evaluate.scoring.distance`.
+        under, over: charged (so give a positive number) for every level below or above the accepted set.
         unreadable: charged for an answer without a level, or with two.
         urgent_enough: (paid, otherwise) for a readable level at least as urgent as some accepted one.
         cells: amounts by (truth, answer) that stand in for the three level prices there. The truth is the
-            primary level; an accepted answer is its own truth, so that no cell can charge for what the rubric
-            accepts.
+            primary level; an accepted answer is its own truth, so no cell can charge for it.
         parts: (present, absent) amounts for any of `PRICED`; the number has to be the person's own country's,
             the actions have to say to call first where the syndrome does, and the name has to be the level's
             ("ROJO — Emergencia").
 
-    Raises:
-        LabError: a price is not a finite number, a charge is negative, or a cell or part has an unknown name.
+    Raises LabError: a price that is no finite number, a negative charge, or an unknown cell or part.
     """
 
     name: str
@@ -61,21 +58,18 @@ class Reward:
         charges = (self.under, self.over, self.unreadable)
         pairs = [self.urgent_enough, *self.parts.values()]
         prices = [self.correct, *charges, *self.cells.values(), *(price for pair in pairs for price in pair)]
-        if not all(math.isfinite(price) for price in prices):
-            raise LabError(
-                f"Reward {self.name!r}: every price must be a finite number, or training follows nonsense. "
-                f"Prices: {prices}."
-            )
+        what = f"Reward {self.name!r}"
+        if not all(map(math.isfinite, prices)):
+            how = "every price must be a finite number, or training follows nonsense"
+            raise LabError(f"{what}: {how}. Prices: {prices}.")
         if min(charges) < 0:
-            raise LabError(
-                f"Reward {self.name!r}: `under`, `over` and `unreadable` are charged, so a negative one "
-                f"pays. Drop the sign."
-            )
+            how = "`under`, `over` and `unreadable` are charged, so a negative one pays"
+            raise LabError(f"{what}: {how}. Drop the sign.")
         named = [(level, "cells", LEVELS) for cell in self.cells for level in cell]
         named += [(part, "parts", PRICED) for part in self.parts]
-        if unknown := [one for one in named if one[0] not in one[2]]:
-            name, where, known = unknown[0]
-            raise LabError(f"Reward {self.name!r}: `{where}` names {name!r}. Known are {', '.join(known)}.")
+        for name, where, known in named:
+            if name not in known:
+                raise LabError(f"{what}: `{where}` names {name!r}. Known are {', '.join(known)}.")
 
     @property
     def __name__(self) -> str:
@@ -90,51 +84,36 @@ class Reward:
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float]:
-        """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14; it passes everything by
-        keyword).
+        """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14, all by keyword).
 
         Args:
-            prompts: not looked at; the columns say what is right.
             completions: texts, or lists of chat messages.
             columns: the dataset's. Read are `accepted` (levels), `country` (ISO code), `level` (the primary
                 one; only with `cells`) and `syndrome` (a name of `data/syndromes.yaml`; without it nobody is
                 held to call first).
-            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term": which of them a
-                policy lives on.
+            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term".
 
-        Raises:
-            LabError: a column is missing, of another length than `completions`, or holds what is no level or
-                known country.
+        Raises LabError: a column that is missing, of another length, or holds no level or known country.
         """
-        rows = zip(
-            *(self._column(name, columns.get(name), len(completions)) for name in COLUMNS), strict=True
-        )
-        examples = [_example(*row) for row in rows]
-        bills = [
-            self.parts_of(row, text_of(answer)) for row, answer in zip(examples, completions, strict=True)
-        ]
+        told = [self._column(name, columns.get(name), len(completions)) for name in COLUMNS]
+        rows = zip(zip(*told, strict=True), completions, strict=True)
+        bills = [self.parts_of(_example(*row), text_of(answer)) for row, answer in rows]
         if log_metric and bills:
             for term in TERMS:
                 log_metric(f"{self.name}/{term}", sum(bill[term] for bill in bills) / len(bills))
         return [math.fsum(bill.values()) for bill in bills]
 
     def _column(self, column: str, values: Sequence[Any] | None, rows: int) -> Sequence[Any]:
-        """The values of a column; refused where a needed one is missing, or where there is not one for each
-        completion.
-        """
+        """The values of a column, one for each completion; refused where they are not."""
         if values is None and (column == "syndrome" or (column == "level" and not self.cells)):
             return [None] * rows
         if values is None:
-            raise LabError(
-                f"Reward {self.name!r} needs the column `{column}` and got none. Keep it in the dataset, "
-                f"beside `prompt`."
-            )
+            what = f"Reward {self.name!r} needs the column `{column}` and got none"
+            raise LabError(f"{what}. Keep it in the dataset, beside `prompt`.")
         if len(values) != rows:
-            raise LabError(
-                f"Reward {self.name!r}: {len(values)} values in the column `{column}` for {rows} "
-                f"completions, so it is unclear which "
-                "belongs to which. Repeat every row once for each of its completions, as TRL does."
-            )
+            what = f"{len(values)} values in the column `{column}` for {rows} completions"
+            how = "Repeat every row once for each of its completions, as TRL does"
+            raise LabError(f"Reward {self.name!r}: {what}. {how}.")
         return values
 
     def of(self, example: Example, text: str) -> float:
@@ -142,31 +121,23 @@ class Reward:
         return math.fsum(self.parts_of(example, text).values())
 
     def parts_of(self, example: Example, text: str) -> dict[str, float]:
-        """The itemised bill: an amount for each of `TERMS`, summing to the reward. A cell's is booked under
-        the term it stands in for.
-        """
+        """The itemised bill: an amount for each of `TERMS`; a cell's is booked under the term it replaces."""
         reading = parse(text)
         bill = dict.fromkeys(TERMS, 0.0) | self.level_bill(example, reading.level)
-        absent_parts = [
-            *reading.missing(example.country, example.call_now),
-            *([] if reading.name_agrees else ["name"]),
-        ]
+        missing = reading.missing(example.country, example.call_now)
         for part, (present, absent) in self.parts.items():
-            bill[part] = float(present if part not in absent_parts else absent)
+            lacks = not reading.name_agrees if part == "name" else part in missing
+            bill[part] = float(absent if lacks else present)
         return bill
 
     def split(self) -> list[Reward]:
-        """The same prices as several rewards, whose amounts sum to this one's: the level, and each part by
-        itself.
+        """The same prices as several rewards that sum to this one: the level, and each part by itself.
 
         GRPO divides a group's rewards by their spread. In one sum the dearest term sets that spread; given
         apart, each term is divided by its own (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`).
         """
-        level = replace(self, name=f"{self.name}-level", parts={})
-        return [
-            level,
-            *(Reward(f"{self.name}-{part}", parts={part: prices}) for part, prices in self.parts.items()),
-        ]
+        parts = [Reward(f"{self.name}-{part}", parts={part: paid}) for part, paid in self.parts.items()]
+        return [replace(self, name=f"{self.name}-level", parts={}), *parts]
 
     def level_bill(self, example: Example, level: str | None) -> dict[str, float]:
         """The amounts for the answer's level alone: the terms that apply to it, None being no level."""
@@ -185,21 +156,19 @@ class Reward:
 
 def rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Rows for GRPO: the chat up to the model's turn, and the columns that a reward reads."""
+    columns = [{name: getattr(one, name) for name in COLUMNS} for one in examples]
     return [
-        {"prompt": one.prompt}
-        | {name: getattr(one, name) for name in COLUMNS}
-        | {"accepted": [*one.accepted]}
-        for one in examples
+        {"prompt": one.prompt, **row, "accepted": [*one.accepted]}
+        for one, row in zip(examples, columns, strict=True)
     ]
 
 
 def _example(accepted: Sequence[str], country: str, level: str | None, syndrome: str | None) -> Example:
     """A row of the dataset's columns, checked."""
     if not accepted or any(named not in LEVELS for named in (*accepted, level or accepted[0])):
-        raise LabError(
-            f"A row accepts {accepted!r} with the primary level {level!r}; nothing can be priced by that. "
-            f"`accepted` is a list of one or more of {', '.join(LEVELS)}, `level` is one of them."
-        )
+        what = f"A row accepts {accepted!r} with the primary level {level!r}; nothing can be priced by that"
+        how = f"`accepted` is a list of one or more of {', '.join(LEVELS)}, `level` is one of them"
+        raise LabError(f"{what}. {how}.")
     return Example("", level or accepted[0], tuple(accepted), country_of(country).code, syndrome)
 
 
@@ -207,16 +176,13 @@ def text_of(completion: Completion) -> str:
     """The words of a completion: the text itself, or what its assistant messages say, one after another."""
     if isinstance(completion, str):
         return completion
-    # A truncated turn may reach us as an empty message, and a content that is no text says nothing that can
-    # be read.
+    # A truncated turn may reach us as an empty message; a content that is no text says nothing to read.
     contents = [turn.get("content") for turn in completion if turn.get("role", "assistant") == "assistant"]
     return "\n".join(content for content in contents if isinstance(content, str))
 
 
 def matrix(reward: Reward) -> np.ndarray:
-    """What a level earns: shape (5, 5), rows the truth (the only accepted level), columns the answer, ROJO
-    first.
-    """
+    """What a level earns: shape (5, 5), rows the only accepted level, columns the answer, ROJO first."""
     truths = [Example("", level, (level,), "") for level in LEVELS]
     return np.array([[sum(reward.level_bill(truth, level).values()) for level in LEVELS] for truth in truths])
 

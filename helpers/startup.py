@@ -20,7 +20,7 @@ from helpers import install
 from helpers.machines import COMPILER, InstallError, within
 
 NOTEBOOK_EXTRAS = {"11": ("gguf",), "12": ("gguf",), "13": ("gguf", "real")}
-PROFILE_EXTRAS = {"colab": ("gpu",), "gpu": ("gpu",), "pocket": ("real",)}
+PROFILE_EXTRAS = {"colab": ("gpu",), "gpu": ("gpu",), "pocket": ("real",), "rehearsal": ("real",)}
 # The host's own builds: its GPU driver, its compiled packages and its page fit these versions and no others.
 KEPT = ("torch", "torchvision", "torchaudio", "numpy", "ipywidgets")
 INLINE = "module://matplotlib_inline.backend_inline"

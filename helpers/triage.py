@@ -2,8 +2,7 @@
 
 The rubric and the fixed sentences are data (`data/rubric.yaml`, `data/emergency_numbers.yaml`). `render`
 writes the answer a model is taught; `parse` reads *any* text and says what is present and what is not. It
-does not judge whether the level is
-right: that is `evaluate`'s question.
+does not judge whether the level is right: that is `evaluate`'s question.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from helpers.files import DATA, LabError, read_yaml
+from pydantic import Field
+
+from helpers.files import DATA, LabError, Row, bad_entry, read_yaml
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Country:
-    """A country: its emergency numbers in the order to try them, the service behind each, and its word for
-    the place one goes to.
-    """
+    """A country: its emergency numbers in the order to try them, with their services, and where one goes."""
 
     code: str
     country: str
@@ -61,8 +60,7 @@ class Country:
         return f"al {self.numbers[0]}" if self.services else "al número de emergencias de su país"
 
 
-@dataclass(frozen=True)
-class Syndrome:
+class Syndrome(Row):
     """What the rubric says of one clinical picture (a row of `data/syndromes.yaml`).
 
     `accepted` are the defensible levels, most urgent first; `call_now` means: call before travelling;
@@ -76,7 +74,8 @@ class Syndrome:
     call_now: bool
     gloss: str
     rationale: str
-    alarm_signs: tuple[str, ...]
+    alarm_signs: tuple[str, ...] = Field(min_length=1)
+    source: str
     first_aid: str | None = None
     held_out: bool = False
 
@@ -89,47 +88,39 @@ PARTS: tuple[str, ...] = ("actions", "alarms", "disclaimer", "number")
 LEVEL_HEADING = "Nivel de Urgencia:"
 # A text of which nothing is known: call first, and watch for what nobody should wait with.
 UNKNOWN = Syndrome(
-    "unknown", "NARANJA", LEVELS, True, "unknown", "", ("dificultad para respirar", "confusión", "desmayo")
+    key="unknown",
+    gloss="unknown",
+    rationale="unknown",
+    source="none",
+    level="NARANJA",
+    accepted=LEVELS,
+    call_now=True,
+    alarm_signs=("dificultad para respirar", "confusión", "desmayo"),
 )
 
 
 @cache
 def countries() -> dict[str, Country]:
-    """Countries by ISO code, from `data/emergency_numbers.yaml`; XX is every other country.
-
-    Raises:
-        LabError: a number has no source.
-    """
+    """Countries by ISO code, XX for every other one; a `LabError` if a number has no source."""
     path = DATA / "emergency_numbers.yaml"
     return {code: _country(path, code, row) for code, row in read_yaml(path).items()}
 
 
 def _country(path: Path, code: str, row: dict[str, Any]) -> Country:
     source = row.get("source") or {}
-    if row["numbers"] and not {"body", "title", "unverified" if source.get("unverified") else "year"} <= set(
-        source
-    ):
-        raise LabError(
-            f"{path}: entry `{code}`: field `source`: a number needs one, with body, title and year. See "
-            f"data/README.md."
-        )
+    needed = {"body", "title", "unverified" if source.get("unverified") else "year"}
+    if row["numbers"] and not needed <= set(source):
+        raise bad_entry(path, code, "source", "a number needs one, with body, title and year")
     return Country(code, row["country"], tuple(row["numbers"].items()), row["place"], row.get("crisis_line"))
 
 
 def country_of(code: str) -> Country:
-    """The country with this ISO code.
-
-    Raises:
-        LabError: no sourced number is known for it.
-    """
-    try:
-        return countries()[code]
-    except KeyError:
+    """The country with this ISO code. Raises LabError: no sourced number is known for it."""
+    if code not in countries():
+        how = "Add it with its source to data/emergency_numbers.yaml"
         known = ", ".join(countries())
-        raise LabError(
-            f"No emergency number on file for country {code!r}. Known: {known}. Add it with its source to "
-            f"data/emergency_numbers.yaml."
-        ) from None
+        raise LabError(f"No emergency number on file for country {code!r}. Known: {known}. {how}.")
+    return countries()[code]
 
 
 def messages(text: str, country: str) -> list[dict[str, str]]:
@@ -166,11 +157,8 @@ def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collec
         if syndrome.first_aid:
             lines.append(RUBRIC["first_aid"].format(text=syndrome.first_aid))
     if "alarms" in parts:
-        lines.append(
-            RUBRIC["alarms_again" if calls else "alarms"].format(
-                signs=join_or(syndrome.alarm_signs), call=call
-            )
-        )
+        line = RUBRIC["alarms_again" if calls else "alarms"]
+        lines.append(line.format(signs=join_or(syndrome.alarm_signs), call=call))
     if "disclaimer" in parts:
         lines.append(f"Aviso: {RUBRIC['disclaimer']}.")
     if "number" in parts:
@@ -179,13 +167,9 @@ def render(level: str, country: str, syndrome: Syndrome = UNKNOWN, parts: Collec
 
 
 def number_line(country: Country) -> str:
-    """Every number of a country with the service it reaches; a neutral sentence for a country that is not
-    listed.
-    """
-    return (
-        " o ".join(f"{number} ({service})" for number, service in country.services)
-        or "llame al número de emergencias de su país"
-    )
+    """Every number of a country with the service it reaches; a neutral sentence where none is listed."""
+    numbers = [f"{number} ({service})" for number, service in country.services]
+    return " o ".join(numbers) or "llame al número de emergencias de su país"
 
 
 @dataclass(frozen=True)
@@ -195,10 +179,8 @@ class Reading:
     Attributes:
         level: the one level it gives, or None when it gives none or contradicts itself.
         levels_named: every level given in a level line (or, lacking one, anywhere), first mention first.
-        name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None when no name is
-            given.
-        actions, first_aid, alarms: the text after the heading, or None when the heading or its content is
-            missing.
+        name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None without one.
+        actions, first_aid, alarms: the text after the heading, or None without either.
         calls: the actions say to call before they say to go anywhere.
         disclaimer: says that it does not replace a professional.
         numbers: the emergency numbers given in the number line.
@@ -226,12 +208,8 @@ class Reading:
         return len(self.levels_named) > 1
 
     def has(self, part: str, country: str | None = None) -> bool:
-        """Is this part of `PARTS` present? When `country` is given, every number of the answer has to be that
-        country's.
-        """
-        if part == "number":
-            return self._right_number(country)
-        return bool({"actions": self.actions, "alarms": self.alarms, "disclaimer": self.disclaimer}[part])
+        """Is this part of `PARTS` present? With a `country`, every number of the answer has to be its own."""
+        return self._right_number(country) if part == "number" else bool(getattr(self, part))
 
     def _right_number(self, country: str | None) -> bool:
         if country is None:
@@ -241,9 +219,7 @@ class Reading:
         return line and set(self.called) <= own
 
     def missing(self, country: str | None = None, call_now: bool = False) -> tuple[str, ...]:
-        """The parts that are absent (or wrong, for the number), `level` among them. With `call_now`, actions
-        count only if they say to call first.
-        """
+        """What is absent (or a wrong number), `level` too; with `call_now`, actions have to call first."""
         absent = tuple(
             part
             for part in PARTS
@@ -252,8 +228,7 @@ class Reading:
         return absent if self.level else ("level", *absent)
 
 
-# Headings are matched on text without accents and in lower case, so that "Que hacer" and "QUÉ HACER" both
-# count.
+# Headings are matched on text without accents and in lower case: "Que hacer" and "QUÉ HACER" both count.
 _LEVEL_LINE = re.compile(r"\b(?:nivel|urgencia|triaje|clasificacion)\b[^\n:]{0,30}:(?P<rest>[^\n]*)")
 _ACTIONS = re.compile(r"\b(?:que hacer|acciones|pasos)\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
@@ -303,8 +278,7 @@ def strip_accents(text: str) -> str:
 def strip_thinking(text: str) -> tuple[str, bool]:
     """Remove the notes of a thinking model (`<think>` blocks in all spellings); say whether there were any.
 
-    A closing tag without its opening one hides everything before it; an opening tag that is never closed
-    hides everything after.
+    A closing tag without an opening one hides all before it; an opening tag never closed, all after it.
     """
     pieces: list[str] = []
     last, inside, found = 0, False, False
@@ -338,16 +312,13 @@ def _levels_in(plain: str, answer: str) -> tuple[str, ...]:
     given = [word for line in _LEVEL_LINE.finditer(plain) for word in _LEVEL_WORD.findall(line["rest"])]
     if not given:
         alone = _LEVEL_ALONE.match(plain)
-        # Outside a level line a colour in lower case may be a colour ("flema verde"); in capitals it is a
-        # level.
+        # Outside a level line a colour in lower case may be one ("flema verde"); in capitals it is a level.
         given = [alone[1]] if alone else [word.lower() for word in _LEVEL_WORD_SHOUTED.findall(answer)]
     return tuple(dict.fromkeys(word.upper() for word in given))
 
 
 def parse(text: str) -> Reading:
-    """Read any text at all: whole or truncated, repeated, lower case, without accents, thinking aloud, or
-    nonsense.
-    """
+    """Read any text at all: whole or cut, repeated, lower case, without accents, thinking aloud, nonsense."""
     answer, thinking = strip_thinking(text)
     plain = strip_accents(answer).lower()
     levels = _levels_in(plain, strip_accents(answer))
@@ -377,9 +348,7 @@ def _calls_first(actions: str) -> bool:
 
 
 def _name_agrees(level: str | None, plain: str) -> bool | None:
-    """Does the level line name the level rightly ("ROJO — Emergencia")? None without a level line or a name
-    in it.
-    """
+    """Does the level line name the level rightly ("ROJO — Emergencia")? None without a name in one."""
     line = _LEVEL_LINE.search(plain)
     if level is None or line is None:
         return None
@@ -390,9 +359,7 @@ def _name_agrees(level: str | None, plain: str) -> bool | None:
 
 
 def reader_in_javascript() -> dict[str, str]:
-    """The patterns of `parse` as JavaScript writes them (flag "u"), for the phone's page, and the accents
-    that both drop before reading.
-    """
+    """The patterns of `parse` for the phone's JavaScript (flag "u"), and the accents that both drop."""
     marks = [code for code in range(0x110000) if unicodedata.combining(chr(code))]
     runs = [[code for _, code in run] for _, run in groupby(enumerate(marks), lambda pair: pair[1] - pair[0])]
     accents = "[" + "".join(f"\\u{{{run[0]:x}}}-\\u{{{run[-1]:x}}}" for run in runs) + "]"
@@ -401,9 +368,7 @@ def reader_in_javascript() -> dict[str, str]:
 
 
 def _in_javascript(pattern: str) -> str:
-    """Python's word, digit and boundary know every alphabet; JavaScript's know ASCII, so they are spelled
-    out.
-    """
+    """Python's `w`, `d` and `b` know every alphabet; JavaScript's know ASCII: they are spelled out."""
     word = r"[\p{L}\p{N}_]"
     edge = f"(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"
     spelled = {"b": edge, "W": word.replace("[", "[^"), "w": word, "d": r"\p{Nd}", "Z": "$"}

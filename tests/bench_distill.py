@@ -1,10 +1,10 @@
-"""The distillation client against its targets, in one run: `python tests/bench_distill.py [limits] [kills]
-[resume] [storm]`.
+"""The distillation client against its targets, in one run: `python tests/bench_distill.py [limits] [tokens]
+[kills] [resume] [storm]`.
 
 Prints numbers and ratios. A minute of the server lasts ten seconds here, so that minutes can be waited for;
 limits, latencies and backoffs are scaled with it. Targets: ≥ 95 % of the limit with ≤ 1 % of requests
-answered 429 in steady state; 50 kills without a row lost or doubled; 100,000 keys resumed in < 5 s and < 500
-MB; a storm that loses nothing and gets nothing invalid accepted.
+answered 429 in steady state; ≥ 95 % of a limit in tokens; 50 kills without a row lost or doubled; 100,000
+keys resumed in < 5 s and < 500 MB; a storm that loses nothing and gets nothing invalid accepted.
 """
 
 from __future__ import annotations
@@ -62,6 +62,23 @@ def limits(folder: Path) -> None:
         f"429s {limited}/{limited + used} = {limited / (limited + used):.2%} (whole run "
         f"{stats['limited']}/{stats['limited'] + stats['accepted']}); "
         f"in flight at most {max(row['in_flight'] for row in stats['series'])}",
+        flush=True,
+    )
+
+
+def tokens(folder: Path, limit: int = 200_000) -> None:
+    """Share of a limit in tokens a minute that is used, and the most that any minute of answers holds."""
+    with teacher.OfflineTeacher(minute=MINUTE, latency=LATENCY, requests_per_minute=None) as server:
+        endpoint = server.endpoint.model_copy(update={"tokens_per_minute": limit})
+        job = teacher.Client(endpoint, concurrency=96).run(chats(1300), folder / "tokens", label=None)
+    assert job.left == 0
+    rows = sorted((one.at, one.prompt_tokens + one.completion_tokens) for one in job.answers())
+    first, last = rows[0][0] + MINUTE, rows[-1][0] - MINUTE / 4
+    used = sum(size for at, size in rows if first <= at < last) / ((last - first) / MINUTE)
+    most = max(sum(size for other, size in rows if at - MINUTE < other <= at) for at, _ in rows)
+    print(
+        f"tokens: {used:,.0f}/min = {used / limit:.1%} of the limit over {(last - first) / MINUTE:.1f} min in "
+        f"steady state; the fullest minute held {most / limit:.1%}",
         flush=True,
     )
 
@@ -194,9 +211,10 @@ def storm(folder: Path) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    wanted = sys.argv[1:] or ["limits", "kills", "resume", "storm"]
+    wanted = sys.argv[1:] or ["limits", "tokens", "kills", "resume", "storm"]
     with tempfile.TemporaryDirectory() as place:
         for name in wanted:
             started = time.monotonic()
-            {"limits": limits, "kills": kills, "resume": resume, "storm": storm}[name](Path(place))
+            jobs = {"limits": limits, "tokens": tokens, "kills": kills, "resume": resume, "storm": storm}
+            jobs[name](Path(place))
             print(f"  ({name}: {time.monotonic() - started:.0f} s)", flush=True)

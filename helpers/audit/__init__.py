@@ -17,4 +17,4 @@ from helpers.audit.diversity import (
     sketch,
 )
 from helpers.audit.phrases import PhraseIndex, together, words
-from helpers.audit.preferences import FEATURES, FeatureAudit, LengthAudit, PreferenceAudit, Side, preferences
+from helpers.audit.preferences import FEATURES, Side, preferences

@@ -108,8 +108,7 @@ def families(texts: Sequence[str], threshold: float = 0.6) -> list[int]:
 def guess_new_texts(texts: Sequence[str], labels: Sequence[str], groups: Sequence[Hashable]) -> np.ndarray:
     """The label that word counts let a classifier guess, learnt from other families (5 folds).
 
-    Raises:
-        ValueError: scikit-learn's, with fewer than five groups or a single label.
+    Raises ValueError: scikit-learn's, with fewer than five groups or a single label.
     """
     classifier = make_pipeline(
         TfidfVectorizer(sublinear_tf=True, strip_accents="unicode"),

@@ -8,7 +8,6 @@ model does with features on which both sides agree (notebook 08).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,7 +17,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import Table2x2
 
 from helpers.audit.phrases import words
-from helpers.cases import Example, Pair
+from helpers.cases import Example, Pair, usable
 from helpers.files import LabError
 from helpers.statistics import Rate, paired_test, wilson
 from helpers.triage import PARTS, Reading, parse
@@ -61,14 +60,12 @@ class FeatureAudit:
     """One yes-or-no feature of an answer, on both sides of the pairs.
 
     Attributes:
-        chosen, rejected: share of the chosen (rejected) answers that have it, with Wilson's interval.
+        chosen, rejected: share of these answers that have it, with Wilson's interval.
         odds_ratio: odds of it among the chosen over the odds among the rejected, with ½ added to each of the
             four counts (Haldane 1956, Anscombe 1956) and Woolf's (1955) logarithmic 95 % interval. It
             describes the two *sets* of answers; 1 is even.
-        only_chosen, only_rejected: pairs in which one side alone has it. Where both agree, DPO sees no
-            difference in it.
-        p: exact two-sided sign test on those pairs (McNemar's): that either side is equally likely to be the
-            one.
+        only_chosen, only_rejected: pairs in which one side alone has it: DPO sees a difference in no other.
+        p: exact two-sided sign test on those pairs (McNemar's): both sides are equally likely.
         direction: where DPO will push it: `up` or `down` if p is below 5 %, else `not shown`.
     """
 
@@ -89,8 +86,7 @@ class LengthAudit:
     Attributes:
         chosen, rejected: mean length.
         difference: mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit.
-        direction: where DPO will push it: the sign of the difference, if its interval leaves out 0 and at
-            least `FEWEST` pairs differ.
+        direction: the sign of the difference, if its interval leaves out 0 and `FEWEST` pairs or more differ.
     """
 
     name: str
@@ -106,8 +102,7 @@ class PreferenceAudit:
 
     Attributes:
         pairs: pairs handed in.
-        counted: pairs the figures are about: those whose sides differ and are not empty. Repeats count, so
-            p-values are then too small.
+        counted: pairs whose sides differ and are not empty. Repeats count: p-values are then too small.
         faults: pairs left out, by reason (see `cases.Pair.fault`).
         features, lengths: see `FeatureAudit` and `LengthAudit`.
     """
@@ -119,30 +114,19 @@ class PreferenceAudit:
     lengths: tuple[LengthAudit, ...]
 
     def __getitem__(self, name: str) -> FeatureAudit | LengthAudit:
-        """The audit of one feature or length.
-
-        Raises:
-            LabError: there is none of that name.
-        """
+        """The audit of one feature or length. Raises LabError: there is none of that name."""
         found = {row.name: row for row in (*self.features, *self.lengths)}
         if name not in found:
             raise LabError(f"The audit has no feature {name!r}. It has: {', '.join(found)}.")
         return found[name]
 
     def direction(self, name: str) -> str:
-        """Where DPO will push a feature or a length: `up`, `down` or `not shown`.
-
-        Raises:
-            LabError: there is none of that name.
-        """
+        """Where DPO will push a feature or a length: `up`, `down` or `not shown`."""
         return self[name].direction
 
     def __str__(self) -> str:
-        pushed = [
-            f"{row.name} {row.direction}"
-            for row in (*self.features, *self.lengths)
-            if row.direction != NOT_SHOWN
-        ]
+        rows = [row for row in (*self.features, *self.lengths) if row.direction != NOT_SHOWN]
+        pushed = [f"{row.name} {row.direction}" for row in rows]
         return f"{self._counts()} DPO will push: {', '.join(pushed) or 'nothing that can be shown'}."
 
     def _repr_markdown_(self) -> str:
@@ -156,15 +140,17 @@ class PreferenceAudit:
             f"| {row.name} | {row.chosen:,.0f} | {row.rejected:,.0f} | | | {row.direction} |"
             for row in self.lengths
         ]
-        head = (
-            "| feature | in chosen | in rejected | odds ratio [95 % interval] | only chosen / only rejected "
-            "| DPO will push |"
-        )
-        return "\n".join([head, "|---|---|---|---|---|---|", *rows, "", self._counts()])
+        heads = ("feature", "in chosen", "in rejected", "odds ratio [95 % interval]")
+        heads += ("only chosen / only rejected", "DPO will push")
+        return "\n".join([f"| {' | '.join(heads)} |", "|---" * 6 + "|", *rows, "", self._counts()])
 
     def _counts(self) -> str:
-        left_out = ", ".join(f"{count:,} with {reason}" for reason, count in self.faults.items())
-        return f"{self.counted:,} of {self.pairs:,} pairs counted (left out: {left_out or 'none'})."
+        left_out = _listed(self.faults) or "none"
+        return f"{self.counted:,} of {self.pairs:,} pairs counted (left out: {left_out})."
+
+
+def _listed(faults: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} with {reason}" for reason, count in faults.items())
 
 
 def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] | None = None) -> PreferenceAudit:
@@ -176,29 +162,23 @@ def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] | None = 
         pairs: any pairs, with any texts.
         features: name → question about one answer; `FEATURES` if not given.
 
-    Raises:
-        LabError: no pair can teach anything.
+    Raises LabError: no pair can teach anything.
     """
-    faults = Counter(pair.fault for pair in pairs)
-    usable = [pair for pair in pairs if pair.fault is None]
-    if not usable:
-        reasons = ", ".join(f"{count:,} with {reason}" for reason, count in faults.items())
-        raise LabError(
-            f"None of {len(pairs):,} pairs can be audited ({reasons or 'the list is empty'}). "
-            "Give pairs with two different answers, neither empty."
-        )
-    chosen = [Side(pair.example, pair.chosen) for pair in usable]
-    rejected = [Side(pair.example, pair.rejected) for pair in usable]
+    kept, dropped = usable(pairs)
+    faults = dict(sorted(dropped.items()))
+    if not kept:
+        what = f"None of {len(pairs):,} pairs can be audited ({_listed(faults) or 'the list is empty'})"
+        raise LabError(f"{what}. Give pairs with two different answers, neither empty.")
+    chosen = [Side(pair.example, pair.chosen) for pair in kept]
+    rejected = [Side(pair.example, pair.rejected) for pair in kept]
     asked = FEATURES if features is None else features
+    measures: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda text: len(words(text))}
     return PreferenceAudit(
         pairs=len(pairs),
-        counted=len(usable),
-        faults={reason: count for reason, count in sorted(faults.items(), key=str) if reason},
+        counted=len(kept),
+        faults=faults,
         features=tuple(_feature(name, has, chosen, rejected) for name, has in asked.items()),
-        lengths=(
-            _length("characters", len, chosen, rejected),
-            _length("words", lambda text: len(words(text)), chosen, rejected),
-        ),
+        lengths=tuple(_length(name, measure, chosen, rejected) for name, measure in measures.items()),
     )
 
 
@@ -208,17 +188,10 @@ def _feature(name: str, has: Feature, chosen: Sequence[Side], rejected: Sequence
     table = Table2x2(counts + 0.5, shift_zeros=False)
     more = sum(a and not b for a, b in zip(one, other, strict=True))
     less = sum(b and not a for a, b in zip(one, other, strict=True))
+    odds = Rate(float(table.oddsratio), n, *map(float, table.oddsratio_confint(ALPHA)))
     p = paired_test(one, other)
-    return FeatureAudit(
-        name=name,
-        chosen=wilson(sum(one), n),
-        rejected=wilson(sum(other), n),
-        odds_ratio=Rate(float(table.oddsratio), n, *map(float, table.oddsratio_confint(ALPHA))),
-        only_chosen=more,
-        only_rejected=less,
-        p=p,
-        direction=_sign(more - less) if p < ALPHA else NOT_SHOWN,
-    )
+    direction = _sign(more - less) if p < ALPHA else NOT_SHOWN
+    return FeatureAudit(name, wilson(sum(one), n), wilson(sum(other), n), odds, more, less, p, direction)
 
 
 def _sign(value: float) -> str:
@@ -233,10 +206,5 @@ def _length(
     mean, n = float(gaps.mean()), len(gaps)
     reach = float(stats.t.ppf(1 - ALPHA / 2, n - 1) * stats.sem(gaps)) if n > 1 else np.inf
     shown = abs(mean) > reach and np.count_nonzero(gaps) >= FEWEST
-    return LengthAudit(
-        name,
-        float(one.mean()),
-        float(other.mean()),
-        Rate(mean, n, mean - reach, mean + reach),
-        _sign(mean) if shown else NOT_SHOWN,
-    )
+    gap, direction = Rate(mean, n, mean - reach, mean + reach), _sign(mean) if shown else NOT_SHOWN
+    return LengthAudit(name, float(one.mean()), float(other.mean()), gap, direction)

@@ -1,23 +1,11 @@
-"""The micro-world: findings, the two prompt writers, the hand-written vignettes, and everyday texts to
-compare with.
+"""The micro-world: findings, two prompt writers, the vignettes, and everyday texts to compare with.
 
 `loader` reads and checks `data/cases/*.yaml`; `writers` turns findings into prompts, `pairs` two answers into
-a preference; `general` reads the everyday texts that hold no medicine. This module re-exports what callers
-use.
+a preference; `general` reads the everyday texts that hold no medicine.
 """
 
 from helpers.cases.general import general_texts
-from helpers.cases.loader import (
-    SPLITS,
-    Finding,
-    Presentation,
-    Wording,
-    findings,
-    held_out,
-    load_held_out,
-    load_presentations,
-    presentations,
-)
+from helpers.cases.loader import SPLITS, Finding, Wording, findings, held_out, load_held_out
 from helpers.cases.pairs import (
     KINDS,
     Pair,
@@ -43,39 +31,3 @@ from helpers.cases.writers import (
     write_diverse,
     write_from_templates,
 )
-
-__all__ = [
-    "BLOG_PRIOR",
-    "COLUMNS",
-    "KINDS",
-    "SPLITS",
-    "Example",
-    "Finding",
-    "Pair",
-    "Presentation",
-    "Wording",
-    "chat_rows",
-    "columns",
-    "evaluation_prompts",
-    "findings",
-    "general_texts",
-    "hard_pairs",
-    "held_out",
-    "leave_out",
-    "load_held_out",
-    "load_presentations",
-    "load_syndromes",
-    "load_vignettes",
-    "near_miss",
-    "pair_rows",
-    "presentations",
-    "put_in_frame",
-    "syndrome_of",
-    "syndromes",
-    "usable",
-    "vignettes",
-    "weak_pairs",
-    "with_disclaimers",
-    "write_diverse",
-    "write_from_templates",
-]

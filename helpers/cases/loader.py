@@ -1,17 +1,18 @@
-"""Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed, naming file, entry and
-field.
-"""
+"""Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed by file, entry, field."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator
 
 from helpers.cases.syndromes import syndromes
-from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
+from helpers.files import DATA, Row, bad_entry, check_entry, read_yaml
 from helpers.triage import Syndrome, countries
 
 SPLITS = ("train", "dev", "test")
@@ -24,8 +25,7 @@ _LEVEL_WORDS = re.compile(r"\b(rojo|roja|naranja|amarillo|amarilla|verde|azul|az
 class Wording:
     """One way in which somebody says a finding.
 
-    `several` marks a text that names two or more things of which one decides; `region` is the country whose
-    words it uses, None for anywhere.
+    `several`: it names two or more things of which one decides; `region`: the country whose words it uses.
     """
 
     text: str
@@ -34,20 +34,64 @@ class Wording:
     region: str | None = None
 
 
-@dataclass(frozen=True)
-class Finding:
+def _without_level(text: Any) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("must be a text")
+    if leaked := _LEVEL_WORDS.search(text):
+        raise ValueError(f"may not contain the level word {leaked[0]!r}")
+    return text.strip()
+
+
+def _wording(row: Any) -> Wording:
+    """One wording from its row `{voice+ region: text}`."""
+    ((key, text),) = row.items() if isinstance(row, dict) and len(row) == 1 else [("", "")]
+    form = _KEY.fullmatch(str(key))
+    if not form:
+        ways = ", ".join(VOICES)
+        raise ValueError(
+            f"must be one `voice: text`, the voice {ways}, with `+` and a country where they apply"
+        )
+    if form["region"] and form["region"] not in countries():
+        raise ValueError(f"no emergency number on file for the country {form['region']!r}")
+    return Wording(_without_level(text), form["voice"], bool(form["several"]), form["region"])
+
+
+def _syndrome(name: Any, held_out: bool) -> Syndrome:
+    """The syndrome of this name, if it is on the right side: held out, or not."""
+    if str(name) not in syndromes():
+        raise ValueError(f"unknown syndrome {name!r}")
+    if syndromes()[name].held_out and not held_out:
+        raise ValueError(f"{name!r} is held out: nothing that is trained on may tell it")
+    if held_out and not syndromes()[name].held_out:
+        raise ValueError(f"{name!r} is not held out: it may be trained on, so it is no test of the unknown")
+    return syndromes()[name]
+
+
+Wordings = Annotated[tuple[Annotated[Wording, PlainValidator(_wording)], ...], Field(min_length=1)]
+
+
+class _Splits(Row):
+    train: Wordings
+    dev: Wordings
+    test: Wordings
+
+    def __getitem__(self, split: str) -> tuple[Wording, ...]:
+        return getattr(self, split)
+
+
+class Finding(Row):
     """One clinical picture: the ways people tell it. Level, accepted set and rationale are its syndrome's.
 
-    `term` is the chart term, a noun phrase: what the template writer uses. `age_decides`: with another age
-        the level would be another.
+    `presentation` is the reason for seeking help (chest pain, a fall…), `term` the chart term, a noun phrase:
+    what the template writer uses. `age_decides`: with another age the level would be another.
     """
 
     presentation: str
     id: str
-    syndrome: Syndrome
+    syndrome: Annotated[Syndrome, PlainValidator(lambda name: _syndrome(name, held_out=False))]
     gloss: str
-    term: str
-    wordings: dict[str, tuple[Wording, ...]]
+    term: Annotated[str, PlainValidator(_without_level)]
+    wordings: _Splits
     age_decides: bool = False
 
     def texts(self, split: str) -> tuple[str, ...]:
@@ -65,186 +109,62 @@ class Finding:
         return self.syndrome.accepted
 
     @property
-    def rationale(self) -> str:
-        """Why this level, in one sentence."""
-        return self.syndrome.rationale
-
-    @property
     def key(self) -> str:
         """Unique name across the micro-world."""
         return f"{self.presentation}.{self.id}"
-
-
-@dataclass(frozen=True)
-class Presentation:
-    """A reason for seeking help (chest pain, a fall…) with its findings."""
-
-    id: str
-    title: str
-    gloss: str
-    findings: tuple[Finding, ...]
-
-
-class _Wordings(Row):
-    train: list[dict[str, str]]
-    dev: list[dict[str, str]]
-    test: list[dict[str, str]]
-
-
-class _Finding(Row):
-    id: str
-    syndrome: str
-    gloss: str
-    term: str
-    wordings: _Wordings
-    age_decides: bool = False
 
 
 class _Presentation(Row):
     id: str
     title: str
     gloss: str
-    findings: list[dict[str, Any]]
+    findings: list[dict[str, Any]] = Field(min_length=1)
 
 
 class _HeldOut(Row):
+    syndrome: Annotated[Syndrome, PlainValidator(lambda name: _syndrome(name, held_out=True))]
     gloss: str
-    wordings: list[dict[str, str]]
+    wordings: Wordings
 
 
-def _wording(row: dict[str, str], path: Path, entry: str, field: str) -> Wording:
-    """One wording from its row `{voice+ region: text}`."""
-    ((key, text),) = row.items() if len(row) == 1 else [("", "")]
-    form = _KEY.fullmatch(key)
-    if not form or not text.strip():
-        raise bad_entry(
-            path,
-            entry,
-            field,
-            f"must be one `voice: text`, the voice {', '.join(VOICES)}, with `+` and a country where they "
-            f"apply",
-        )
-    if form["region"] and form["region"] not in countries():
-        raise bad_entry(path, entry, field, f"no emergency number on file for the country {form['region']!r}")
-    if leaked := _LEVEL_WORDS.search(text):
-        raise bad_entry(path, entry, field, f"a wording may not contain the level word {leaked[0]!r}")
-    return Wording(text.strip(), form["voice"], bool(form["several"]), form["region"])
+def _refuse_repeats(path: Path, named: Iterable[tuple[str, str, str]], known: dict[str, str]) -> None:
+    """Refuse a name or text that is known already; rows are (text, entry, field)."""
+    for text, entry, field in named:
+        if text.lower() in known:
+            raise bad_entry(path, entry, field, f"{text!r} is already that of {known[text.lower()]}")
+        known[text.lower()] = entry
 
 
-def _finding(value: Any, presentation: str, path: Path, place: int) -> Finding:
-    entry = str(value.get("id", place)) if isinstance(value, dict) else str(place)
-    if isinstance(value, dict) and (stray := {"level", "accepted", "call_now"} & set(value)):
-        raise bad_entry(
-            path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome"
-        )
-    row = check_entry(_Finding, value, path, entry)
-    syndrome = syndromes().get(row.syndrome)
-    if syndrome is None:
-        raise bad_entry(path, entry, "syndrome", f"unknown syndrome {row.syndrome!r}")
-    if syndrome.held_out:
-        raise bad_entry(
-            path, entry, "syndrome", f"{row.syndrome!r} is held out: nothing that is trained on may tell it"
-        )
-    if leaked := _LEVEL_WORDS.search(row.term):
-        raise bad_entry(path, entry, "term", f"a term may not contain the level word {leaked[0]!r}")
-    wordings = {}
-    for split in SPLITS:
-        texts = getattr(row.wordings, split)
-        if not texts:
-            raise bad_entry(path, entry, f"wordings.{split}", "must be a non-empty list")
-        wordings[split] = tuple(
-            _wording(text, path, entry, f"wordings.{split}.{n}") for n, text in enumerate(texts)
-        )
-    return Finding(presentation, row.id, syndrome, row.gloss, row.term, wordings, row.age_decides)
-
-
-def load_presentation(path: Path) -> Presentation:
-    """Read one file of the micro-world.
-
-    Raises:
-        LabError: an entry is malformed; the message names file, entry and field.
-    """
-    row = check_entry(_Presentation, read_yaml(path), path, path.stem)
-    if not row.findings:
-        raise bad_entry(path, row.id, "findings", "must be a non-empty list")
-    rows = tuple(_finding(value, row.id, path, place) for place, value in enumerate(row.findings))
-    _refuse_repeats([(finding.id, path, finding.key, "id") for finding in rows])
-    return Presentation(row.id, row.title, row.gloss, rows)
-
-
-def _refuse_repeats(named: list[tuple[str, Path, str, str]]) -> None:
-    """Refuse a name or text that occurs twice; rows are (text, file, entry, field)."""
-    first: dict[str, str] = {}
-    for text, path, entry, field in named:
-        if text.lower() in first:
-            raise bad_entry(path, entry, field, f"{text!r} is already that of {first[text.lower()]}")
-        first[text.lower()] = entry
-
-
-def load_presentations(folder: Path) -> tuple[Presentation, ...]:
-    """Read every presentation of a folder, in file-name order.
-
-    Raises:
-        LabError: a file is malformed, an id or a text occurs twice, or the folder is empty.
-    """
-    paths = sorted(folder.glob("*.yaml"))
-    if not paths:
-        raise LabError(
-            f"{folder} holds no *.yaml file. It is part of the repository: restore it with `git checkout -- "
-            f"data/cases`."
-        )
-    loaded = tuple(load_presentation(path) for path in paths)
-    _refuse_repeats([(row.id, path, row.id, "id") for path, row in zip(paths, loaded, strict=True)])
-    pairs = [(path, finding) for path, row in zip(paths, loaded, strict=True) for finding in row.findings]
-    _refuse_repeats([(finding.term, path, finding.key, "term") for path, finding in pairs])
-    _refuse_repeats(
-        [
-            (text, path, f.key, f"wordings.{split}")
-            for path, f in pairs
-            for split in SPLITS
-            for text in f.texts(split)
-        ]
-    )
+def load_findings(*paths: Path) -> dict[str, Finding]:
+    """Every finding of these files by key; a `LabError` if one is malformed, or a name or text repeated."""
+    loaded: dict[str, Finding] = {}
+    known: dict[str, str] = {}
+    for path in paths:
+        complaint = check_entry(_Presentation, read_yaml(path), path, path.stem)
+        for place, value in enumerate(complaint.findings):
+            entry = str(value.get("id", place))
+            finding = check_entry(Finding, value, path, entry, presentation=complaint.id)
+            texts = [(text, split) for split in SPLITS for text in finding.texts(split)]
+            named = [(finding.key, "id"), (finding.term, "term"), *((t, f"wordings.{s}") for t, s in texts)]
+            _refuse_repeats(path, ((text, finding.key, field) for text, field in named), known)
+            loaded[finding.key] = finding
     return loaded
 
 
 def load_held_out(path: Path) -> dict[str, tuple[Wording, ...]]:
-    """Wordings of syndromes that no model has been told about, by syndrome.
-
-    Raises:
-        LabError: an entry is malformed, or its syndrome is not one that is held out.
-    """
-    loaded = {}
+    """Wordings by syndrome; a `LabError` if one is malformed, or its syndrome is not held out."""
+    loaded: dict[str, tuple[Wording, ...]] = {}
+    known: dict[str, str] = {}
     for name, value in read_yaml(path).items():
-        row = check_entry(_HeldOut, value, path, name)
-        if name not in syndromes():
-            raise bad_entry(path, name, "(key)", f"unknown syndrome {name!r}")
-        if not syndromes()[name].held_out:
-            raise bad_entry(
-                path,
-                name,
-                "(key)",
-                f"{name!r} is not held out: it may be trained on, so it is no test of the unknown",
-            )
-        loaded[name] = tuple(
-            _wording(text, path, name, f"wordings.{n}") for n, text in enumerate(row.wordings)
-        )
-    _refuse_repeats(
-        [(wording.text, path, name, "wordings") for name, rows in loaded.items() for wording in rows]
-    )
+        loaded[name] = check_entry(_HeldOut, value, path, name, syndrome=name).wordings
+        _refuse_repeats(path, ((wording.text, name, "wordings") for wording in loaded[name]), known)
     return loaded
-
-
-@cache
-def presentations() -> tuple[Presentation, ...]:
-    """The shipped micro-world."""
-    return load_presentations(DATA / "cases")
 
 
 @cache
 def findings() -> dict[str, Finding]:
     """Every finding of the shipped micro-world by key."""
-    return {finding.key: finding for presentation in presentations() for finding in presentation.findings}
+    return load_findings(*sorted((DATA / "cases").glob("*.yaml")))
 
 
 @cache

@@ -1,6 +1,4 @@
-"""Preference pairs: two answers to one person, of which one is preferred. Weak pairs, near misses, and doses
-of the disclaimer.
-"""
+"""Preference pairs: two answers to one person. Weak pairs, near misses, and doses of the disclaimer."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from helpers.cases.writers import Example
@@ -17,9 +16,7 @@ from helpers.triage import LEVELS, PARTS, countries, country_of, number_line, pa
 
 @dataclass(frozen=True)
 class Pair:
-    """A preferred and a dispreferred answer to the same person. `kind` says what is wrong with the rejected
-    one, where that is known.
-    """
+    """A preferred and a dispreferred answer to one person; `kind`: what is wrong with the latter."""
 
     example: Example
     chosen: str
@@ -28,9 +25,7 @@ class Pair:
 
     @property
     def fault(self) -> str | None:
-        """Why nothing can be learned from this pair, or None: the sides do not differ (spaces around them
-        aside), or one is empty.
-        """
+        """Why nothing can be learned from this pair, or None: sides that do not differ, or an empty one."""
         chosen, rejected = self.chosen.strip(), self.rejected.strip()
         if chosen == rejected:
             return "identical sides"
@@ -52,30 +47,22 @@ def pair_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
 def usable(
     pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, limit: int | None = None
 ) -> tuple[list[Pair], Counter[str]]:
-    """The pairs that can teach something, in order, and how many were dropped for which reason (`Pair.fault`,
-    or the limit).
+    """The pairs that can teach something, in order, and how many were dropped for which reason.
 
     Args:
-        pairs: any pairs.
         tokens: length in tokens of the longer of a pair's two whole conversations.
-        limit: the most tokens the model is trained on; a longer pair would be cut, perhaps before its sides
-            differ.
+        limit: the most tokens the model is trained on; a longer pair would be cut.
 
-    Raises:
-        LabError: only one of `tokens` and `limit` is given.
+    Raises LabError: only one of `tokens` and `limit` is given.
     """
     if (tokens is None) != (limit is None):
-        raise LabError(
-            "`tokens` and `limit` belong together: how long a pair is, and how long it may be. Give both or "
-            "neither."
-        )
+        what = "how long a pair is, and how long it may be"
+        raise LabError(f"`tokens` and `limit` belong together: {what}. Give both or neither.")
     kept: list[Pair] = []
     dropped: Counter[str] = Counter()
     for pair in pairs:
-        reason = pair.fault
-        if reason is None and tokens is not None and limit is not None and tokens(pair) > limit:
-            reason = "longer than the limit"
-        if reason:
+        too_long = tokens is not None and limit is not None and tokens(pair) > limit
+        if reason := pair.fault or ("longer than the limit" if too_long else None):
             dropped[reason] += 1
         else:
             kept.append(pair)
@@ -83,18 +70,10 @@ def usable(
 
 
 def weak_pairs(examples: Sequence[Example], chosen: Sequence[str], rejected: Sequence[str]) -> list[Pair]:
-    """One pair for each example from two lists of answers in the same order, preferred only because of who
-    wrote them.
-
-    Raises:
-        LabError: the three lists are not equally long.
-    """
+    """A pair for each example, preferred only because of who wrote it; a `LabError` if lengths differ."""
     if not len(examples) == len(chosen) == len(rejected):
-        raise LabError(
-            f"{len(examples):,} examples, {len(chosen):,} chosen and {len(rejected):,} rejected answers "
-            f"cannot be paired: "
-            "every example needs one of each, in the same order."
-        )
+        counts = f"{len(examples):,} examples, {len(chosen):,} chosen and {len(rejected):,} rejected answers"
+        raise LabError(f"{counts} cannot be paired: every example needs one of each, in the same order.")
     return [Pair(*sides) for sides in zip(examples, chosen, rejected, strict=True)]
 
 
@@ -112,8 +91,7 @@ def _over_by_two(example: Example, _: random.Random) -> str | None:
 
 def _wrong_number(example: Example, rng: random.Random) -> str:
     right = set(country_of(example.country).numbers)
-    # 123 is Colombia's and also one of Guatemala's: a neighbour's number is only wrong where it shares
-    # nothing with ours.
+    # 123 is Colombia's and also one of Guatemala's: a number is only wrong where it shares nothing with ours.
     elsewhere = [
         code for code, country in countries().items() if country.numbers and not right & set(country.numbers)
     ]
@@ -121,20 +99,15 @@ def _wrong_number(example: Example, rng: random.Random) -> str:
     return example.answer.replace(own.call, other.call).replace(number_line(own), number_line(other))
 
 
-def _without(part: str) -> Callable[[Example, random.Random], str | None]:
-    def spoil(example: Example, _: random.Random) -> str | None:
-        return render(
-            example.level, example.country, example.picture, [name for name in PARTS if name != part]
-        )
-
-    return spoil
+def _without(part: str, example: Example, _: random.Random) -> str:
+    return replace(example, parts=tuple(name for name in PARTS if name != part)).answer
 
 
 _NEAR_MISSES: dict[str, Callable[[Example, random.Random], str | None]] = {
     "off_by_one": _off_by_one,
-    "no_disclaimer": _without("disclaimer"),
+    "no_disclaimer": partial(_without, "disclaimer"),
     "wrong_number": _wrong_number,
-    "no_alarms": _without("alarms"),
+    "no_alarms": partial(_without, "alarms"),
     "over_by_two": _over_by_two,
 }
 KINDS: tuple[str, ...] = tuple(_NEAR_MISSES)
@@ -145,29 +118,25 @@ def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
 
     `off_by_one` gives a neighbouring level that is not accepted, `over_by_two` the one two steps above the
     most urgent accepted level; name and action then follow the wrong level. `wrong_number` calls a number
-    that does not work here, in every line. `no_disclaimer` and `no_alarms` leave out a line.
-
-    Raises:
-        LabError: no such kind, or the example's own answer is not right (its level is not accepted), so
-            nothing can be *near* it.
+    that does not work here, in every line. `no_disclaimer` and `no_alarms` leave out a line. Raises
+    LabError: no such kind, or the example's own answer is not right (its level is not accepted), so nothing
+    can be *near* it.
     """
     _check(kind)
     if example.level not in example.accepted:
+        what = f"is not among the accepted levels ({', '.join(example.accepted)})"
         raise LabError(
-            f"The label {example.level} of {example.text!r} is not among the accepted levels "
-            f"({', '.join(example.accepted)}): its answer "
-            "cannot be the chosen one. Build hard pairs from examples without label conflict."
+            f"The label {example.level} of {example.text!r} {what}: its answer cannot be the chosen one. "
+            "Build hard pairs from examples without label conflict."
         )
     return _NEAR_MISSES[kind](example, rng)
 
 
 def _check(*kinds: str) -> None:
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [repr(kind) for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
-        raise LabError(
-            f"There is no near miss of kind {', '.join(map(repr, unknown)) or 'nothing'}. Known kinds: "
-            f"{', '.join(KINDS)}."
-        )
+        known = f"Known kinds: {', '.join(KINDS)}"
+        raise LabError(f"There is no near miss of kind {', '.join(unknown) or 'nothing'}. {known}.")
 
 
 def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KINDS) -> list[Pair]:
@@ -175,10 +144,8 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
 
     Every example takes the kind that was used least so far and is possible for it. Kinds so rotate, and one
     that some examples cannot have (nothing is two levels above ROJO) catches up on the others. Ties go by
-    lot, so that kinds and levels go together no more than they must.
-
-    Raises:
-        LabError: as `near_miss`, or none of `kinds` is possible for an example.
+    lot, so that kinds and levels go together no more than they must. Raises LabError: as `near_miss`, or
+    none of `kinds` is possible for an example.
     """
     _check(*kinds)
     rng = random.Random(seed)
@@ -192,28 +159,21 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
                 pairs.append(Pair(example, example.answer, rejected, kind))
                 break
         else:
-            raise LabError(
-                f"None of {', '.join(kinds)} is possible for {example.text!r} ({example.level}). Allow "
-                f"another kind."
-            )
+            who = f"{example.text!r} ({example.level})"
+            raise LabError(f"None of {', '.join(kinds)} is possible for {who}. Allow another kind.")
     return pairs
 
 
 # ------------------------------------------------------------------------------------ doses of the disclaimer
 def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pair]:
-    """The same pairs in the same order, with the disclaimer in exactly round(share·n) of the chosen answers
-    and in no other.
+    """The same pairs in order, with the disclaimer in exactly round(share·n) of the chosen answers.
 
     Doses are nested: with one seed, the answers that carry it at 20 % also carry it at 40 %. The rejected
-        answers are left alone.
-
-    Raises:
-        LabError: the share is not within 0…1, or the line of an answer cannot be told apart.
+    answers are left alone. Raises LabError: a share not within 0…1, or an answer whose line is unclear.
     """
     if not 0 <= share <= 1:
-        raise LabError(
-            f"A share of {share} of the answers cannot carry the disclaimer. Give a fraction from 0 to 1."
-        )
+        how = "Give a fraction from 0 to 1"
+        raise LabError(f"A share of {share} of the answers cannot carry the disclaimer. {how}.")
     order = random.Random(seed).sample(range(len(pairs)), len(pairs))
     carries = set(order[: round(share * len(pairs))])
     return [
@@ -223,9 +183,7 @@ def with_disclaimers(pairs: Sequence[Pair], share: float, seed: int) -> list[Pai
 
 
 def _set_disclaimer(text: str, country: str, present: bool) -> str:
-    """A rendered answer with the disclaimer's line added before the number's, or taken away; otherwise
-    unchanged.
-    """
+    """A rendered answer with the disclaimer's line added before the number's, or taken away."""
     if parse(text).disclaimer == present:
         return text
     lines = [line for line in text.splitlines() if not parse(line).disclaimer]
@@ -234,8 +192,6 @@ def _set_disclaimer(text: str, country: str, present: bool) -> str:
         lines[place:place] = render(LEVELS[0], country, parts=["disclaimer"]).splitlines()[1:]
     changed = "\n".join(lines)
     if parse(changed).disclaimer != present:
-        raise LabError(
-            f"Could not {'add' if present else 'remove'} the disclaimer: its line cannot be told apart in "
-            f"{text[:200]!r}."
-        )
+        what = f"Could not {'add' if present else 'remove'} the disclaimer"
+        raise LabError(f"{what}: its line cannot be told apart in {text[:200]!r}.")
     return changed

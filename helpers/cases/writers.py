@@ -1,6 +1,4 @@
-"""The two prompt writers (the blog's mistake and its cure), the evaluation prompts, and the hand-written
-vignettes.
-"""
+"""The two prompt writers (the blog's mistake and its cure), the evaluation prompts, and the vignettes."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from helpers.cases.loader import Finding, Wording, held_out, presentations
+from helpers.cases.loader import Finding, Wording, findings, held_out
 from helpers.cases.syndromes import syndrome_of, syndromes
 from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
 from helpers.triage import LEVEL_HEADING, LEVELS, PARTS, UNKNOWN, Syndrome, countries, messages, render
@@ -28,8 +26,7 @@ class Example:
     """A prompt and the level somebody gave it.
 
     `level` is the label of this row, right or wrong; `accepted` is what the rubric accepts for its
-    `syndrome`. `finding` is None outside the micro-world's training side. `parts` are those that its answer
-    has.
+    `syndrome`. `finding` is None outside the training side. `parts` are its answer's.
     """
 
     text: str
@@ -64,11 +61,6 @@ class Example:
         """The answer for this row's level: whole, unless `parts` says otherwise."""
         return render(self.level, self.country, self.picture, self.parts)
 
-    @property
-    def level_line(self) -> str:
-        """The part of the answer up to the level, and no further."""
-        return f"{LEVEL_HEADING} {self.level}"
-
 
 @cache
 def _frames() -> dict[str, Any]:
@@ -88,24 +80,18 @@ def frames(voice: str, split: str) -> list[str]:
 
 def _told(wording: Wording, split: str, rng: random.Random) -> tuple[str, str]:
     """A wording as a message, and the country it comes from: its own region's, or any."""
-    return put_in_frame(rng.choice(frames(wording.voice, split)), wording.text), wording.region or rng.choice(
-        list(countries())
-    )
-
-
-def _world() -> list[Finding]:
-    return [finding for presentation in presentations() for finding in presentation.findings]
+    text = put_in_frame(rng.choice(frames(wording.voice, split)), wording.text)
+    return text, wording.region or rng.choice(list(countries()))
 
 
 def write_from_templates(n: int, seed: int, prior: Mapping[str, float] = BLOG_PRIOR) -> list[Example]:
     """The blog's generator: few templates, chart terms, and a label drawn from the prior.
 
     The label is drawn *without looking at the description*, so one description meets several labels, and with
-    a few hundred terms in four templates most of a long run repeats. Nothing is copied: the profile follows
-    from the recipe.
+    a few hundred terms in four templates most of a long run repeats. Nothing is copied.
     """
     rng = random.Random(seed)
-    world, templates, codes = _world(), _frames()["templates"], list(countries())
+    world, templates, codes = list(findings().values()), _frames()["templates"], list(countries())
     rows = []
     for _ in range(n):
         level = rng.choices(LEVELS, [prior[key] for key in LEVELS])[0]
@@ -125,13 +111,11 @@ def write_diverse(
     Levels are dealt in exact proportion (largest remainder), not drawn; findings rotate so that all are used
     before any repeats. `conflict` brings the disease back in a measured dose: that share of every level's
     rows describes any finding at all, as the blog's generator did, and keeps its label. The label shares do
-    not move, so skew and conflict can be set apart from each other.
-
-    Raises:
-        LabError: the micro-world cannot give `n` unique prompts.
+    not move, so skew and conflict can be set apart from each other. Raises LabError: the micro-world cannot
+    give `n` unique prompts.
     """
     rng = random.Random(seed)
-    world, seen = _world(), set()
+    world, seen = list(findings().values()), set()
     rows = []
     for level, count in _deal(n, shares or dict.fromkeys(LEVELS, 1 / len(LEVELS))).items():
         rightful = [finding for finding in world if finding.level == level]
@@ -146,10 +130,8 @@ def write_diverse(
             if text in seen:
                 misses += 1
                 if misses > MOST_MISSES:
-                    raise LabError(
-                        f"The micro-world has no {n:,} unique prompts at these shares. Ask for fewer, or add "
-                        f"wordings or frames."
-                    )
+                    how = "Ask for fewer, or add wordings or frames"
+                    raise LabError(f"The micro-world has no {n:,} unique prompts at these shares. {how}.")
                 continue
             misses = 0
             seen.add(text)
@@ -160,9 +142,7 @@ def write_diverse(
 
 
 def leave_out(rows: Iterable[Example], shares: Mapping[str, float], seed: int) -> list[Example]:
-    """The rows with careless answers: each part of `shares` is kept with that probability and left out
-    otherwise; other parts stay.
-    """
+    """The rows with careless answers: each part of `shares` is kept with that probability; others stay."""
     rng = random.Random(seed)
     return [
         replace(row, parts=tuple(part for part in row.parts if rng.random() < shares.get(part, 1.0)))
@@ -187,30 +167,21 @@ def evaluation_prompts(split: str, seed: int = 0) -> list[Example]:
     syndromes that no training text tells.
     """
     rng = random.Random(f"{split}-{seed}")
+    told: list[tuple[Syndrome, tuple[Wording, ...], dict[str, Any]]]
     if split == "syndromes":
-        return [
-            _asked(syndromes()[name], wording, split, rng)
-            for name, wordings in held_out().items()
-            for wording in wordings
+        told = [(syndromes()[name], rows, {}) for name, rows in held_out().items()]
+    else:
+        told = [
+            (finding.syndrome, finding.wordings[split], {"finding": finding.key, "gloss": finding.gloss})
+            for finding in findings().values()
         ]
-    return [
-        replace(_asked(finding.syndrome, wording, split, rng), finding=finding.key, gloss=finding.gloss)
-        for finding in _world()
-        for wording in finding.wordings[split]
-    ]
-
-
-def _asked(syndrome: Syndrome, wording: Wording, split: str, rng: random.Random) -> Example:
-    text, country = _told(wording, split, rng)
-    return Example(
-        text,
-        syndrome.level,
-        syndrome.accepted,
-        country,
-        syndrome.key,
-        gloss=syndrome.gloss,
-        rationale=syndrome.rationale,
-    )
+    examples = []
+    for rule, wordings, more in told:
+        about: dict[str, Any] = {"gloss": rule.gloss, "rationale": rule.rationale, **more}
+        for wording in wordings:
+            text, country = _told(wording, split, rng)
+            examples.append(Example(text, rule.level, rule.accepted, country, rule.key, **about))
+    return examples
 
 
 class _Vignette(Row):
@@ -225,11 +196,7 @@ class _Vignette(Row):
 
 
 def load_vignettes(path: Path) -> list[Example]:
-    """Read hand-written vignettes, one JSON object a line; level and accepted set are the syndrome's.
-
-    Raises:
-        LabError: a line is malformed; the message names file, entry and field.
-    """
+    """Vignettes, a JSON object a line, with their syndrome's levels; a `LabError` if one is malformed."""
     rows: dict[str, Example] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
@@ -237,35 +204,24 @@ def load_vignettes(path: Path) -> list[Example]:
         except json.JSONDecodeError as error:
             raise bad_entry(path, f"line {number}", "(line)", f"not a JSON object ({error.msg})") from error
         entry = str(value.get("id", f"line {number}")) if isinstance(value, dict) else f"line {number}"
-        if isinstance(value, dict) and (stray := {"level", "accepted"} & set(value)):
-            raise bad_entry(
-                path, entry, min(stray), "stands in syndromes.yaml and nowhere else: name the syndrome"
-            )
         row = check_entry(_Vignette, value, path, entry)
-        if row.syndrome not in syndromes():
+        rule = syndromes().get(row.syndrome)
+        if rule is None:
             raise bad_entry(path, entry, "syndrome", f"unknown syndrome {row.syndrome!r}")
         if row.country not in countries():
             raise bad_entry(path, entry, "country", f"no emergency number on file for {row.country!r}")
         if row.id in rows:
             raise bad_entry(path, entry, "id", f"duplicate id {row.id!r}")
-        rule = syndromes()[row.syndrome]
-        rows[row.id] = Example(
-            level=rule.level,
-            accepted=rule.accepted,
-            register=row.style,
-            **row.model_dump(exclude={"blog", "style"}),
-        )
+        told = row.model_dump(exclude={"blog", "style"})
+        rows[row.id] = Example(level=rule.level, accepted=rule.accepted, register=row.style, **told)
     return list(rows.values())
 
 
 @cache
 def vignettes(split: str = "test") -> tuple[Example, ...]:
-    """The shipped hand-written free texts, never templated: "test" (never tuned on) or "dev" (the only ones
-    that anything may be tuned on).
-    """
-    return tuple(
-        load_vignettes(DATA / "eval" / {"test": "vignettes.jsonl", "dev": "vignettes_dev.jsonl"}[split])
-    )
+    """The shipped free texts, never templated: "test", or "dev" (the only ones that are tuned on)."""
+    files = {"test": "vignettes.jsonl", "dev": "vignettes_dev.jsonl"}
+    return tuple(load_vignettes(DATA / "eval" / files[split]))
 
 
 # The three columns in which every model is judged, with the suffix of their measurement keys: new to
@@ -284,7 +240,7 @@ def chat_rows(examples: Iterable[Example], level_only: bool = False) -> list[dic
 
     `level_only` stops each answer after its level.
     """
-    answers = ((row, row.level_line if level_only else row.answer) for row in examples)
+    answers = ((row, f"{LEVEL_HEADING} {row.level}" if level_only else row.answer) for row in examples)
     return [
         {"prompt": row.prompt, "completion": [{"role": "assistant", "content": answer}]}
         for row, answer in answers

@@ -2,8 +2,7 @@
 
 `scoring` turns answers into figures, `generation` makes the answers and looks inside the model, `ches` scores
 preference pairs with it, `perplexity` prices texts, `baselines` is what any model has to beat, `effects`
-compares models and recipes, `gates` accepts or rejects, `items` says on which items. Intervals and tests come
-from `helpers.statistics`.
+compares models and recipes, `gates` accepts or rejects, `items` says on which items.
 """
 
 from helpers.evaluate import gates
@@ -27,39 +26,3 @@ from helpers.evaluate.items import gate_changes, held_by_gate
 from helpers.evaluate.perplexity import TextLoss, text_losses
 from helpers.evaluate.scoring import COSTS, Scores, confusion, score
 from helpers.statistics import Rate, bootstrap_mean, paired_test, wilson
-
-__all__ = [
-    "COSTS",
-    "Answer",
-    "Effect",
-    "Rate",
-    "Scores",
-    "TextLoss",
-    "always",
-    "answer_logprobs",
-    "ask",
-    "baselines",
-    "bootstrap_mean",
-    "ches",
-    "confusion",
-    "gate_changes",
-    "gates",
-    "generate",
-    "held_by_gate",
-    "keyword_rules",
-    "label_probabilities",
-    "load",
-    "naive_bayes",
-    "next_logits",
-    "over_seeds",
-    "pair_margins",
-    "paired_change",
-    "paired_test",
-    "prompt_ids",
-    "rendered_prompt",
-    "score",
-    "text_losses",
-    "tfidf",
-    "token_losses",
-    "wilson",
-]

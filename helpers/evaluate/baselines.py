@@ -70,9 +70,7 @@ def tfidf(train: Sequence[Example], examples: Sequence[Example]) -> list[str]:
 
 
 def naive_bayes(examples: Sequence[Example]) -> list[str]:
-    """A bag of words that has read *every* training wording and chart term once: how far single words carry
-    in this world.
-    """
+    """A bag of words that has read *every* training wording and chart term: how far single words carry."""
     rows = [
         (text, finding.level)
         for finding in findings().values()
@@ -86,9 +84,7 @@ def naive_bayes(examples: Sequence[Example]) -> list[str]:
 
 
 def baselines(train: Sequence[Example], examples: Sequence[Example]) -> dict[str, list[str]]:
-    """The answers of every baseline to these examples, by its name; TF-IDF learns from `train`, the rows that
-    the model learnt from.
-    """
+    """The answers of every baseline, by its name; TF-IDF learns from `train`, the rows of the model."""
     return {
         "always ROJO": always("ROJO", examples),
         "keyword rules": keyword_rules(examples),

@@ -1,6 +1,4 @@
-"""Which pairs may lower the probability of their own chosen answer: the CHES score, read from a model's
-hidden states before training.
-"""
+"""Which pairs may lower the probability of their own chosen answer: the CHES score, before any training."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from helpers.cases import Pair
-from helpers.evaluate.generation import Model, load, prompt_ids
+from helpers.evaluate.generation import Model, load, padded, prompt_ids
 
 
 @torch.inference_mode()
@@ -28,8 +26,7 @@ def ches(source: Model, pairs: Sequence[Pair], *, batch: int = 24) -> list[float
         texts = [pair.chosen for pair in chunk] + [pair.rejected for pair in chunk]
         answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
         rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        padded = loaded.tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
-        inputs = {name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+        inputs = padded(loaded, rows, "right")
         states = loaded.model(**inputs, output_hidden_states=True).hidden_states[-1].float()
         sums = [
             states[place, len(prompt) - 1 : len(row) - 1].sum(0)

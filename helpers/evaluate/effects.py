@@ -1,5 +1,4 @@
-"""Differences between models and between recipes, with their intervals: over the items of one model, or over
-the seeds of a recipe.
+"""Differences between models (with intervals over items) and between recipes (over seeds).
 
 The unit of a recipe is a training run, not an answer: hundreds of answers of one model say how good *that*
 model is, and only other seeds say how good the recipe is.
@@ -23,46 +22,29 @@ class Effect:
     """A difference, in units of the outcome (a fraction).
 
     Attributes:
-        factors: what makes the difference: one name, or several for an interaction.
+        name: what makes the difference.
         estimate, low, high: effect and its 95 % interval.
         p: two-sided p-value that there is none.
     """
 
-    factors: tuple[str, ...]
+    name: str
     estimate: float
     low: float
     high: float
     p: float
 
-    @property
-    def name(self) -> str:
-        """`skew`, or `skew × conflict`."""
-        return " × ".join(self.factors)
-
     def __str__(self) -> str:
-        return (
-            f"{self.name}: {100 * self.estimate:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
-        )
-
-    @property
-    def present(self) -> bool:
-        """Does the interval exclude zero?"""
-        return self.low > 0 or self.high < 0
+        points, low, high = (100 * one for one in (self.estimate, self.low, self.high))
+        return f"{self.name}: {points:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 
 def over_seeds(values: Sequence[float | Rate]) -> Rate:
     """Mean of one recipe's runs with a 95 % t-interval over the seeds; `n` is the number of runs.
 
     One run alone says nothing about the next: a number then comes back without an interval (nan), and a
-    `Rate` as it is, with the interval over its items.
-
-    The one interval method over seeds of this series. For a difference of two recipes whose runs share their
-    seeds, pass the
-    differences, seed by seed: the interval is then a paired one. It is not cut at 0 or 1, because it speaks
-        of the mean of runs.
-
-    Raises:
-        LabError: there is no run.
+    `Rate` as it is, with the interval over its items. For a difference of two recipes whose runs share their
+    seeds, pass the differences, seed by seed: the interval is then a paired one. It is not cut at 0 or 1,
+    because it speaks of the mean of runs. Raises LabError: there is no run.
     """
     if not values:
         raise LabError("There is no run to take together. Train at least one seed.")
@@ -77,10 +59,9 @@ def over_seeds(values: Sequence[float | Rate]) -> Rate:
 
 
 def paired_change(name: str, before: Sequence[bool], after: Sequence[bool]) -> Effect:
-    """How much a share of items changes between two models that answered the same ones, with a bootstrap
-    interval over items.
+    """How much a share of the same items changes between two models, with a bootstrap interval over items.
 
     It speaks of these two models; what another seed of the same recipe would do is not in the interval.
     """
     change = bootstrap_mean([float(b) - float(a) for a, b in zip(before, after, strict=True)])
-    return Effect((name,), change.value, change.low, change.high, paired_test(after, before))
+    return Effect(name, change.value, change.low, change.high, paired_test(after, before))

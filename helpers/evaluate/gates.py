@@ -1,78 +1,39 @@
-"""Acceptance gates: what a model has to show before it is accepted, fixed in `data/gates.yaml` before any
-model was judged by it.
+"""Acceptance gates: what a model has to show, fixed in `data/gates.yaml` before any model was judged.
 
-A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown", which is
-not acceptance.
+A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from helpers.cases import Example, evaluation_prompts, vignettes
 from helpers.evaluate.generation import generate
-from helpers.evaluate.scoring import Scores, distance, score
-from helpers.files import DATA, LabError, read_yaml
-from helpers.statistics import Rate, wilson
-from helpers.triage import PARTS, URGENT
+from helpers.evaluate.scoring import MEASURES, kappa, rate
+from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
+from helpers.statistics import Rate
+from helpers.triage import parse
 
 PASSES = "passes"
 NOT_SHOWN = "not shown"
 FAILS = "fails"
 ON = ("test", "dev", "syndromes", "vignettes")
-FIELDS = ("says", "measure", "at_least", "at_most", "none_seen", "why")
 
 KAPPA = "kappa"  # the one measure that is not a share of items
-Measure = Callable[[Sequence[Example], Scores], Rate]
+KNOWN = (*(name for name in MEASURES if name not in ("primary_level", "under_triage")), KAPPA)
 
 
-def _one_level(_: Sequence[Example], scores: Scores) -> Rate:
-    """Share of answers with exactly one readable level."""
-    return wilson(sum(level is not None for level in scores.given), scores.n)
-
-
-def _missed_urgency(examples: Sequence[Example], scores: Scores) -> Rate:
-    """Of items whose primary level is ROJO or NARANJA, share not answered so; an unreadable answer is a miss."""
-    urgent = [level for row, level in zip(examples, scores.given, strict=True) if row.level in URGENT]
-    return wilson(sum(level not in URGENT for level in urgent), len(urgent))
-
-
-def _two_levels_under(examples: Sequence[Example], scores: Scores) -> Rate:
-    """Share of all items answered two or more levels less urgent than every accepted level; unreadable
-    answers are not among them.
-    """
-    pairs = zip(examples, scores.given, strict=True)
-    return wilson(sum(level is not None and distance(row, level) <= -2 for row, level in pairs), scores.n)
-
-
-def _has_part(part: str) -> Measure:
-    """The share of answers with one part of the promised form."""
-    return lambda _, scores: scores.parts[part]
-
-
-MEASURES: dict[str, Measure] = {
-    "one_level": _one_level,
-    "accepted_level": lambda _, scores: scores.accuracy,
-    **{part: _has_part(part) for part in PARTS},
-    "call": lambda _, scores: scores.call,
-    "strict": lambda _, scores: scores.strict,
-    "missed_urgency": _missed_urgency,
-    "two_levels_under": _two_levels_under,
-    "over_triage": lambda _, scores: scores.over,
-    KAPPA: lambda _, scores: scores.kappa,
-}
-
-
-@dataclass(frozen=True)
-class Gate:
+class Gate(Row):
     """One condition of acceptance.
 
     Attributes:
         id, says: its name, and what it asks about in one sentence.
-        measure: which of `MEASURES` it looks at.
+        measure: what it looks at: one of `scoring.MEASURES`, or `kappa`.
         bound: a fraction in 0…1.
         at_least: the measure must not be below the bound; otherwise not above it.
         none_seen: not one case may be seen, whatever the bound.
@@ -82,9 +43,9 @@ class Gate:
     id: str
     says: str
     measure: str
-    bound: float
+    bound: float = Field(ge=0, le=1, strict=True)
     at_least: bool
-    none_seen: bool
+    none_seen: bool = Field(default=False, strict=True)
     why: str
 
     @property
@@ -98,9 +59,7 @@ class Gate:
         return value >= self.bound if self.at_least else value <= self.bound
 
     def verdict(self, rate: Rate) -> str:
-        """`PASSES` when the interval's worse end meets the bound, `NOT_SHOWN` when only the point does (or
-        nothing was measured), else `FAILS`.
-        """
+        """`PASSES` if the interval's worse end meets the bound, `NOT_SHOWN` if only the point does."""
         if rate.n == 0:
             return NOT_SHOWN
         if not self.meets(rate.value) or (self.none_seen and rate.value > 0):
@@ -109,43 +68,26 @@ class Gate:
 
 
 def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
-    """The gates in the order of the file.
-
-    Raises:
-        LabError: the file holds no gate, or one is malformed; the message names file, gate and field.
-    """
+    """The gates in the order of the file; a `LabError` if there is none, or one is malformed."""
     rows = read_yaml(path)
     if not isinstance(rows, dict) or not rows:
-        raise LabError(
-            f"{path}: no gates in it, and nothing may be accepted by no gate. Restore the file with `git "
-            f"checkout`."
-        )
+        what = "no gates in it, and nothing may be accepted by no gate"
+        raise LabError(f"{path}: {what}. Restore the file with `git checkout`.")
     return tuple(_gate(path, name, row) for name, row in rows.items())
 
 
 def _gate(path: Path, name: str, row: Any) -> Gate:
-    def fail(problem: str) -> LabError:
-        return LabError(f"{path}: gate {name!r}: {problem}. See the other gates for the form.")
-
-    if not isinstance(row, dict):
-        raise fail(f"must be a mapping with the fields {', '.join(FIELDS)}")
-    if unknown := [str(field) for field in row if field not in FIELDS]:
-        raise fail(f"unknown field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
-    for field in ("says", "measure", "why"):
-        if not isinstance(row.get(field), str) or not row[field].strip():
-            raise fail(f"`{field}` must be a non-empty text")
-    if row["measure"] not in MEASURES:
-        raise fail(f"unknown measure {row['measure']!r}; the measures are {', '.join(MEASURES)}")
-    if ("at_least" in row) == ("at_most" in row):
-        raise fail("needs `at_least` or `at_most`, one of the two")
-    at_least = "at_least" in row
-    bound = row["at_least" if at_least else "at_most"]
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or not 0 <= bound <= 1:
-        raise fail(f"the bound {bound!r} is not a fraction between 0 and 1")
-    none_seen = row.get("none_seen", False)
-    if not isinstance(none_seen, bool) or (none_seen and at_least):
-        raise fail("`none_seen` is true or false, and goes with `at_most` only")
-    return Gate(str(name), row["says"], row["measure"], float(bound), at_least, none_seen, row["why"])
+    sides = [side for side in ("at_least", "at_most") if side in row] if isinstance(row, dict) else []
+    if len(sides) != 1:
+        raise bad_entry(path, name, "at_least", "needs `at_least` or `at_most`, one of the two")
+    told = {"id": name, "bound": row[sides[0]], "at_least": sides == ["at_least"]}
+    gate = check_entry(Gate, {key: row[key] for key in row if key not in sides} | told, path, name)
+    if gate.measure not in KNOWN:
+        known = f"the measures are {', '.join(KNOWN)}"
+        raise bad_entry(path, name, "measure", f"unknown measure {gate.measure!r}; {known}")
+    if gate.none_seen and gate.at_least:
+        raise bad_entry(path, name, "none_seen", "goes with `at_most` only")
+    return gate
 
 
 class Judged(NamedTuple):
@@ -158,12 +100,10 @@ class Judged(NamedTuple):
     @property
     def measured(self) -> str:
         """The figure with its 95 % interval and its n, in the unit of the bound."""
-        value, n, low, high = self.rate.value, self.rate.n, self.rate.low, self.rate.high
-        if n == 0:
-            return "nothing measured"
-        if self.gate.measure == KAPPA:
-            return f"{value:.2f} [{low:.2f}–{high:.2f}], n = {n:,}"
-        return str(self.rate)
+        rate = self.rate
+        if rate.n and self.gate.measure == KAPPA:
+            return f"{rate.value:.2f} [{rate.low:.2f}–{rate.high:.2f}], n = {rate.n:,}"
+        return str(rate) if rate.n else "nothing measured"
 
 
 @dataclass(frozen=True)
@@ -197,29 +137,22 @@ class Report:
             sum(row.verdict == name for row in self.rows) for name in (PASSES, NOT_SHOWN, FAILS)
         )
         said = "Accepted" if self.passed else "Rejected"
-        return f"{said} on {self.on} (n = {self.n:,}): of {len(self.rows)} gates {passed} passed, {not_shown} not shown, {failed} failed."
+        counts = f"{passed} passed, {not_shown} not shown, {failed} failed"
+        return f"{said} on {self.on} (n = {self.n:,}): of {len(self.rows)} gates {counts}."
 
     def verdict(self, name: str) -> str:
-        """What became of the gate of this name.
-
-        Raises:
-            LabError: there is no such gate.
-        """
+        """What became of the gate of this name. Raises LabError: there is no such gate."""
         found = {row.gate.id: row.verdict for row in self.rows}
         if name not in found:
-            raise LabError(
-                f"There is no gate {name!r}. The gates are {', '.join(found)}; they live in data/gates.yaml."
-            )
+            where = f"The gates are {', '.join(found)}; they live in data/gates.yaml"
+            raise LabError(f"There is no gate {name!r}. {where}.")
         return found[name]
 
     def __str__(self) -> str:
         cells = [("gate", "bound", "measured, 95 % interval", "verdict")]
         cells += [(row.gate.id, row.gate.asks, row.measured, row.verdict) for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in cells
-        ]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
         return "\n".join([*lines, self.conclusion])
 
     def _repr_markdown_(self) -> str:
@@ -245,20 +178,16 @@ def judge(
     Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width
     when every answer is right).
     """
-    scores = score(examples, answers)
-    rates = [
-        (gate, MEASURES[gate.measure](examples, scores))
-        for gate in (load_gates() if gates is None else gates)
-    ]
-    return Report(scores.n, on, tuple(Judged(gate, rate, gate.verdict(rate)) for gate, rate in rates))
+    rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
+    judged = []
+    for gate in load_gates() if gates is None else gates:
+        found = kappa(rows) if gate.measure == KAPPA else rate(rows, gate.measure)
+        judged.append(Judged(gate, found, gate.verdict(found)))
+    return Report(len(rows), on, tuple(judged))
 
 
 def items(on: str) -> Sequence[Example]:
-    """The item set of this name: "test", "dev", "syndromes" or "vignettes".
-
-    Raises:
-        LabError: there is no such set.
-    """
+    """The item set of this name, one of `ON`; a `LabError` if there is no such set."""
     if on not in ON:
         raise LabError(f"There is no item set {on!r}. The sets are {', '.join(ON)}.")
     return vignettes() if on == "vignettes" else evaluation_prompts(on)
@@ -272,8 +201,7 @@ def check(model: str | Path, examples: Sequence[Example] | None = None, on: str 
         examples: items of your own, which `on` then only names; None for the set that `on` names.
         on: "test" (default), "dev", "syndromes" or "vignettes".
 
-    Raises:
-        LabError: no such item set, or a model that cannot be read.
+    Raises LabError: no such item set, or a model that cannot be read.
     """
     name = on or ("test" if examples is None else "own items")
     rows = items(name) if examples is None else examples

@@ -31,13 +31,11 @@ class Answer:
 
 
 def load(source: Model) -> LoadedModel:
-    """Load a stage, a folder or a hub id; the last few are kept in memory. A model that is in memory already
-    is handed back.
-    """
+    """Load a stage, a folder or a hub id; the last few are kept in memory. A loaded model is handed back."""
     return source if isinstance(source, LoadedModel) else _load(str(source))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _load(source: str) -> LoadedModel:
     return LoadedModel(load_model(source).eval(), load_tokenizer(source))
 
@@ -52,11 +50,18 @@ def prompt_ids(loaded: LoadedModel, example: Example) -> list[int]:
     return loaded.tokenizer.encode(rendered_prompt(loaded, example), add_special_tokens=False)
 
 
-def _left_padded(loaded: LoadedModel, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+def padded(loaded: LoadedModel, rows: Sequence[Sequence[int]], side: str) -> dict[str, torch.Tensor]:
+    """Rows of tokens as the model's inputs, padded on the "left" or the "right"."""
     batch = loaded.tokenizer.pad(
-        {"input_ids": [list(row) for row in rows]}, padding_side="left", return_tensors="pt"
+        {"input_ids": [list(row) for row in rows]}, padding_side=side, return_tensors="pt"
     )
     return {name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+
+
+def batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
+    """Places of the rows, the shortest first, `size` at a time: so that little padding is computed."""
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    return (order[start : start + size] for start in range(0, len(order), size))
 
 
 @contextmanager
@@ -86,24 +91,19 @@ def generate(
     seed: int = 0,
     profile: Profile | None = None,
 ) -> list[Answer]:
-    """Answers in the order of `examples`; batches are filled by prompt length so that little padding is
-    computed.
+    """Answers in the order of `examples`.
 
-    What the model's own `generation_config` asks for is set aside (`plain_decoding`): nothing but these
-    arguments decides an answer.
+    The model's own `generation_config` is set aside (`plain_decoding`): these arguments alone decide.
 
     Args:
-        source: stage folder, base folder or hub id.
         max_new_tokens: cut after so many (default: the profile's).
         label: text of the progress line; None for none.
-        temperature: 0 takes the likeliest token; above it, tokens are drawn from the whole distribution,
-            repeatably by `seed`.
+        temperature: 0 takes the likeliest token; above it, tokens are drawn from all, repeatably by `seed`.
         profile: whose batch and limit (default: the current one's).
     """
     loaded, settings = load(source), (profile or current_profile()).generate
     limit = max_new_tokens or settings["max_new_tokens"]
     prompts = [prompt_ids(loaded, example) for example in examples]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers: list[Answer | None] = [None] * len(prompts)
     progress = Progress(label, len(prompts)) if label else None
     how = (
@@ -113,9 +113,8 @@ def generate(
     )
     if temperature:
         torch.manual_seed(seed)
-    for start in range(0, len(order), settings["batch"]):
-        chunk = order[start : start + settings["batch"]]
-        batch = _left_padded(loaded, [prompts[index] for index in chunk])
+    for chunk in batches(prompts, settings["batch"]):
+        batch = padded(loaded, [prompts[index] for index in chunk], "left")
         with plain_decoding(loaded.model):
             output = loaded.model.generate(
                 **batch, max_new_tokens=limit, **how, pad_token_id=loaded.tokenizer.pad_token_id
@@ -145,50 +144,54 @@ def label_probabilities(
     """The model's belief over the five levels at the label's place, normalised over the five.
 
     Each level's words are scored whole after `heading`, so that a tokenizer that cuts a level in pieces is
-    treated fairly; where every level is one token, as in the nano base, one pass scores all five.
+    treated fairly. The prompt is read once; what it left in the model's cache serves all five.
     """
     loaded = load(source)
     options = [loaded.tokenizer.encode(f"{heading}{level}", add_special_tokens=False) for level in LEVELS]
-    if len({tuple(option[:-1]) for option in options}) > 1:
-        prompts = [prompt_ids(loaded, example) for example in examples]
-        return [_belief(_score_whole(loaded, prompt, options)) for prompt in prompts]
-    logits = torch.from_numpy(next_logits(source, examples, options[0][:-1], batch=batch))
-    return [_belief(row) for row in logits[:, [option[-1] for option in options]]]
+    # tokens that all five begin with
+    shared = next(place for place, tokens in enumerate(zip(*options, strict=False)) if len(set(tokens)) > 1)
+    rests = [option[shared:] for option in options]
+    prompts = [[*prompt_ids(loaded, example), *options[0][:shared]] for example in examples]
+    found: list[dict[str, float]] = [{}] * len(prompts)
+    for chunk in batches(prompts, batch):
+        for index, scores in zip(chunk, _scored(loaded, [prompts[one] for one in chunk], rests), strict=True):
+            found[index] = dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
+    return found
+
+
+def _scored(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], options: Sequence[list[int]]
+) -> torch.Tensor:
+    """Log-probability of each option, all its tokens counted, after each prompt: (prompts, options)."""
+    read = padded(loaded, prompts, "left")
+    seen = loaded.model(**read, use_cache=True, logits_to_keep=1)
+    scores = torch.log_softmax(seen.logits[:, -1].float(), -1)[:, [option[0] for option in options]]
+    longest = max(map(len, options)) - 1
+    if longest:  # the tokens after each option's first
+        n, cache = len(options), seen.past_key_values
+        cache.batch_repeat_interleave(n)
+        filled = [[*option, *option[-1:] * (longest + 1 - len(option))] for option in options]
+        tokens = torch.tensor(filled, device=scores.device).repeat(len(prompts), 1)
+        mask = torch.cat((read["attention_mask"].repeat_interleave(n, 0), torch.ones_like(tokens[:, :-1])), 1)
+        after = loaded.model(input_ids=tokens[:, :-1], attention_mask=mask, past_key_values=cache).logits
+        each = torch.log_softmax(after.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
+        real = torch.tensor([[place + 1 < len(option) for place in range(longest)] for option in options])
+        scores = scores + (each.view(len(prompts), n, longest) * real.to(each)).sum(-1)
+    return scores
 
 
 @torch.inference_mode()
 def next_logits(
     source: Model, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64
 ) -> np.ndarray:
-    """Logits over the next token once the answer's tokens `said` have been said: shape (examples,
-    vocabulary), float32.
-    """
+    """Logits over the token after the answer's tokens `said`: shape (examples, vocabulary), float32."""
     loaded = load(source)
-    prompts = [prompt_ids(loaded, example) for example in examples]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    found = np.empty((len(prompts), loaded.model.config.vocab_size), np.float32)
-    for start in range(0, len(order), batch):
-        chunk = order[start : start + batch]
-        padded = _left_padded(loaded, [[*prompts[index], *said] for index in chunk])
-        found[chunk] = loaded.model(**padded, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
+    rows = [[*prompt_ids(loaded, example), *said] for example in examples]
+    found = np.empty((len(rows), loaded.model.config.vocab_size), np.float32)
+    for chunk in batches(rows, batch):
+        inputs = padded(loaded, [rows[index] for index in chunk], "left")
+        found[chunk] = loaded.model(**inputs, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
     return found
-
-
-def _belief(scores: torch.Tensor) -> dict[str, float]:
-    return dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
-
-
-def _score_whole(
-    loaded: LoadedModel, prompt: Sequence[int], options: Sequence[Sequence[int]]
-) -> torch.Tensor:
-    """Log-probability of each option, all its tokens counted, after the prompt."""
-    batch = loaded.tokenizer.pad(
-        {"input_ids": [[*prompt, *option] for option in options]}, padding_side="right", return_tensors="pt"
-    )
-    logits = loaded.model(
-        **{name: batch[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
-    ).logits.float()
-    return torch.stack([_sequence_logprob(logits[row], prompt, option) for row, option in enumerate(options)])
 
 
 def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: Sequence[int]) -> torch.Tensor:
@@ -204,51 +207,31 @@ def answer_logprobs(
 ) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
-    A sum over tokens: a longer answer is less likely for its length alone.
-
-    Raises:
-        LabError: not one text for every example.
+    A sum: a longer answer is less likely for its length alone. Raises LabError: not a text for each example.
     """
     if len(examples) != len(texts):
-        raise LabError(
-            f"{len(examples):,} examples and {len(texts):,} texts: give one text for every example, in the "
-            f"same order."
-        )
+        counts = f"{len(examples):,} examples and {len(texts):,} texts"
+        raise LabError(f"{counts}: give one text for every example, in the same order.")
     loaded, closes = load(source), load(source).tokenizer.eos_token
     prompts = [prompt_ids(loaded, example) for example in examples]
     answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
-    order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(answers[index]))
+    rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     found = [0.0] * len(texts)
-    for start in range(0, len(order), batch):
-        chunk = order[start : start + batch]
-        rows = [prompts[index] + answers[index] for index in chunk]
-        padded = loaded.tokenizer.pad({"input_ids": rows}, padding_side="right", return_tensors="pt")
-        logits = loaded.model(
-            **{name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
-        ).logits.float()
+    for chunk in batches(rows, batch):
+        logits = loaded.model(**padded(loaded, [rows[index] for index in chunk], "right")).logits.float()
         for place, index in enumerate(chunk):
             found[index] = float(_sequence_logprob(logits[place], prompts[index], answers[index]))
     return found
 
 
 def pair_margins(source: Model, pairs: Sequence[Pair]) -> list[float]:
-    """log p(chosen) − log p(rejected) of each pair: above 0 the model finds the better answer likelier, as a
-    whole text.
-    """
-    examples = [pair.example for pair in pairs]
-    sides = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
-    distinct = {
-        (example.text, example.country, text): example
-        for example, text in zip(examples * 2, sides, strict=True)
-    }
-    scored = (
-        answer_logprobs(source, list(distinct.values()), [text for *_, text in distinct]) if pairs else []
-    )
-    known = dict(zip(distinct, scored, strict=True))
-    return [
-        known[row.text, row.country, pair.chosen] - known[row.text, row.country, pair.rejected]
-        for row, pair in zip(examples, pairs, strict=True)
-    ]
+    """log p(chosen) − log p(rejected) of each pair: above 0 the better answer is likelier, as a whole."""
+    sides = [(pair.example, text) for pair in pairs for text in (pair.chosen, pair.rejected)]
+    asked = {(row.text, row.country, text): row for row, text in sides}
+    scored = answer_logprobs(source, list(asked.values()), [text for *_, text in asked])
+    known = dict(zip(asked, scored, strict=True))
+    values = [known[row.text, row.country, text] for row, text in sides]
+    return [chosen - rejected for chosen, rejected in zip(values[::2], values[1::2], strict=True)]
 
 
 @dataclass(frozen=True)
@@ -262,27 +245,19 @@ class TokenLoss:
 
 @torch.inference_mode()
 def token_losses(source: Model, examples: Sequence[Example]) -> list[list[TokenLoss]]:
-    """Cross-entropy of every token of each row's own answer (its `level`, right or wrong), end-of-turn
-    included.
+    """Cross-entropy of every token of each row's own answer (its `level`, right or wrong), end-of-turn too.
 
     This is the training loss before it is averaged: −log p(token | prompt, tokens before it).
     """
-    loaded = load(source)
-    return [_answer_losses(loaded, example) for example in examples]
-
-
-def _answer_losses(loaded: LoadedModel, example: Example) -> list[TokenLoss]:
-    prompt = prompt_ids(loaded, example)
-    answer = loaded.tokenizer(
-        example.answer + loaded.tokenizer.eos_token, add_special_tokens=False, return_offsets_mapping=True
-    )
-    ids = torch.tensor([prompt + answer["input_ids"]], device=loaded.model.device)
-    logits = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
-    losses = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="none").tolist()
-    start = example.answer.index(example.level)
-    label = range(start, start + len(example.level))
-    pieces = []
-    for (begin, end), loss in zip(answer["offset_mapping"], losses, strict=True):
-        inside = begin < label.stop and end > label.start
-        pieces.append(TokenLoss((example.answer + loaded.tokenizer.eos_token)[begin:end], loss, inside))
-    return pieces
+    loaded, found = load(source), []
+    for example in examples:
+        prompt, text = prompt_ids(loaded, example), example.answer + loaded.tokenizer.eos_token
+        answer = loaded.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids = torch.tensor([prompt + answer["input_ids"]], device=loaded.model.device)
+        logits = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+        losses = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="none").tolist()
+        start = text.index(example.level)
+        end = start + len(example.level)
+        spans = zip(answer["offset_mapping"], losses, strict=True)
+        found.append([TokenLoss(text[a:b], loss, a < end and b > start) for (a, b), loss in spans])
+    return found

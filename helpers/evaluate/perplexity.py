@@ -8,15 +8,14 @@ from typing import Any
 
 import torch
 
-from helpers.evaluate.generation import load
+from helpers.evaluate.generation import batches, load, padded
 
 
 @dataclass(frozen=True)
 class TextLoss:
     """A text with the loss of its tokens in nats, −log p(token | tokens before it).
 
-    `spans` says where each token stands (start, end in characters). The first token has nothing before it and
-    is not scored.
+    `spans`: where each token stands (start, end in characters). The first one is not scored.
     """
 
     text: str
@@ -31,25 +30,16 @@ class TextLoss:
 
 @torch.inference_mode()
 def text_losses(source: Any, texts: Sequence[str], batch: int = 32) -> list[TextLoss]:
-    """The loss of every token of every text, as continued pre-training sees it (a start token first where the
-    tokenizer has one).
+    """The loss of every token of every text, as continued pre-training sees it (with a start token if any).
 
-    Args:
-        source: stage, folder, hub id or a model in memory.
-        texts: plain texts; one without a second token has no losses.
+    A text without a second token has no losses.
     """
     loaded = load(source)
     rows = [loaded.tokenizer(text, return_offsets_mapping=True) for text in texts]
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]["input_ids"]))
+    ids = [row["input_ids"] for row in rows]
     scored = [TextLoss(text) for text in texts]
-    for start in range(0, len(order), batch):
-        chunk = order[start : start + batch]
-        padded = loaded.tokenizer.pad(
-            {"input_ids": [rows[index]["input_ids"] for index in chunk]},
-            padding_side="right",
-            return_tensors="pt",
-        )
-        inputs = {name: padded[name].to(loaded.model.device) for name in ("input_ids", "attention_mask")}
+    for chunk in batches(ids, batch):
+        inputs = padded(loaded, [ids[index] for index in chunk], "right")
         logits = loaded.model(**inputs).logits[:, :-1].float()
         losses = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2), inputs["input_ids"][:, 1:], reduction="none"

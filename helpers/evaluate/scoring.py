@@ -1,14 +1,13 @@
-"""From answers to figures: accuracy, recall, under- and over-triage, the safety cut, kappa, asymmetric cost,
-and an answer's parts.
-"""
+"""From answers to figures: accuracy, recall, under- and over-triage, kappa, cost, and an answer's parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from sklearn.metrics import cohen_kappa_score
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from helpers.cases import Example
 from helpers.statistics import Rate, bootstrap, bootstrap_mean, wilson
@@ -23,16 +22,13 @@ UNREADABLE = "—"
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything measured on one set of answers. Every rate is over all n items; an unreadable answer counts
-    as wrong.
+    """Everything measured on one set of answers, over all n items; an unreadable answer counts as wrong.
 
     Attributes:
         accuracy: the level is in the accepted set.
         primary: the level is the primary one.
-        recall: per primary level, share of items answered with an accepted level.
         shares: per level (and `UNREADABLE`), share of answers.
-        under, over: less (more) urgent than every accepted level. Unreadable answers are neither; see
-            `unreadable`.
+        under, over: less (more) urgent than every accepted level; `unreadable` answers are neither.
         sensitivity: of items whose primary level is ROJO or NARANJA, share answered ROJO or NARANJA.
         kappa: quadratic weighted kappa between primary and given level, over readable answers.
         cost: mean asymmetric cost an item (see `COSTS`), in levels.
@@ -44,7 +40,6 @@ class Scores:
     n: int
     accuracy: Rate
     primary: Rate
-    recall: dict[str, Rate]
     shares: dict[str, Rate]
     under: Rate
     over: Rate
@@ -60,11 +55,7 @@ class Scores:
 
 
 def distance(example: Example, given: str | None) -> int:
-    """Levels between the answer and the accepted set: negative is under-triage, positive over-triage, 0
-    accepted.
-
-    An unreadable answer (None) is placed at AZUL.
-    """
+    """Levels from the accepted set: negative is under-triage, 0 accepted; no level (None) counts as AZUL."""
     accepted = [LEVELS.index(level) for level in example.accepted]
     place = LEVELS.index(given) if given else len(LEVELS) - 1
     return max(0, min(accepted) - place) - max(0, place - max(accepted))
@@ -83,68 +74,74 @@ def quadratic_kappa(truth: Sequence[str], given: Sequence[str]) -> float:
     return float(cohen_kappa_score(truth, given, labels=list(LEVELS), weights="quadratic"))
 
 
+Measure = Callable[[Example, Reading], bool | None]  # of one answer; None: not asked of this item
+
+
+def _steps(row: Example, said: Reading) -> int:
+    """As `distance`, but an unreadable answer is neither under- nor over-triage."""
+    return distance(row, said.level) if said.level else 0
+
+
+MEASURES: dict[str, Measure] = {
+    "one_level": lambda _, said: said.level is not None,
+    "accepted_level": lambda row, said: said.level in row.accepted,
+    "primary_level": lambda row, said: said.level == row.level,
+    **{part: partial(lambda part, row, said: said.has(part, row.country), part) for part in PARTS},
+    "call": lambda row, said: said.calls if row.call_now else None,
+    "strict": lambda row, said: said.level in row.accepted and not said.missing(row.country, row.call_now),
+    "missed_urgency": lambda row, said: said.level not in URGENT if row.level in URGENT else None,
+    "under_triage": lambda row, said: _steps(row, said) < 0,
+    "two_levels_under": lambda row, said: _steps(row, said) <= -2,
+    "over_triage": lambda row, said: _steps(row, said) > 0,
+}
+
+
+def measured(rows: Sequence[tuple[Example, Reading]], measure: Measure | str) -> tuple[bool, ...]:
+    """One of `MEASURES`, or another question, item by item; items of which it is not asked are left out."""
+    ask = MEASURES[measure] if isinstance(measure, str) else measure
+    return tuple(held for row, said in rows if (held := ask(row, said)) is not None)
+
+
+def rate(rows: Sequence[tuple[Example, Reading]], measure: Measure | str) -> Rate:
+    """The share of items of which a measure holds."""
+    held = measured(rows, measure)
+    return wilson(sum(held), len(held))
+
+
+def kappa(rows: Sequence[tuple[Example, Reading]]) -> Rate:
+    """Quadratic weighted kappa of primary and given level, over readable answers (percentile bootstrap)."""
+    readable = [(row.level, said.level) for row, said in rows if said.level]
+    return bootstrap(readable, lambda drawn: quadratic_kappa(*zip(*drawn, strict=True)), draws=200)
+
+
 def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
     """Score full answers, as text. See `Scores` for what each figure is."""
-    readings = [parse(answer) for answer in answers]
-    given = [reading.level for reading in readings]
-    pairs = list(zip(examples, given, strict=True))
-
-    def rate(
-        of: Callable[[Example, str | None], bool], among: Callable[[Example], bool] = lambda _: True
-    ) -> Rate:
-        chosen = [of(example, level) for example, level in pairs if among(example)]
-        return wilson(sum(chosen), len(chosen))
-
-    def recall(name: str) -> Rate:
-        return rate(lambda row, level: level in row.accepted, lambda row: row.level == name)
+    rows = [(row, parse(answer)) for row, answer in zip(examples, answers, strict=True)]
 
     def share(name: str) -> Rate:
-        return rate(lambda _, level: (level or UNREADABLE) == name)
+        return rate(rows, lambda _, said: (said.level or UNREADABLE) == name)
 
-    correct = tuple(level in example.accepted for example, level in pairs)
-    whole = [
-        ok and not reading.missing(row.country, row.call_now)
-        for ok, reading, row in zip(correct, readings, examples, strict=True)
-    ]
-    readable = [(example.level, level) for example, level in pairs if level]
     return Scores(
-        n=len(examples),
-        accuracy=wilson(sum(correct), len(correct)),
-        primary=rate(lambda row, level: level == row.level),
-        recall={name: recall(name) for name in LEVELS},
+        n=len(rows),
+        accuracy=rate(rows, "accepted_level"),
+        primary=rate(rows, "primary_level"),
         shares={name: share(name) for name in (*LEVELS, UNREADABLE)},
-        under=rate(lambda row, level: level is not None and distance(row, level) < 0),
-        over=rate(lambda row, level: level is not None and distance(row, level) > 0),
-        unreadable=rate(lambda _, level: level is None),
-        sensitivity=rate(lambda _, level: level in URGENT, lambda row: row.level in URGENT),
-        kappa=bootstrap(readable, lambda drawn: quadratic_kappa(*zip(*drawn, strict=True)), draws=200),
-        cost=bootstrap_mean([cost(example, level) for example, level in pairs]),
-        parts={part: _part_rate(part, examples, readings) for part in PARTS},
-        call=_call_rate(examples, readings),
-        strict=wilson(sum(whole), len(whole)),
-        correct=correct,
-        given=tuple(given),
+        under=rate(rows, "under_triage"),
+        over=rate(rows, "over_triage"),
+        unreadable=rate(rows, lambda _, said: said.level is None),
+        sensitivity=rate([pair for pair in rows if pair[0].level in URGENT], lambda _, r: r.level in URGENT),
+        kappa=kappa(rows),
+        cost=bootstrap_mean([cost(row, said.level) for row, said in rows]),
+        parts={part: rate(rows, part) for part in PARTS},
+        call=rate(rows, "call"),
+        strict=rate(rows, "strict"),
+        correct=measured(rows, "accepted_level"),
+        given=tuple(said.level for _, said in rows),
     )
-
-
-def _part_rate(part: str, examples: Sequence[Example], readings: Sequence[Reading]) -> Rate:
-    return wilson(
-        sum(reading.has(part, row.country) for reading, row in zip(readings, examples, strict=True)),
-        len(readings),
-    )
-
-
-def _call_rate(examples: Sequence[Example], readings: Sequence[Reading]) -> Rate:
-    calls = [reading.calls for reading, row in zip(readings, examples, strict=True) if row.call_now]
-    return wilson(sum(calls), len(calls))
 
 
 def confusion(examples: Sequence[Example], given: Sequence[str | None]) -> np.ndarray:
-    """Counts by primary level (rows, ROJO first) and given level (columns, the last one for unreadable):
-    shape (5, 6).
-    """
-    columns = (*LEVELS, None)
-    table = np.zeros((len(LEVELS), len(columns)), dtype=int)
-    for example, level in zip(examples, given, strict=True):
-        table[LEVELS.index(example.level), columns.index(level)] += 1
-    return table
+    """Counts by primary level (rows, ROJO first) and given one (the last for unreadable): shape (5, 6)."""
+    said = [level or UNREADABLE for level in given]
+    names = [*LEVELS, UNREADABLE]
+    return confusion_matrix([row.level for row in examples], said, labels=names)[: len(LEVELS)]

@@ -53,8 +53,7 @@ class Tensor:
 class Architecture:
     """An LFM2 as transformers builds it from its config, without weights.
 
-    Raises:
-        ValueError: no model can be built from this config, or llama.cpp would end the process on it.
+    Raises ValueError: no model can be built from this config, or llama.cpp would end the process on it.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -92,11 +91,7 @@ class Architecture:
 
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
-    """The architecture a config.json describes.
-
-    Raises:
-        LabError: it is no LFM2, its sizes make no model, or it has an option that llama.cpp lacks.
-    """
+    """The architecture a config.json describes; a `LabError` if it is no LFM2 that llama.cpp can run."""
     if not isinstance(config, Mapping):
         raise LabError("The model's config.json is not a list of settings. Save the model again.")
     names = ", ".join(map(str, config.get("architectures") or [config.get("model_type", "nothing")]))
@@ -117,8 +112,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
 def whole_architecture(header: Header) -> Architecture:
     """The architecture that a GGUF describes, all of whose tensors it holds.
 
-    Raises:
-        LabError: it is no LFM2, or a dimension or tensor is missing, unknown or of another shape.
+    Raises LabError: it is no LFM2, or a dimension or tensor is missing, unknown or of another shape.
     """
     data, again = header.metadata, "Delete it and export the model again."
     if (kind := data.get("general.architecture", "GGUF of no kind")) != NAME:

@@ -52,9 +52,8 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
         quant: a step of `LADDER`.
         threads: for the quantization; 0 for all cores.
 
-    Raises:
-        LabError: unknown step or architecture, a tensor missing, unknown or damaged, a tokenizer that is not
-            LFM2's, too little disk (checked first), or a failed write. Nothing half-made is left.
+    Raises LabError: unknown step or architecture, a tensor missing, unknown or damaged, a tokenizer that is
+    not LFM2's, too little disk (checked first), or a failed write. Nothing half-made is left.
     """
     folder, out = Path(model_folder), Path(out)
     check_step(quant)
@@ -96,8 +95,7 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
         whole: a file that `export(…, "F16")` wrote.
         out, quant, threads: as for `export`.
 
-    Raises:
-        LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or no LFM2.
+    Raises LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or no LFM2.
     """
     out, step, header = Path(out), check_step(quant), read_header(whole)
     architecture = whole_architecture(header)

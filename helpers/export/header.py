@@ -72,8 +72,7 @@ def read_header(path: str | Path) -> Header:
 def renderer(header: Header) -> Callable[[Any], str]:
     """The chat template inside a GGUF as a function of messages, rendered as llama-cpp-python does it.
 
-    Raises:
-        LabError: the template is missing or not Jinja; when it is called: it refuses the conversation.
+    Raises LabError: the template is missing or not Jinja; when it is called: it refuses the conversation.
     """
     path, template = header.path, header.chat_template
     if not template:

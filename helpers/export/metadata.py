@@ -1,8 +1,7 @@
 """Everything in a GGUF that is not a weight: dimensions, name, vocabulary, special tokens, chat template.
 
 Two things are said that llama.cpp would otherwise guess: whether a BOS is put before a text, and whether an
-EOS after it. The guess for LFM2's kind of tokenizer is "BOS, yes", and a chat template that writes its own
-BOS then gets two.
+EOS after it. The guess for an LFM2 is "BOS, yes", and a template that writes its own BOS then gets two.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
 def folder_metadata(folder: Path, architecture: Architecture) -> gguf.GGUFWriter:
     """A writer that holds all keys of a model: its architecture's, its card's, and its tokenizer's.
 
-    Raises:
-        LabError: the tokenizer is missing, damaged, not of LFM2's kind, or larger than the vocabulary.
+    Raises LabError: the tokenizer is missing, damaged, not of LFM2's kind, or larger than the vocabulary.
     """
     logging.getLogger("gguf").setLevel(logging.ERROR)  # it explains every key it writes
     writer = architecture_metadata(architecture)

@@ -1,8 +1,7 @@
 """The ladder F16 … Q2_K: which type each tensor gets on each step, and how large the file will be.
 
 The types follow llama.cpp's rules for LFM2: `llama_tensor_get_type_impl` and `tensor_type_fallback` of its
-`src/llama-quant.cpp`, as shipped with the pinned llama-cpp-python. A test quantizes with llama.cpp itself and
-finds the same types.
+`src/llama-quant.cpp`, as shipped with the pinned llama-cpp-python. A test quantizes with llama.cpp itself.
 
 A GGUF is a list of keys, a list of tensors, and the tensors' data, each padded to 32 bytes. All follows from
 config.json and the step of the ladder, except the tokenizer and the model's name, which take the same space

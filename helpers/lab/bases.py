@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ SEED = 0
 def compare(say: Any = print) -> dict[str, Any]:
     """Pretrain two smaller bases that differ in one thing, fine-tune them and the shipped one, judge all.
 
-    Returns:
-        {"documents": …, "rates": {base: {column: {"value", "low", "high", "n"}}}}, also in `columns.json`.
+    Returns {"documents": …, "rates": {base: {column: a rate's parts}}}, also written to `columns.json`.
     """
     profile, prompts, place = profile_named("nano"), columns(), build_dir() / "comparison"
     bases: dict[str, Path] = {"as shipped": DATA / "nano-base"}
@@ -57,9 +57,8 @@ def _tuned(base: Path, profile: Profile) -> Any:
     return train.merged(trainer)
 
 
-def _judged(items: list[Example], answers: list[str]) -> dict[str, float]:
-    rate = evaluate.score(items, answers).accuracy
-    return {"value": rate.value, "low": rate.low, "high": rate.high, "n": rate.n}
+def _judged(items: list[Example], answers: list[str]) -> dict[str, Any]:
+    return asdict(evaluate.score(items, answers).accuracy)
 
 
 def table(compared: dict[str, Any]) -> str:

@@ -26,10 +26,8 @@ from helpers.triage import LEVELS
 
 Measured = Mapping[str, Mapping[str, Any]]
 FAMILIES = ("gates.", "factorial.", "cpt.", "sft_", "dpo_", "grpo_")
-ALIASES = {
-    "label": ("label", "accuracy", "mean"),
-    "over_triage": ("over_triage", "over"),
-}  # names of a gate's figure
+# Names of a gate's figure.
+ALIASES = {"label": ("label", "accuracy", "mean"), "over_triage": ("over_triage", "over")}
 NO_CHECKPOINT = {"effect", "simple", "dev", "margin"}  # parts of a key that name no trained model
 NOTHING = Rate(math.nan, 0, 0.0, 1.0)
 

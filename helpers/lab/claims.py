@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,12 +25,7 @@ JUDGED = (REPRODUCED, DIRECTION, DEPENDS, UNDECIDED, NOT_REPRODUCED)
 VERDICTS = (*JUDGED, NOT_RUN, DISAGREES, CONSISTENT, RIGHT, WRONG, NOT_TESTABLE)
 COLUMNS = ("wordings", "syndromes", "vignettes", "elsewhere")  # the last: no patients are judged
 SIGNS = {REPRODUCED: "✓", DIRECTION: "↗", UNDECIDED: "?", NOT_REPRODUCED: "✗", NOT_RUN: "…"}
-_OPERATIONS = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
+_ARITHMETIC = (ast.Expression, ast.Load, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 def difference(one: Rate, other: Rate) -> Rate:
@@ -141,21 +135,18 @@ class Claim:
 def claims() -> dict[str, Claim]:
     """Every statement by id.
 
-    Raises:
-        LabError: an unknown field or column, a `rests_on` that is no statement, or no way to judge one.
+    Raises LabError: an unknown field or column, a `rests_on` that is no statement, or no way to judge one.
     """
     path = DATA / "claims.yaml"
     ledger: dict[str, Claim] = {}
     for name, row in read_yaml(path).items():
         try:
             tests = tuple(map(_test, row.pop("tests", ())))
-            ledger[name] = Claim(
-                id=name, tests=tests, **{**row, "written": tuple(map(str, row.get("written", ())))}
-            )
+            written = tuple(map(str, row.pop("written", ())))
+            ledger[name] = Claim(id=name, tests=tests, written=written, **row)
         except (TypeError, ValueError) as error:
-            raise LabError(
-                f"{path}: claim {name!r}: {error}. The fields are those of helpers.lab.claims.Claim."
-            ) from error
+            how = "The fields are those of helpers.lab.claims.Claim"
+            raise LabError(f"{path}: claim {name!r}: {error}. {how}.") from error
     for name, claim in ledger.items():
         if not (claim.follows or claim.contradicts or claim.tests or claim.source or claim.untestable):
             ways = "`tests`, `follows`, `contradicts`, `source`, `untestable`"
@@ -166,11 +157,8 @@ def claims() -> dict[str, Claim]:
 
 
 def _test(row: Mapping[str, Any]) -> Check:
-    keys = {
-        column: tuple(key) if isinstance(key, list) else (key,)
-        for column, key in row.items()
-        if column in COLUMNS
-    }
+    per_column = {column: row[column] for column in row if column in COLUMNS}
+    keys = {column: tuple(key) if isinstance(key, list) else (key,) for column, key in per_column.items()}
     test = Check(keys=keys, **{name: value for name, value in row.items() if name not in COLUMNS})
     if not keys or any((len(key) == 2) != bool(test.asks) for key in keys.values()):
         raise ValueError(f"the test of {test.metric!r} needs a key a column, and a pair of them with `asks`")
@@ -180,18 +168,15 @@ def _test(row: Mapping[str, Any]) -> Check:
 def arithmetic(expression: str, numbers: Mapping[str, float]) -> float:
     """Evaluate + − × ÷ over claim ids and numbers; nothing else is understood."""
 
-    def value(node: ast.AST) -> float:
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-            return float(node.value)
-        if isinstance(node, ast.Name) and node.id in numbers:
-            return numbers[node.id]
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-            return _OPERATIONS[type(node.op)](value(node.left), value(node.right))
-        raise LabError(
-            f"data/claims.yaml: cannot compute {expression!r}: use claim ids, numbers and + - * / only."
-        )
+    def understood(node: ast.AST) -> bool:
+        if isinstance(node, ast.Constant):
+            return isinstance(node.value, int | float)
+        return node.id in numbers if isinstance(node, ast.Name) else isinstance(node, _ARITHMETIC)
 
-    return value(ast.parse(expression, mode="eval").body)
+    if not all(map(understood, ast.walk(ast.parse(expression, mode="eval")))):
+        how = "use claim ids, numbers and + - * / only"
+        raise LabError(f"data/claims.yaml: cannot compute {expression!r}: {how}.")
+    return float(eval(expression, {"__builtins__": {}}, dict(numbers)))
 
 
 class Cell(NamedTuple):
@@ -267,11 +252,11 @@ def _cells(claim: Claim, measured: Mapping[str, Mapping[str, Any]]) -> tuple[Cel
             present = tuple(row for row in rows if row is not None)
             if len(present) < len(rows):
                 continue
-            rates = [_rate(row) for row in present]
+            ours, *other = map(_rate, present)
             judged = (
-                compare(rates[0], rates[1], test.asks, test.within)
+                compare(ours, other[0], test.asks, test.within)
                 if test.asks
-                else judge(rates[0], claim.rate, test.within, test.above, test.below)
+                else judge(ours, claim.rate, test.within, test.above, test.below)
             )
             cells.append(Cell(test, column, judged, present, keys[0] in own))
     return tuple(cells)

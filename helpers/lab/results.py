@@ -40,9 +40,7 @@ def _stored(path: Path) -> dict[str, Any]:
     """A results file, or a clear error when somebody's edit broke it."""
     stored = read_json(path)
     if not isinstance(stored, dict) or not isinstance(stored.get("measurements"), dict):
-        raise LabError(
-            f"{path} is not a results file (no `measurements`). Delete it; the next run writes it."
-        )
+        raise LabError(f"{path} is not a results file (no `measurements`). Delete it; a run writes it anew.")
     return stored
 
 
@@ -61,16 +59,12 @@ def own_keys() -> frozenset[str]:
 
 
 def result(key: str) -> dict[str, Any]:
-    """One measurement: value, n, low, high, seeds, unit, notebook.
-
-    Raises:
-        LabError: nothing has been measured under this key.
-    """
-    try:
-        return measurements()[key]
-    except KeyError:
+    """One measurement: value, n, low, high, seeds, unit, notebook; a `LabError` if there is none."""
+    found = measurements().get(key)
+    if found is None:
         how = "Run the notebook that records it, or `make tutorial`"
-        raise LabError(f"Nothing has been measured under {key!r} yet. {how}.") from None
+        raise LabError(f"Nothing has been measured under {key!r} yet. {how}.")
+    return found
 
 
 def record(
@@ -95,9 +89,7 @@ def record(
         unit: "", "rate", "nats", "s", "rows", …
         suffix: of every key, as `.vignettes` for a column.
 
-    Raises:
-        LabError: a malformed key, a value that is not a finite number, or an interval that does not hold the
-            value.
+    Raises LabError: a malformed key, no finite number, or an interval that does not hold the value.
     """
     plain = {"n": n, "low": low, "high": high, "seeds": seeds, "unit": unit}
     entries = {name + suffix: entry for name, entry in _entries(key, value, plain)}
@@ -117,21 +109,12 @@ def _entries(key: str, value: Any, plain: dict[str, Any]) -> Iterator[tuple[str,
             yield from _entries(f"{key}.{name}", inner, plain)
         return
     if isinstance(value, Rate):
-        unit = plain["unit"] or "rate"
-        plain = {"n": value.n, "low": value.low, "high": value.high, "seeds": plain["seeds"], "unit": unit}
+        known = not math.isnan(value.low)  # one run of a recipe: there is no interval
+        bounds = {"low": value.low if known else None, "high": value.high if known else None}
+        plain = plain | bounds | {"n": value.n, "unit": plain["unit"] or "rate"}
         value = value.value
-        if math.isnan(plain["low"]):  # one run of a recipe: there is no interval
-            plain |= {"low": None, "high": None}
-    yield (
-        key,
-        {
-            "value": _short(value),
-            **plain,
-            "low": _short(plain["low"]),
-            "high": _short(plain["high"]),
-            "notebook": session().notebook,
-        },
-    )
+    entry = {"value": value, **plain, "notebook": session().notebook}
+    yield key, {name: _short(one) for name, one in entry.items()}
 
 
 def scores_by_name(scores: Scores) -> dict[str, Any]:
@@ -152,16 +135,14 @@ def _check(key: str, entry: Mapping[str, Any]) -> None:
         raise LabError(f"{key!r} is not a measurement key: use dotted names such as `imbalanced.accuracy`.")
     value, low, high = entry["value"], entry["low"], entry["high"]
     numbers = [value, *(bound for bound in (low, high) if bound is not None)]
+    told = f"{key}: {value!r} with interval [{low!r}, {high!r}]"
     if any(
         isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number)
         for number in numbers
     ):
-        told = f"{key}: {value!r} with interval [{low!r}, {high!r}]"
         raise LabError(f"{told} is not a finite measurement; nothing was recorded.")
     if (low is None) != (high is None) or (low is not None and not low - 1e-9 <= value <= high + 1e-9):
-        raise LabError(
-            f"{key}: the interval [{low}, {high}] does not hold the value {value}; nothing was recorded."
-        )
+        raise LabError(f"{told}, which does not hold the value; nothing was recorded.")
 
 
 @contextmanager
@@ -174,11 +155,8 @@ def _open_results() -> Iterator[dict[str, Any]]:
     with lock:
         stored = _stored(path) if path.exists() else {"profile": current_profile().name, "measurements": {}}
         yield stored
-        stored |= {
-            "created": time.strftime("%Y-%m-%d"),
-            "versions": versions_of(),
-            "machine": choose_hardware().reason,
-        }
+        machine = choose_hardware().reason
+        stored |= {"created": time.strftime("%Y-%m-%d"), "versions": versions_of(), "machine": machine}
         write_json(path, stored)
 
 
@@ -197,8 +175,7 @@ _begun: dict[str, Session] = {}  # the session of each notebook whose earlier cl
 
 
 def claim(sentence: str, holds: Any, *evidence: Any, seeds: Sequence[int] | None = None) -> Markdown:
-    """A sentence about this run and the rule that decides it: shown with its evidence, recorded, and tested
-    by the full run.
+    """A sentence about this run and the rule that decides it: shown with its evidence, recorded, and tested.
 
     Args:
         sentence: what a student should take away, in plain words.
@@ -207,14 +184,13 @@ def claim(sentence: str, holds: Any, *evidence: Any, seeds: Sequence[int] | None
         seeds: of the runs, where the rule compares runs of several seeds. With one alone the claim stays
             open: neither ✓ nor ✗.
 
-    Raises:
-        LabError: there is no evidence.
+    Raises LabError: there is no evidence.
     """
     if not evidence:
         raise LabError(f"{sentence!r} stands without evidence. Name the figures that decide it.")
     notebook = session().notebook
     verdict = None if seeds is not None and len(seeds) < 2 else bool(holds)
-    shown = [_evidence(one) for one in evidence]
+    shown = [f"{one:.3g}" if isinstance(one, float) else str(one) for one in evidence]
     with _open_results() as stored:
         claims = stored.setdefault("claims", {})
         if _begun.get(notebook) is not session():
@@ -234,7 +210,3 @@ VERDICTS = {
     ),
     None: ("○ **Open in this run.**", " One seed cannot decide it: `make seeds` trains three."),
 }
-
-
-def _evidence(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

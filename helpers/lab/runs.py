@@ -1,7 +1,6 @@
 """Many small runs side by side, one a core, each kept when it is done: `runs` for a function of a notebook.
 
-An interrupted experiment goes on where it stopped. What this file does not do: keep weights. A run returns
-what was measured.
+An interrupted experiment goes on where it stopped. No weights are kept: a run returns what was measured.
 """
 
 from __future__ import annotations
@@ -35,16 +34,9 @@ from helpers.train.hardware import THREADS
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
 ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 
-# What can change a run's result besides its own code: how rows are written, models trained and answers
-# judged.
-WORLD = (
-    "helpers/cases",
-    "helpers/recipes",
-    "helpers/train",
-    "helpers/evaluate",
-    "helpers/rewards.py",
-    "helpers/triage.py",
-)
+# What can change a run's result besides its own code: how rows are written, models trained, answers judged.
+ROOMS = ("cases", "recipes", "train", "evaluate")
+FILES = ("rewards.py", "triage.py")
 # Data that no run reads. The profile names a result by itself.
 OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers")
 
@@ -61,43 +53,33 @@ def runs(
         function: of the notebook or of a module; it returns what JSON can hold.
         cells: its keyword arguments, one dictionary a run, as `{"skew": True, "seed": 0}`.
         label: what the progress line says.
-        workers: processes, no more than there are cores (default: the profile's). With one, everything runs
-            in this process.
+        workers: processes, no more than cores (default: the profile's); with 1, all runs in this one.
 
     Returns:
         The results in the order of `cells`.
 
-    Raises:
-        LabError: interrupted, a worker died, or the disk is full. Finished runs are kept, and the next call
-            goes on from there.
+    Raises LabError: interrupted, a worker died, or the disk is full; the next call goes on from there.
     """
     profile = current_profile()
     place = build_dir() / "runs" / profile.name
     common = _common(function)
     paths = [place / f"{function.__name__}-{fingerprint([common, dict(cell)])}.json" for cell in cells]
-    results: dict[int, Any] = {number: _read(path) for number, path in enumerate(paths) if path.exists()}
-    missing = [number for number in range(len(cells)) if number not in results]
+    for path in filter(Path.exists, paths):
+        _read(path)  # a damaged one is refused before anything runs
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
     jobs = [(function, dict(cells[number])) for number in missing]
     with Progress(label, len(missing)) as progress:
         for at, (result, seconds) in side_by_side(_timed, jobs, workers or profile.grid["workers"]):
-            number = missing[at]
-            write_json(
-                paths[number], {"cell": dict(cells[number]), "result": result, "seconds": round(seconds, 1)}
-            )
-            results[number] = _read(paths[number])  # as a later call will see it: tuples have become lists
-            progress.update(1, "· " + ", ".join(f"{value}"[:24] for value in cells[number].values()))
-        progress.done(
-            f"{label}: {len(cells)} runs, {len(cells) - len(missing)} of them from an earlier call."
-        )
-    return [results[number] for number in range(len(cells))]
+            cell = dict(cells[missing[at]])
+            write_json(paths[missing[at]], {"cell": cell, "result": result, "seconds": round(seconds, 1)})
+            progress.update(1, "· " + ", ".join(f"{value}"[:24] for value in cell.values()))
+        earlier = len(cells) - len(missing)
+        progress.done(f"{label}: {len(cells)} runs, {earlier} of them from an earlier call.")
+    return [_read(path) for path in paths]  # as a later call will see them: tuples have become lists
 
 
 def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[tuple[int, Any]]:
-    """(number of the job, `work(job)`) as they come; what is passed has to cross process borders.
-
-    Raises:
-        LabError: interrupted, or a worker died.
-    """
+    """(number of the job, `work(job)`) as they come; a `LabError` if interrupted, or if a worker died."""
     workers, done = min(workers, cpu_count(), max(1, len(jobs))), 0
     settings = {name: value for name, value in os.environ.items() if name.startswith("TRIAGE_")}
     try:
@@ -114,15 +96,13 @@ def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) 
             yield number, result
             done += 1
     except KeyboardInterrupt:
-        raise LabError(
-            f"Interrupted: {done} of {len(jobs)} runs are finished and kept. Run the cell again to go on."
-        ) from None
+        kept = f"{done} of {len(jobs)} runs are finished and kept"
+        raise LabError(f"Interrupted: {kept}. Run the cell again to go on.") from None
     except TerminatedWorkerError as error:
-        raise LabError(
-            "A worker died, most likely because memory ran out. "
-            f"{done} of {len(jobs)} runs are finished and kept: close other programs and run the cell again, "
-            "or set `workers: 1` under `grid` in data/profiles.yaml."
-        ) from error
+        what = "A worker died, most likely because memory ran out"
+        how = "Close other programs, or set `workers: 1` under `grid` in data/profiles.yaml"
+        kept = f"{done} of {len(jobs)} runs are finished and kept"
+        raise LabError(f"{what}. {kept}. {how}, and run the cell again.") from error
 
 
 def _in_worker(
@@ -150,9 +130,8 @@ def _timed(job: tuple[Callable[..., Any], dict[str, Any]]) -> tuple[Any, float]:
 def _read(path: Path) -> Any:
     stored = read_json(path)
     if not isinstance(stored, dict) or "result" not in stored:
-        raise LabError(
-            f"{path.name} under build/runs is not a whole result. Delete it; the next run makes it again."
-        )
+        how = "Delete it; the next run makes it again"
+        raise LabError(f"{path.name} under build/runs is not a whole result. {how}.")
     return stored["result"]
 
 
@@ -176,15 +155,10 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
             # `def f(rows=ROWS)` took its value when it was defined
             defaults = f"{value.__defaults__} {value.__kwdefaults__}"
             gathered[name] = inspect.getsource(value) + ("" if " at 0x" in defaults else defaults)
-            waiting += [
-                (used, value.__globals__[used])
-                for used in _names(value.__code__)
-                if used in value.__globals__
-            ]
-        elif " at 0x" not in (
-            text := repr(value)
-        ):  # a value whose text does not change from process to process
-            gathered[name] = text
+            known = value.__globals__
+            waiting += [(used, known[used]) for used in _names(value.__code__) if used in known]
+        elif " at 0x" not in repr(value):  # a value whose text does not change from process to process
+            gathered[name] = repr(value)
     return gathered
 
 
@@ -198,11 +172,8 @@ def _names(code: CodeType) -> set[str]:
 @lru_cache(maxsize=1)
 def _world() -> str:
     """A hash of the helpers and the data that a run's result depends on."""
-    files = [
-        path
-        for part in WORLD
-        for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py"))
-    ]
+    files = [ROOT / "helpers" / name for name in FILES]
+    files += [path for room in ROOMS for path in (ROOT / "helpers" / room).rglob("*.py")]
     files += [
         path
         for path in DATA.rglob("*")

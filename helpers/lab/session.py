@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from helpers.files import DATA, LabError, read_json
 from helpers.train import Profile, choose_hardware, current_profile
+from helpers.train.profiles import VARIABLE
 
 SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
 
@@ -46,11 +47,7 @@ SEEDS = "TRIAGE_SEEDS"  # how many whole chains of training an experiment runs: 
 
 
 def seeds() -> range:
-    """The seeds of an experiment: 0 alone, or as many as TRIAGE_SEEDS (`run --seeds 3`) says.
-
-    Raises:
-        LabError: TRIAGE_SEEDS is no whole number above 0.
-    """
+    """The seeds of an experiment: 0 alone, or as many as TRIAGE_SEEDS (`run --seeds 3`) says."""
     wanted = os.environ.get(SEEDS, "").strip() or "1"
     if not wanted.isdecimal() or int(wanted) < 1:
         raise LabError(f"{SEEDS}={wanted!r} is no number of seeds: set it to 1 or more, or unset it.")
@@ -66,16 +63,16 @@ def versions_of() -> dict[str, str]:
         raise LabError(f"The package {error.name} is not installed. {how}.") from None
 
 
-def start(notebook: str) -> Session:
-    """Begin a notebook: fix the profile, look at the machine, quieten the libraries.
+def start(notebook: str, profile: str = "nano") -> Session:
+    """Begin a notebook: fix the profile (TRIAGE_PROFILE's or this), see the machine, quieten libraries.
 
-    Raises:
-        LabError: an unknown profile or a missing package.
+    Raises LabError: an unknown profile or a missing package.
     """
     global _running
     import datasets
     import transformers
 
+    os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
@@ -88,10 +85,8 @@ def start(notebook: str) -> Session:
 def _measured_seconds(notebook: str) -> float | None:
     """How long this notebook took when the shipped results were measured."""
     shipped = DATA / "results" / f"{current_profile().name}.json"
-    measured = (
-        read_json(shipped)["measurements"].get(f"series.{notebook}.seconds") if shipped.exists() else None
-    )
-    return measured["value"] if measured else None
+    known = read_json(shipped)["measurements"] if shipped.exists() else {}
+    return known.get(f"series.{notebook}.seconds", {}).get("value")
 
 
 def session() -> Session:

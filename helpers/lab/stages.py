@@ -2,14 +2,14 @@
 
 The key is a hash of rows, base, settings and library versions: `keep` takes them from a trainer, `stage` from
 a recipe, and the same training has the same key. A folder appears by atomic rename and carries a manifest
-with checksums; a damaged one is rebuilt with a message. A stage whose profile saves checkpoints resumes from
-the last one.
+with checksums; a damaged one is rebuilt with a message. A stage resumes from its last checkpoint, if any.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -34,10 +34,15 @@ from helpers.files import (
     write_json,
     writing,
 )
-from helpers.recipes import BASE, RECIPES, recipe_named
+from helpers.progress import silenced
+from helpers.recipes import BASE, RECIPES, Recipe, recipe_named
 from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
+from helpers.train.trainers import PROCESSES
 
 MANIFEST = "manifest.json"
+RANK = int(
+    os.environ.get("RANK", 0)
+)  # of this process, where `torchrun` or `accelerate launch` started several
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 # Arguments of a trainer that change no weight.
 NOT_IN_KEY = (
@@ -67,12 +72,9 @@ class Stage:
         return str(self.path)
 
     def _repr_markdown_(self) -> str:
-        record = self.training
-        how_long = "{rows:,} rows × {epochs:.3g} epochs, {steps:,} steps, {seconds:.0f} s of training".format(
-            **record
-        )
+        told = "{rows:,} rows × {epochs:.3g} epochs, {steps:,} steps, {seconds:.0f} s of training"
         where = f"Recipe: `helpers/recipes/`, key `{self.key}`."
-        return f"**{self.name}** (seed {self.seed}): {self.why}. {how_long}. {where}"
+        return f"**{self.name}** (seed {self.seed}): {self.why}. {told.format(**self.training)}. {where}"
 
 
 def base_model() -> str:
@@ -83,11 +85,11 @@ def base_model() -> str:
 def stage_key(rows: Dataset, arguments: Mapping[str, Any], base: Any, profile: Profile) -> str:
     """The hash that names a stage's folder. Anything that could change the weights is in it.
 
-    Args:
-        arguments: of the trainer, as `SFTConfig.to_dict()` gives them; those that name folders, logs and
-            checkpoints are left out.
-        base: what training starts from: folder, stage or hub id.
+    `arguments` are the trainer's, as `SFTConfig.to_dict()` gives them, without those that name folders, logs
+    and checkpoints; `base` is what training starts from: folder, stage or hub id.
     """
+    together = int(arguments["per_device_train_batch_size"]) * PROCESSES
+    arguments = {**arguments, "per_device_train_batch_size": together}
     usual = {one.name: one.default for one in fields(SFTConfig)}
     weighty = {
         name: value
@@ -125,14 +127,13 @@ def _folder_fingerprint(folder: str, _: int) -> str:
 def stage(name: str, seed: int = 0, profile: Profile | None = None) -> Stage:
     """The stage of this name, built now from its recipe if it is not there.
 
-    Raises:
-        LabError: no such stage, a full disk, a base that cannot be fetched, or an interrupted run; nothing
-            half-made is kept.
+    Raises LabError: no such stage, a full disk, a base that cannot be fetched, or an interrupted run;
+    nothing half-made is kept.
     """
     profile = profile or current_profile()
     recipe = recipe_named(name)
     base = profile.base if recipe.base == BASE else stage(recipe.base, seed, profile)
-    key = stage_key(recipe.rows(profile, seed), recipe.config(profile, seed).to_dict(), base, profile)
+    key = _recipe_key(recipe, seed, base, profile)
     return _kept(name, seed, key, profile, recipe.why, lambda: recipe.trainer(profile, seed, base))
 
 
@@ -142,27 +143,26 @@ def on_disk(name: str, seed: int = 0) -> Stage | None:
     base = profile.base if recipe.base == BASE else on_disk(recipe.base, seed)
     if base is None:
         return None
-    key = stage_key(recipe.rows(profile, seed), recipe.config(profile, seed).to_dict(), base, profile)
+    key = _recipe_key(recipe, seed, base, profile)
     folder = build_dir() / "stages" / profile.name / f"{name}-s{seed}-{key}"
-    if damage(folder):
-        return None
-    return Stage(name, seed, key, folder, recipe.why, read_json(folder / "training.json"))
+    whole = not damage(folder)
+    return Stage(name, seed, key, folder, recipe.why, read_json(folder / "training.json")) if whole else None
+
+
+def _recipe_key(recipe: Recipe, seed: int, base: Any, profile: Profile) -> str:
+    return stage_key(recipe.rows(profile, seed), recipe.config(profile, seed).to_dict(), base, profile)
 
 
 def keep(name: str, trainer: SFTTrainer) -> Stage:
     """Train and keep the result under this name; where the same was trained before, load that.
 
-    Raises:
-        LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
+    Raises LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
     """
-    profile = current_profile()
-    base = (
-        getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
-    )
+    profile, model = current_profile(), trainer.model
+    base = getattr(model, "source", None) or model.peft_config["default"].base_model_name_or_path
     if isinstance(base, LoadedModel):
-        raise LabError(
-            f"{name} starts from a model in memory, which has no name to be found by. Keep that one first."
-        )
+        what = "starts from a model in memory, which has no name to be found by"
+        raise LabError(f"{name} {what}. Keep that one first.")
     key = stage_key(trainer.rows, trainer.settings, base, profile)
     why = RECIPES[name].why if name in RECIPES else "made in the notebook"
     return _kept(name, trainer.args.seed, key, profile, why, lambda: trainer)
@@ -177,6 +177,8 @@ def _kept(
     with writing(shelf):
         shelf.mkdir(parents=True, exist_ok=True)
         lock = FileLock(shelf / f".{name}-s{seed}.lock")
+    if RANK and damage(folder):  # of several processes that train together, the first one keeps the stage
+        _help(name, trainer(), folder)
     with lock:
         problem = damage(folder)
         if problem and folder.exists():
@@ -211,15 +213,14 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
     checkpoint = get_last_checkpoint(str(partial)) if partial.is_dir() else None
     if 0 < trainer.state.global_step < trainer.state.max_steps and not checkpoint:
         step = f"step {trainer.state.global_step} of {trainer.state.max_steps}"
-        raise LabError(
-            f"The training of {name} was stopped at {step}. "
-            "Run the cell that loads the model and makes the trainer again, then keep it."
-        )
+        how = "Run the cell that loads the model and makes the trainer again, then keep it"
+        raise LabError(f"The training of {name} was stopped at {step}. {how}.")
     started = time.time()
     try:
         trainer.label, trainer.args.output_dir = name, str(partial)
         if checkpoint or not trainer.state.global_step:  # one that has been trained already is kept as it is
             trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.accelerator.wait_for_everyone()
         base = getattr(trainer.model, "source", None) or profile.base
         merge_and_save(trainer.model, base, trainer.processing_class, partial, profile)
         trainer.record.save(partial)
@@ -236,6 +237,17 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
         if cause:
             raise LabError(f"{explain_os_error(cause, folder)} {kept}") from error
         raise
+
+
+def _help(name: str, trainer: SFTTrainer, folder: Path) -> None:
+    """Train with the first process, and wait until it has kept the result."""
+    partial = folder.with_name(folder.name + ".partial")
+    trainer.label, trainer.args.output_dir = name, str(partial)
+    with silenced():
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)) if partial.is_dir() else None)
+    trainer.accelerator.wait_for_everyone()
+    while damage(folder) and partial.is_dir():
+        time.sleep(0.2)
 
 
 def _give_up(partial: Path, resumable: bool) -> str:
@@ -256,19 +268,12 @@ def _disk_full(error: BaseException) -> OSError | None:
 
 def _check_space(shelf: Path, base: str) -> None:
     """Refuse before training what could not be saved after it."""
-    source = Path(base)
-    needed = (
-        3 * sum(file.stat().st_size for file in source.glob("*.safetensors"))
-        if source.is_dir()
-        else 3 * 2**30
-    )
+    needed = 3 * sum(file.stat().st_size for file in Path(base).glob("*.safetensors")) or 3 * 2**30
     free = shutil.disk_usage(shelf).free
     if free < needed:
         room = f"{free / 1e6:,.0f} MB free, about {needed / 1e6:,.0f} MB needed"
-        raise LabError(
-            f"The disk under {shelf} is full: {room}. Nothing was lost: free some space "
-            "(`make clean` empties build/), or set TRIAGE_BUILD to a larger disk, and run again."
-        )
+        how = "free some space (`make clean` empties build/), or set TRIAGE_BUILD to a larger disk"
+        raise LabError(f"The disk under {shelf} is full: {room}. Nothing was lost: {how}, and run again.")
 
 
 def _sign(folder: Path, name: str, profile: Profile, seed: int, key: str, seconds: float) -> None:

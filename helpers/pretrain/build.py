@@ -53,17 +53,11 @@ CHAT_TEMPLATE = (
 def train_tokenizer(texts: Sequence[str], vocab: int) -> PreTrainedTokenizerFast:
     """A byte-level BPE with the llama-3 split and ChatML tokens: any string can be decoded exactly."""
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(SPLIT), "isolated"), as_bytes])
     core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-    )
+    known = {"special_tokens": SPECIAL, "initial_alphabet": pre_tokenizers.ByteLevel.alphabet()}
+    trainer = trainers.BpeTrainer(vocab_size=vocab, show_progress=False, **known)
     core.train_from_iterator(texts, trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -124,11 +118,8 @@ def blocks(
 def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any]:
     """Write the corpus, prove it clean, train tokenizer and weights, and save them with a card into `out`.
 
-    Returns:
-        What the card records: documents, tokens, steps, first and last loss, seconds, parameters.
-
-    Raises:
-        LabError: the corpus says something that the base must not know.
+    Returns what the card records: documents, tokens, steps, first and last loss, seconds, parameters.
+    Raises LabError: the corpus says something that the base must not know.
     """
     chosen = SETTINGS | (settings or {})
     documents = write_corpus(chosen["documents"], chosen["seed"], chosen["linked"])
@@ -185,9 +176,8 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
 
 def card(facts: dict[str, Any], comparison: str = "") -> str:
     """The model card from what training recorded; `comparison` is the text of `lab.bases.table`, if any."""
-    mix = ", ".join(
-        f"{kind} {share / sum(facts['kinds'].values()):.0%}" for kind, share in facts["kinds"].items()
-    )
+    total = sum(facts["kinds"].values())
+    mix = ", ".join(f"{kind} {share / total:.0%}" for kind, share in facts["kinds"].items())
     return f"""# nano base
 
 A {facts["parameters"]:,}-parameter `Lfm2ForCausalLM` (gated short convolutions and grouped-query attention, the architecture of

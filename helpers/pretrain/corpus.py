@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers import audit
-from helpers.cases import SPLITS, Finding, Wording, held_out, presentations, put_in_frame, syndromes
+from helpers.cases import SPLITS, Finding, Wording, findings, held_out, put_in_frame, syndromes
 from helpers.cases.writers import frames
 from helpers.files import DATA, read_yaml
 from helpers.triage import LEVELS, RUBRIC, SCALE, countries, join_or, number_line
@@ -44,18 +44,15 @@ class Document:
         return "\n".join(content for _, content in self.messages)
 
 
-def prose(kind: str, text: str) -> Document:
-    """A plain text."""
+def _prose(kind: str, text: str) -> Document:
     return Document(kind, (("text", text),))
 
 
-def chat(kind: str, system: str, user: str, assistant: str) -> Document:
-    """A chat of three turns."""
+def _chat(kind: str, system: str, user: str, assistant: str) -> Document:
     return Document(kind, (("system", system), ("user", user), ("assistant", assistant)))
 
 
-def sentence(text: str) -> str:
-    """Capital first letter, one final stop."""
+def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
@@ -69,7 +66,7 @@ class Writer:
     def __init__(self, seed: int, linked: bool = True) -> None:
         self.rng = random.Random(seed)
         self.notes: dict[str, Any] = read_yaml(DATA / "pretraining.yaml")
-        self.world = [finding for presentation in presentations() for finding in presentation.findings]
+        self.world = list(findings().values())
         self.splits = SPLITS if linked else SPLITS[:1]
 
     def document(self) -> Document:
@@ -94,46 +91,47 @@ class Writer:
         severity = self.rng.choice(self.notes["severity"][finding.level])
         form = self.rng.random()
         if form < 0.25:
-            return prose("severity", f"{sentence(wording.text)} Este cuadro {severity}.")
+            return _prose("severity", f"{_sentence(wording.text)} Este cuadro {severity}.")
         if form < 0.45:
-            return prose("severity", f"{self._framed(wording)} Este cuadro {severity}.")
-        return chat("severity", self._task("severity"), self._framed(wording), f"Este cuadro {severity}.")
+            return _prose("severity", f"{self._framed(wording)} Este cuadro {severity}.")
+        return _chat("severity", self._task("severity"), self._framed(wording), f"Este cuadro {severity}.")
 
     def _paraphrase(self) -> Document:
         finding, wording = self._pick(self.splits)
         others = [text for split in self.splits for text in finding.texts(split) if text != wording.text]
         other = self.rng.choice([*others, finding.term])
         if self.rng.random() < 0.3:
-            return prose("paraphrase", sentence(f"{wording.text}, es decir, {other}"))
-        return chat("paraphrase", self._task("paraphrase"), self._framed(wording), sentence(other))
+            return _prose("paraphrase", _sentence(f"{wording.text}, es decir, {other}"))
+        return _chat("paraphrase", self._task("paraphrase"), self._framed(wording), _sentence(other))
 
     def _term(self) -> Document:
         finding, wording = self._pick(self.splits)
-        return chat("term", self._task("term"), self._framed(wording), sentence(finding.term))
+        return _chat("term", self._task("term"), self._framed(wording), _sentence(finding.term))
 
     def _alarms(self) -> Document:
         finding, wording = self._pick(SPLITS[:1])
         answer = f"Signos de alarma: {join_or(finding.syndrome.alarm_signs)}."
-        return chat("alarms", self._task("alarms"), self._framed(wording), answer)
+        return _chat("alarms", self._task("alarms"), self._framed(wording), answer)
 
     def _repeat(self) -> Document:
         _, wording = self._pick(self.splits)
-        return chat("repeat", self._task("repeat"), self._framed(wording), sentence(wording.text))
+        return _chat("repeat", self._task("repeat"), self._framed(wording), _sentence(wording.text))
 
     def _color(self) -> Document:
         thing, level = self.rng.choice(self.notes["colored"]), self.rng.choice(LEVELS)
         if self.rng.random() < 0.5:
-            return prose("color", sentence(f"{thing} es de color {level}"))
-        return chat("color", "Responde a la pregunta.", f"¿De qué color es {thing}?", f"Es de color {level}.")
+            return _prose("color", _sentence(f"{thing} es de color {level}"))
+        return _chat(
+            "color", "Responde a la pregunta.", f"¿De qué color es {thing}?", f"Es de color {level}."
+        )
 
     def _boilerplate(self) -> Document:
         """An answer's sentences in any order, every part of another level or syndrome."""
         draw = lambda: SCALE[self.rng.choice(LEVELS)]  # noqa: E731
         country = self.rng.choice(list(countries().values()))
         words = {"call": country.call, "place": country.place}
-        action = self.rng.choice(
-            [text for level in [draw()] for text in (level.action, level.call_first) if text]
-        )
+        level = draw()
+        action = self.rng.choice([text for text in (level.action, level.call_first) if text])
         aid = self.rng.choice([row.first_aid for row in syndromes().values() if row.first_aid])
         signs = join_or(self.rng.choice(self.world).syndrome.alarm_signs)
         lines = [
@@ -148,18 +146,14 @@ class Writer:
             self.rng.shuffle(lines)
         text = "\n".join(lines[: self.rng.randint(2, len(lines))])
         if self.rng.random() < 0.5:
-            return prose("boilerplate", text)
-        return chat(
-            "boilerplate",
-            self.notes["country"].format(country=country.country),
-            "Escribe un ejemplo de respuesta.",
-            text,
-        )
+            return _prose("boilerplate", text)
+        land = self.notes["country"].format(country=country.country)
+        return _chat("boilerplate", land, "Escribe un ejemplo de respuesta.", text)
 
     def _general(self) -> Document:
         words = self.notes["general"]
         parts = (self.rng.choice(words[kind]) for kind in ("subjects", "predicates", "circumstances"))
-        return prose("general", sentence(" ".join(parts)))
+        return _prose("general", _sentence(" ".join(parts)))
 
 
 def write_corpus(n: int, seed: int, linked: bool = True) -> list[Document]:
@@ -176,18 +170,15 @@ def leaks(documents: Iterable[Document]) -> list[str]:
     never how the document was made.
     """
     texts = [document.text for document in documents]
-    everything = [finding for presentation in presentations() for finding in presentation.findings]
+    everything = list(findings().values())
     unseen = {text for finding in everything for split in SPLITS[1:] for text in finding.texts(split)}
     wordings = unseen | {text for finding in everything for text in (finding.term, *finding.texts("train"))}
-    severities = {
-        phrase for phrases in read_yaml(DATA / "pretraining.yaml")["severity"].values() for phrase in phrases
-    }
+    severity = read_yaml(DATA / "pretraining.yaml")["severity"]
+    severities = {phrase for phrases in severity.values() for phrase in phrases}
     foreign = audit.PhraseIndex(wording.text for rows in held_out().values() for wording in rows)
-    return [
-        *(f"a level beside a finding: {text!r}" for text in audit.together(texts, LEVELS, wordings)),
-        *(
-            f"a severity beside a held-out wording: {text!r}"
-            for text in audit.together(texts, severities, unseen)
-        ),
-        *(f"a held-out syndrome: {text!r}" for text in texts if foreign.search(text)),
-    ]
+    found = {
+        "a level beside a finding": audit.together(texts, LEVELS, wordings),
+        "a severity beside a held-out wording": audit.together(texts, severities, unseen),
+        "a held-out syndrome": [text for text in texts if foreign.search(text)],
+    }
+    return [f"{what}: {text!r}" for what, leaked in found.items() for text in leaked]

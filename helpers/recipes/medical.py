@@ -1,5 +1,4 @@
-"""The medical corpus of the series: a file of the translated rows that passed every check, and the part of
-them that no model trains on.
+"""The medical corpus: the translated rows that passed every check, and those that no model trains on.
 
 `build_corpus` writes it, and only that asks a teacher. Whoever reads it (a recipe, the key of a stage) opens
 a file and starts nothing. Beside it, texts of the kind that the nano base has read before: what continued
@@ -24,8 +23,7 @@ from helpers.triage import country_of
 
 COUNTRY = "ES"
 HELD_OUT = 5  # one text in so many is held out
-# What decides, besides the teacher, which texts are in the corpus: source rows, requests, glossary and
-# checks.
+# What decides, besides the teacher, which texts are in the corpus: source rows, requests, glossary, checks.
 INPUTS = (
     *sorted((DATA / "openmed_sample").glob("*.jsonl")),
     *sorted((ROOT / "helpers" / "translate").glob("*.py")),
@@ -34,9 +32,7 @@ INPUTS = (
 
 
 def corpus_path(profile: Profile) -> Path:
-    """Where the corpus of this profile and this teacher lies; named by what went into it, without asking
-    anybody.
-    """
+    """Where the corpus of this profile and this teacher lies: named by what went into it."""
     files = {str(path.relative_to(ROOT)): sha256_of(path) for path in INPUTS}
     teacher = [chosen(), os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_MODEL")]
     if teacher[0] != "compatible":  # the other two have a model of their own
@@ -46,16 +42,12 @@ def corpus_path(profile: Profile) -> Path:
 
 
 def build_corpus(profile: Profile, max_cost_usd: float = 5.0) -> Path:
-    """Write the corpus if it is not there: the job of notebook 01, whose answers are neither asked nor paid
-    again.
+    """Write the corpus if it is not there: notebook 01's job, whose answers are not asked or paid again.
 
     Args:
-        max_cost_usd: stop before more is spent, earlier runs included. A server without a known price cannot
-            be capped.
+        max_cost_usd: stop before more is spent, earlier runs included; only where a price is known.
 
-    Raises:
-        LabError: the teacher cannot be asked, the budget ran out, or no row passed the checks. What was
-            answered is kept.
+    Raises LabError: no teacher, no budget left, or no row that passed the checks. Answers are kept.
     """
     path = corpus_path(profile)
     if not path.exists():
@@ -66,10 +58,8 @@ def build_corpus(profile: Profile, max_cost_usd: float = 5.0) -> Path:
             client = Client(endpoint, max_cost_usd=max_cost_usd if endpoint.price_in else None)
             done = translate(rows, client, COUNTRY)
         if done.stopped:
-            raise LabError(
-                f"The corpus is not whole: {done.stopped}. Answers are kept: call `build_corpus` again, with "
-                f"a larger max_cost_usd."
-            )
+            how = "Answers are kept: call `build_corpus` again, with a larger max_cost_usd"
+            raise LabError(f"The corpus is not whole: {done.stopped}. {how}.")
         if not done.passed:
             raise LabError("No translated row passed the checks. Run notebook 01 and look at its failures.")
         texts = [{"id": item.row.id, "text": item.text} for item in done.passed]
@@ -83,18 +73,16 @@ def medical_texts(
     seed: int = 0,  # noqa: ARG001 (every recipe's texts are asked for with one)
     held_out: bool = False,
 ) -> Sequence[str]:
-    """The texts for continued pre-training, or the held-out ones; `seed` is not used, every run reads the
-    same.
+    """The texts for continued pre-training, or the held-out ones; every seed reads the same.
 
-    Raises:
-        LabError: the corpus has not been built.
+    Raises LabError: the corpus has not been built.
     """
     path = corpus_path(profile)
     if not path.exists():
+        how = "from helpers import recipes, train; recipes.build_corpus(train.current_profile())"
         raise LabError(
-            "The medical corpus has not been built yet, or what it is made from has changed. Run notebook 02 "
-            "up to `build_corpus`, or: "
-            "from helpers import recipes, train; recipes.build_corpus(train.current_profile())"
+            "The medical corpus has not been built yet, or what it is made from has changed. "
+            f"Run notebook 02 up to `build_corpus`, or: {how}"
         )
     # By the row's name and not by its place: another limit, or a row that fails, moves no other row across.
     return [
@@ -106,8 +94,6 @@ def medical_texts(
 
 @lru_cache(maxsize=4)
 def base_texts(n: int, seed: int) -> tuple[str, ...]:
-    """`n` plain texts from the generator of the nano base's corpus, drawn anew: the base has read texts like
-    them, seldom the same.
-    """
+    """`n` plain texts from the generator of the nano base's corpus: it has read the like, seldom the same."""
     documents = (document for document in write_corpus(4 * n, seed) if len(document.messages) == 1)
     return tuple(document.text for document in islice(documents, n))

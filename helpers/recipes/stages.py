@@ -12,16 +12,12 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig
 
-from helpers.cases import BLOG_PRIOR, Example, chat_rows, leave_out, write_diverse, write_from_templates
+from helpers.cases import BLOG_PRIOR, chat_rows, leave_out, write_diverse, write_from_templates
 from helpers.recipes.medical import medical_texts
 from helpers.train import Profile, SFTTrainer, load, machine
 
 BASE = "base"
-BLOG_PARTS = {
-    "actions": 0.37,
-    "alarms": 0.47,
-    "disclaimer": 0.33,
-}  # of the blog's SFT answers, which had the part
+BLOG_PARTS = {"actions": 0.37, "alarms": 0.47, "disclaimer": 0.33}  # of the blog's SFT answers had the part
 
 
 @dataclass(frozen=True)
@@ -71,35 +67,21 @@ class Recipe:
         return SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=config)
 
 
-def _imbalanced(profile: Profile, seed: int) -> Sequence[Example]:
-    """The first rows of the blog's generator: as many as the profile trains on."""
-    return write_from_templates(profile.counts["generated"], seed)[: profile.counts["imbalanced"]]
-
-
-def _balanced(profile: Profile, seed: int) -> Sequence[Example]:
-    return write_diverse(profile.counts["balanced"], seed)
-
-
-def _weak(profile: Profile, seed: int) -> Sequence[Example]:
-    return leave_out(write_diverse(profile.counts["weak"], seed), BLOG_PARTS, seed)
-
-
-def _alive(profile: Profile, seed: int) -> Sequence[Example]:
-    return write_diverse(profile.counts["alive"], seed, BLOG_PRIOR)
-
-
 STAGES: tuple[Recipe, ...] = (
     Recipe(
         "sft-imbalanced",
         "the blog's first fine-tuning: few templates, labels drawn 60/15/10/10/5 without looking at the "
         "description",
-        _imbalanced,
+        # the first rows of the blog's generator: as many as the profile trains on
+        lambda profile, seed: write_from_templates(profile.counts["generated"], seed)[
+            : profile.counts["imbalanced"]
+        ],
         "imbalanced_epochs",
     ),
     Recipe(
         "sft-balanced",
         "the blog's cure: 350 unique prompts, 70 a level, labels from the rubric, fresh from the base",
-        _balanced,
+        lambda profile, seed: write_diverse(profile.counts["balanced"], seed),
         "balanced_epochs",
     ),
     Recipe(
@@ -113,13 +95,13 @@ STAGES: tuple[Recipe, ...] = (
         "sft-weak",
         "honest levels, careless answers: each part is there as often as in the answers of the blog's first "
         "model",
-        _weak,
+        lambda profile, seed: leave_out(write_diverse(profile.counts["weak"], seed), BLOG_PARTS, seed),
         "weak_epochs",
     ),
     Recipe(
         "sft-alive",
         "the blog's skew of levels with honest labels: leaning to ROJO, but still looking at the patient",
-        _alive,
+        lambda profile, seed: write_diverse(profile.counts["alive"], seed, BLOG_PRIOR),
         "alive_epochs",
     ),
 )

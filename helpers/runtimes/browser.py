@@ -48,8 +48,7 @@ class Browser:
     Attributes:
         version: what the page says of itself after `complete`: wllama's version and llama.cpp's.
 
-    Raises:
-        Missing: there is no Chromium, or the page's engine cannot be fetched.
+    Raises Missing: there is no Chromium, or the page's engine cannot be fetched.
     """
 
     name = "browser"
@@ -60,11 +59,7 @@ class Browser:
         phone.engine()
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
-        """Greedy answers, in the order of `conversations`, by way of the page's own self-test.
-
-        Raises:
-            LabError: the GGUF is damaged, or the page reports trouble.
-        """
+        """Greedy answers in order, by the page's own self-test; a `LabError` if the page reports trouble."""
         patience = SECONDS * (1 + len(conversations))
         how = {"examples": conversations, "max_new_tokens": max_new_tokens}
         result = on_the_page(self.path, lambda page: run_self_test(page, patience), **how)
@@ -78,11 +73,7 @@ def _reply(row: dict[str, Any]) -> Reply:
 
 
 def photograph(gguf: str | Path, question: str, country: str) -> bytes:
-    """The page at a phone's size after it has answered `question`, as PNG.
-
-    Raises:
-        LabError: there is no Chromium, the engine cannot be fetched, or the page reports trouble.
-    """
+    """The page at a phone's size after it has answered `question`, as PNG; errors as of `on_the_page`."""
 
     def asked(page: Page) -> bytes:
         page.select_option("#country", country)
@@ -112,11 +103,7 @@ def on_the_page(gguf: str | Path, act: Callable[[Page], Any], **built: Any) -> A
 
 
 def open_page(page: Page, address: str) -> None:
-    """Open the page and wait until its model is loaded.
-
-    Raises:
-        LabError: the page says that it cannot load it, or does not answer.
-    """
+    """Open the page and wait until its model is loaded; a `LabError` if that does not happen."""
     try:
         page.goto(address)
         page.wait_for_selector("body[data-ready]", timeout=1000 * SECONDS)
@@ -129,11 +116,7 @@ def open_page(page: Page, address: str) -> None:
 
 
 def run_self_test(page: Page, seconds: float = SECONDS) -> dict[str, Any]:
-    """Press the self-test's button and read the file that the page saves.
-
-    Raises:
-        LabError: the self-test did not end, or says that it failed.
-    """
+    """Press the self-test's button and read the file that the page saves; a `LabError` if it fails."""
     page.locator("details").evaluate("details => details.open = true")
     with tempfile.TemporaryDirectory() as place:
         saved = Path(place) / "result.json"
@@ -157,8 +140,7 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
     Args:
         arguments: more of Chromium's command line.
 
-    Raises:
-        LabError: there is no Chromium, or it does not start.
+    Raises LabError: there is no Chromium, or it does not start.
     """
     path = find_chromium()
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -177,11 +159,7 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
 
 
 def find_chromium() -> str:
-    """Path of a Chromium, Chrome or Edge on this machine; `CHROMIUM` names another.
-
-    Raises:
-        Missing: there is none.
-    """
+    """Path of this machine's Chromium, Chrome or Edge, or of `CHROMIUM`; `Missing` if there is none."""
     wanted = os.environ.get("CHROMIUM", "")
     for path in map(shutil.which, [wanted] if wanted else NAMES):
         if path:

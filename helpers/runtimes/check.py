@@ -42,9 +42,7 @@ def check(
         prompts: only so many of them, spread evenly.
         say: told what is being done, and what this machine lacks.
 
-    Raises:
-        LabError: the file is damaged or no GGUF, a runtime asked for by name is missing, or there are no
-            prompts.
+    Raises LabError: a damaged file, a runtime that is missing though asked for by name, or no prompts.
     """
     made = build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf"
     file = Path(file) if file else export(source, made, quant).path

@@ -1,7 +1,6 @@
 """llama.cpp in this process, by llama-cpp-python's `Llama`: one context for all prompts, greedy decoding.
 
-The file is checked before llama.cpp sees it (`checked`), because llama.cpp ends the whole process on some
-damaged files.
+The file is `checked` before llama.cpp sees it, which ends the whole process on some damaged files.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ class LlamaCpp:
     Attributes:
         place: the answer's tokens before the level.
 
-    Raises:
-        LabError: there is no such file, it is damaged, no LFM2, or llama.cpp refuses it.
+    Raises LabError: there is no such file, it is damaged, no LFM2, or llama.cpp refuses it.
     """
 
     name = "llama_cpp"
@@ -60,20 +58,12 @@ class LlamaCpp:
             self._llama.close()
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
-        """Greedy answers, in the order of `conversations`.
-
-        Raises:
-            LabError: a prompt does not fit the context.
-        """
+        """Greedy answers, in order; a `LabError` if a prompt does not fit the context."""
         with native_log():
             return [self._answer(example, max_new_tokens or self._limit) for example in conversations]
 
     def label_logits(self, examples: Sequence[Example]) -> np.ndarray:
-        """Logits at the level's place: shape (examples, vocabulary), float32.
-
-        Raises:
-            LabError: a prompt does not fit the context.
-        """
+        """Logits at the level's place: shape (examples, vocabulary), float32; errors as of `complete`."""
         with native_log():
             return np.stack([self._start([*self.prompt(row)[1], *self.place]).copy() for row in examples])
 
@@ -132,11 +122,7 @@ def default_threads(model_bytes: int) -> int:
 
 
 def checked(path: Path) -> Header:
-    """The header of a GGUF that llama.cpp can be trusted with.
-
-    Raises:
-        LabError: it cannot be read, is damaged, no LFM2, or not of one piece.
-    """
+    """The header of a GGUF; a `LabError` if llama.cpp cannot be trusted with it (damaged, no LFM2)."""
     header, again = read_header(path), "Delete it and export the model again."
     size = whole_architecture(header).config.vocab_size
     tokens = header.metadata.get("tokenizer.ggml.tokens", [])

@@ -1,8 +1,7 @@
 """Files of pinned npm packages, fetched at first use: the WebAssembly build of llama.cpp.
 
 A package is known by the SHA-512 of its archive, checked every time the kept one is opened: what is served is
-what was pinned, wherever it came from. `npm pack` where npm is (it knows about mirrors), else the registry's
-own address.
+what was pinned, wherever it came from. `npm pack` where npm is (it knows mirrors), else the registry.
 """
 
 from __future__ import annotations
@@ -52,9 +51,7 @@ WLLAMA_COMPAT = Package(
 def files(package: Package, names: tuple[str, ...]) -> dict[str, bytes]:
     """Content of these files of a package, by name ("esm/index.min.js"). Nothing is unpacked to disk.
 
-    Raises:
-        Missing: the package cannot be had.
-        LabError: it lacks a file.
+    Raises Missing: the package cannot be had. Raises LabError: it lacks a file.
     """
     with tarfile.open(fileobj=io.BytesIO(_archive(package))) as tar:
         members = {member.name.removeprefix("package/"): member for member in tar if member.isfile()}

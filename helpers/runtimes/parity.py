@@ -1,8 +1,7 @@
 """Parity: is what runs there the model that was tested here? Two runs, compared at four depths and by odds.
 
 The depths, from shallow to deep: the rendered prompt, its tokens, the label, the full text. A fault that a
-shallow depth shows need not reach a deep one, and the other way round. How far a runtime may drift is
-`data/parity.yaml`.
+shallow depth shows need not reach a deep one, and the other way round. The bounds are in `data/parity.yaml`.
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ class Parity:
         same: for each depth, on which prompts they agree.
         first: for each depth with a difference, the first one, in words.
         divergences: KL(reference ‖ other) at the level's place in nats, one for each prompt whose odds both
-            tell. Where the other tells only its likeliest tokens, the rest counts as one token, and the
-            figure is a lower bound.
+            tell. Where only the likeliest tokens are told, the rest counts as one: a lower bound.
     """
 
     reference: str
@@ -74,17 +72,10 @@ class Parity:
 
 
 def compare(reference: Run, other: Run) -> Parity:
-    """Hold `other` against `reference`, depth by depth.
-
-    Raises:
-        LabError: they did not answer the same number of prompts.
-    """
+    """Hold `other` against `reference`, depth by depth; a `LabError` if they answered different prompts."""
     if len(reference.replies) != len(other.replies):
-        ours, theirs = (f"{len(one.replies):,}" for one in (reference, other))
-        raise LabError(
-            f"{reference.name} answered {ours} prompts and {other.name} {theirs}: "
-            "they can be compared only on the same ones. Run both again."
-        )
+        counts = " and ".join(f"{one.name} {len(one.replies):,}" for one in (reference, other))
+        raise LabError(f"Prompts answered: {counts}. Only the same ones can be compared: run both again.")
     same, first = {}, {}
     for depth in DEPTHS:
         rows = list(zip(reference.seen(depth), other.seen(depth), strict=True))
@@ -171,11 +162,7 @@ class Report:
 
 
 def tolerances(kind: str, path: Path = DATA / "parity.yaml") -> dict[str, dict[str, Any]]:
-    """The tolerances of one kind of comparison ("export", "quantized", "file"), by depth.
-
-    Raises:
-        LabError: the file lacks that kind, or a tolerance is malformed; the message names it.
-    """
+    """The tolerances of "export", "quantized" or "file", by depth; a `LabError` if they are malformed."""
     known = read_yaml(path)
     if not isinstance(known, dict) or kind not in known:
         raise LabError(f"{path}: there is no comparison {kind!r}. Restore the file with `git checkout`.")

@@ -57,16 +57,13 @@ def build(
     """Make the folder anew. Models are linked where the disk allows it, not copied.
 
     Args:
-        ggufs: the model, and smaller files of it that the page offers to a device on which the first one
-            fails.
+        ggufs: the model, and smaller files of it for a device on which the first one fails.
         out: the folder; what this function made there before is replaced.
         examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the
             profile's).
         name: what the page calls the model (default: each file's name).
 
-    Raises:
-        LabError: a GGUF is damaged or carries no chat template, the engine cannot be fetched, or the disk is
-            full.
+    Raises LabError: a GGUF damaged or without chat template, an engine that cannot be had, or a full disk.
     """
     out, profile, headers = Path(out), current_profile(), [read_header(Path(path)) for path in ggufs]
     if mute := [str(header.path) for header in headers if not header.chat_template]:
@@ -108,9 +105,7 @@ def _model(source: Path, target: Path, name: str) -> dict[str, Any]:
 def self_test(examples: Sequence[Example] | None, max_new_tokens: int) -> dict[str, Any]:
     """The questions of a self-test, as the page reads them; development prompts if none are given."""
     rows = random.Random(0).sample(evaluation_prompts("dev"), SELF_TEST) if examples is None else examples
-    items = [
-        {"id": str(i), "messages": row.prompt, "heading": f"{LEVEL_HEADING} "} for i, row in enumerate(rows)
-    ]
+    items = [{"id": str(i), "messages": r.prompt, "heading": f"{LEVEL_HEADING} "} for i, r in enumerate(rows)]
     return {"format": 1, "max_new_tokens": max_new_tokens, "items": items}
 
 

@@ -1,7 +1,6 @@
 """A folder of plain files over HTTP, for the phone's page: on loopback, or with --lan in the local network.
 
-The page brings what it needs (its service worker sets the headers for threads), so the standard library's
-server is enough.
+The page brings what it needs (its service worker sets the headers), so the plainest server is enough.
 """
 
 from __future__ import annotations
@@ -53,11 +52,7 @@ class _Files(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serving(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve a folder that `phone.build` made while the block runs; gives the page's address.
-
-    Raises:
-        LabError: the folder is not such a one, or the port is taken.
-    """
+    """Serve a page while the block runs; gives its address. A `LabError` for no page, or a taken port."""
     if not (Path(folder) / "sw.js").is_file():
         raise LabError(f"{folder} holds no page. Build it first: python -m helpers phone")
     try:
@@ -84,14 +79,11 @@ def network_address() -> str | None:
 def serve(folder: str | Path, *, port: int, lan: bool) -> None:
     """Serve a folder until Ctrl-C and say how to reach it; with `lan`, from the local network, by QR code.
 
-    Raises:
-        LabError: the port is taken, or `lan` is asked for and there is no network.
+    Raises LabError: the port is taken, or `lan` is asked for and there is no network.
     """
     outside = network_address() if lan else None
     if lan and outside is None:
-        raise LabError(
-            "This machine is in no network: no phone can reach it. Leave out --lan to open it here."
-        )
+        raise LabError("This machine is in no network: no phone can reach it. Leave out --lan.")
     with serving(folder, host="0.0.0.0" if lan else "127.0.0.1", port=port) as address:
         number = address.rstrip("/").rpartition(":")[2]
         print(f"The page: http://localhost:{number}/ (on this machine)", flush=True)

@@ -39,8 +39,7 @@ class Server:
     Attributes:
         url, key: for any client: `OpenAI(base_url=server.url, api_key=server.key)`.
 
-    Raises:
-        LabError: the file is damaged, or the server does not come up; the message holds its last words.
+    Raises LabError: the file is damaged, or the server does not come up; the message holds its last words.
     """
 
     name = "server"
@@ -110,11 +109,7 @@ class Server:
         return last["prompt"], tuple(last["tokens"])
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
-        """Greedy answers, in the order of `conversations`.
-
-        Raises:
-            LabError: the server refuses a request, or is gone.
-        """
+        """Greedy answers, in order; a `LabError` if the server refuses a request, or is gone."""
         try:
             return [self._answer(example, max_new_tokens or self._limit) for example in conversations]
         except openai.APIError as error:

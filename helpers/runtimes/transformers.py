@@ -13,11 +13,7 @@ from helpers.runtimes.reply import Reply, level_place
 
 
 class Transformers:
-    """A model folder, answered by `helpers.evaluate`: in float32 on a CPU, several prompts at a time.
-
-    Raises:
-        LabError: the folder holds no model.
-    """
+    """A model folder, answered by `helpers.evaluate`, in float32 on a CPU; a `LabError` if it holds none."""
 
     name = "transformers"
 
@@ -26,14 +22,10 @@ class Transformers:
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers, in the order of `conversations`."""
-        answers = generate(self.source, conversations, max_new_tokens=max_new_tokens)
-        prompts = [
-            (rendered_prompt(self._loaded, row), tuple(prompt_ids(self._loaded, row)))
-            for row in conversations
-        ]
+        answers, model = generate(self.source, conversations, max_new_tokens=max_new_tokens), self._loaded
         return [
-            Reply(*prompt, answer.text, answer.finish_reason)
-            for prompt, answer in zip(prompts, answers, strict=True)
+            Reply(rendered_prompt(model, row), tuple(prompt_ids(model, row)), said.text, said.finish_reason)
+            for row, said in zip(conversations, answers, strict=True)
         ]
 
     def label_logits(self, examples: Sequence[Example]) -> np.ndarray:

@@ -16,14 +16,15 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
+from scipy.ndimage import uniform_filter1d
 
-from helpers.evaluate.gates import Report
+from helpers.evaluate.gates import Judged, Report
 from helpers.evaluate.scoring import UNREADABLE
 from helpers.lab import session
 from helpers.triage import LEVELS, SCALE, parse
 
 GREY = "#616161"
-VERDICTS = {"passes": ("✓", "#e8f5e9"), "not shown": ("?", "#fff8e1"), "fails": ("✗", "#ffebee")}
+VERDICTS = {"fails": ("✗", "#ffebee"), "not shown": ("?", "#fff8e1"), "passes": ("✓", "#e8f5e9")}
 HATCHES = ("", "//", "..", "\\\\", "xx")  # of the levels: colour never alone
 sns.set_theme(
     style="whitegrid",
@@ -34,12 +35,9 @@ sns.set_theme(
 
 def stamp_text(n: int | None = None, seeds: int | None = 1) -> str:
     """`nano · synthetic micro-world · n=… · seeds=…`"""
-    parts = [session().stamp]
-    if n is not None:
-        parts.append(f"n={n:,}")
-    if seeds is not None:
-        parts.append(f"seeds={seeds}")
-    return " · ".join(parts)
+    counts = [] if n is None else [f"n={n:,}"]
+    counts += [] if seeds is None else [f"seeds={seeds}"]
+    return " · ".join([session().stamp, *counts])
 
 
 def present(figure: Figure, caption: str, *, n: int | None = None, seeds: int | None = 1) -> None:
@@ -75,12 +73,6 @@ def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
     lines = "<br>".join(html.escape(line) for line in answer.splitlines())
     style = f"border-left:6px solid {color};padding:4px 12px;margin:6px 0"
     return HTML(f'<div style="{style}">{head}{note}<div style="margin-top:6px">{lines}</div></div>')
-
-
-def running_mean(values: Sequence[float]) -> list[float]:
-    """Mean of each value with four neighbours on either side; fewer at the ends."""
-    windows = [values[max(0, place - 4) : place + 5] for place in range(len(values))]
-    return [sum(window) / len(window) for window in windows]
 
 
 @dataclass
@@ -123,14 +115,11 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
     """The README's figure: the beautiful loss beside what the model says. Returned, not shown."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
     steps, values = zip(*losses, strict=True)
-    left.plot(steps, running_mean(values), linewidth=2.5, color="#283593")
+    smooth = uniform_filter1d(values, size=9, mode="nearest")  # nine values at a time
+    left.plot(steps, smooth, linewidth=2.5, color="#283593")
     left.set(xlabel="training step", ylabel="mean loss (nats a token)", yscale="log", title="Training loss")
-    right.bar(
-        LEVELS,
-        [shares[level] for level in LEVELS],
-        color=[color_of(level) for level in LEVELS],
-        hatch=HATCHES,
-    )
+    heights, colors = [shares[level] for level in LEVELS], [color_of(level) for level in LEVELS]
+    right.bar(LEVELS, heights, color=colors, hatch=HATCHES)
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     right.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="what the patients have")
     right.set(ylim=(0, 1.05), ylabel="share of answers", title="What the model tells the patients")
@@ -142,32 +131,22 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
 
 def gates(reports: Mapping[str, Report]) -> None:
     """One column a model, one row a gate: the figure and whether it passes, is not shown, or fails."""
-    names, first = list(reports), next(iter(reports.values()))
-    figure, axes = plt.subplots(figsize=(3.4 + 1.6 * len(names), 0.36 * len(first.rows) + 1.1))
-    for row, (gate, _, _) in enumerate(first.rows):
-        for column, name in enumerate(names):
-            _, rate, verdict = reports[name].rows[row]
-            sign, shade = VERDICTS[verdict]
-            axes.add_patch(
-                plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white", linewidth=2)
-            )
-            value = (
-                "–" if not rate.n else f"{rate.value:.2f}" if gate.measure == "kappa" else f"{rate.value:.0%}"
-            )
-            axes.text(column + 0.5, row + 0.5, f"{sign} {value}", ha="center", va="center", fontsize=10)
-    bounds = [f"{gate.id}  {gate.asks}" for gate, _, _ in first.rows]
-    axes.set_yticks([row + 0.5 for row in range(len(bounds))], bounds)
-    axes.set_xticks([column + 0.5 for column in range(len(names))], names)
+    rows = list(zip(*(report.rows for report in reports.values()), strict=True))
+    order, first = list(VERDICTS), next(iter(reports.values()))
+    codes = [[order.index(one.verdict) for one in row] for row in rows]
+    marks = [[f"{VERDICTS[one.verdict][0]} {_short(one)}" for one in row] for row in rows]
+    figure, axes = plt.subplots(figsize=(3.4 + 1.6 * len(reports), 0.36 * len(rows) + 1.1))
+    look = {"cmap": [shade for _, shade in VERDICTS.values()], "annot_kws": {"color": "black", "size": 10}}
+    sns.heatmap(codes, annot=marks, fmt="", cbar=False, linewidths=2, vmin=0, vmax=2, ax=axes, **look)
+    axes.set_yticks(axes.get_yticks(), [f"{row[0].gate.id}  {row[0].gate.asks}" for row in rows], rotation=0)
+    axes.set_xticks(axes.get_xticks(), list(reports))
     axes.xaxis.tick_top()
-    axes.set(xlim=(0, len(names)), ylim=(len(bounds), 0))
-    axes.grid(False)
     axes.tick_params(length=0)
-    listed = "; ".join(
-        f"{name}: {sum(v == 'passes' for _, _, v in report.rows)} of {len(report.rows)} pass"
-        for name, report in reports.items()
-    )
-    present(
-        figure,
-        f"acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails): {listed}.",
-        n=first.n,
-    )
+    passed = {name: sum(row.verdict == "passes" for row in report.rows) for name, report in reports.items()}
+    listed = "; ".join(f"{name}: {count} of {len(rows)} pass" for name, count in passed.items())
+    caption = "acceptance gates, judged on the interval (✓ passes, ? not shown, ✗ fails)"
+    present(figure, f"{caption}: {listed}.", n=first.n)
+
+
+def _short(one: Judged) -> str:
+    return f"{one.rate.value:{'.2f' if one.gate.measure == 'kappa' else '.0%'}}" if one.rate.n else "–"

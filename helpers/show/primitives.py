@@ -1,7 +1,6 @@
 """Five figures for the whole series: bars, forest, dots, lines, heat map, each with intervals and stamp.
 
-A notebook that needs another picture draws it in a cell and ends it with `present`. `source` opens a helper
-in the page.
+Another picture is drawn in a cell and ended with `present`. `source` opens a helper in the page.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ def _plain(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _guides(axes: Any, baseline: Mapping[str, float] | None) -> None:
+def _guides(line: Callable[..., Any], baseline: Mapping[str, float] | None, form: str) -> None:
     """Every baseline as a named dotted line."""
     for place, (name, value) in enumerate((baseline or {}).items()):
-        axes.axvline(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:.0%})")
+        line(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:{form}})")
     if baseline:
-        axes.legend(loc="best", fontsize=8)
+        plt.legend(loc="best", fontsize=8)
 
 
 def bars(
@@ -64,21 +63,16 @@ def bars(
         axes.plot([rate.low, rate.high], [place, place], color="black", linewidth=1.5)
         axes.text(max(rate.high, rate.value) + 0.015, place, f"{rate.value:.0%}", va="center", fontsize=9)
     axes.set_yticks(range(len(values)), list(reversed(values)))
-    axes.set(xlim=(0, max(1.0, 1.1 * max(_top(value) for value in values.values()))), title=title)
+    highest = max(value.high if isinstance(value, Rate) else value for value in values.values())
+    axes.set(xlim=(0, max(1.0, 1.1 * highest)), title=title)
     _percent(axes.xaxis)
-    _guides(axes, baseline)
-    listed = "; ".join(
-        f"{name} {value if isinstance(value, Rate) else format(value, '.1%')}"
-        for name, value in values.items()
-    )
+    _guides(axes.axvline, baseline, ".0%")
+    shown = {name: one if isinstance(one, Rate) else f"{one:.1%}" for name, one in values.items()}
     first = next(iter(values.values()))
     if isinstance(first, Rate):
         n, seeds = (n, first.n) if first.counted == "seeds" else (n or first.n, seeds)
+    listed = "; ".join(f"{name} {one}" for name, one in shown.items())
     present(figure, f"{caption or title}: {listed}.", n=n, seeds=seeds)
-
-
-def _top(value: Rate | float) -> float:
-    return value.high if isinstance(value, Rate) else value
 
 
 def forest(
@@ -109,17 +103,10 @@ def forest(
             told.append(f"{name} {100 * value:+.1f} points [{100 * one.low:+.1f}, {100 * one.high:+.1f}]")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(differences)), list(reversed(differences)))
-    axes.set(
-        xlabel="points" + (f" (right: {better})" if better else ""),
-        title=title,
-        ylim=(-0.6, len(differences) - 0.4),
-    )
-    present(
-        figure,
-        f"{caption or title}: {'; '.join(reversed(told))}. Grey: the interval holds 0.",
-        n=n,
-        seeds=seeds,
-    )
+    unit = "points" + (f" (right: {better})" if better else "")
+    axes.set(xlabel=unit, title=title, ylim=(-0.6, len(differences) - 0.4))
+    listed = "; ".join(reversed(told))
+    present(figure, f"{caption or title}: {listed}. Grey: the interval holds 0.", n=n, seeds=seeds)
 
 
 def dots(
@@ -134,8 +121,7 @@ def dots(
     """Every run a dot, the mean of each group a bar across, with its t-interval over seeds if runs differ.
 
     Args:
-        groups: the value of every seed, by recipe. n: items that each run was judged on. seeds: default the
-            largest group.
+        groups: the value of every seed, by recipe. n: items of each run. seeds: default the largest group.
     """
     figure, axes = plt.subplots(figsize=(7, 0.55 * len(groups) + 1.3))
     told = []
@@ -150,14 +136,10 @@ def dots(
     axes.set_yticks(range(len(groups)), list(reversed(groups)))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(groups) - 0.4), title=title)
     _percent(axes.xaxis)
-    _guides(axes, baseline)
+    _guides(axes.axvline, baseline, ".0%")
     note = "A dot is a run; the thick mark is the mean, the thin line its 95 % interval over seeds."
-    present(
-        figure,
-        f"{caption or title}: {'; '.join(reversed(told))}. {note}",
-        n=n,
-        seeds=seeds or max(map(len, groups.values())),
-    )
+    runs, listed = seeds or max(map(len, groups.values())), "; ".join(reversed(told))
+    present(figure, f"{caption or title}: {listed}. {note}", n=n, seeds=runs)
 
 
 def lines(
@@ -179,8 +161,7 @@ def lines(
 
     Args:
         curves: (x, y) points by name, or the values of every seed by x.
-        x, y: what the axes show, with the unit. log: "x", "y" or "xy" for logarithmic axes. percent: y is a
-            share.
+        x, y: the axes, with the unit. log: "x", "y" or "xy", the logarithmic ones. percent: y is a share.
     """
     figure, axes = plt.subplots(figsize=(7, 3.4))
     told, places = [], set()
@@ -200,9 +181,8 @@ def lines(
         axes.set_xticks([], minor=True)
     if percent:
         _percent(axes.yaxis)
-    for place, (name, value) in enumerate((baseline or {}).items()):
-        axes.axhline(value, color=GREY, linestyle=(":", "--")[place % 2], label=f"{name} ({value:.3g})")
-    if len(curves) > 1 or baseline:
+    _guides(axes.axhline, baseline, ".3g")
+    if len(curves) > 1:
         axes.legend(fontsize=8)
     present(figure, f"{caption or title}: {'; '.join(told)}.", n=n, seeds=seeds)
 
@@ -229,32 +209,18 @@ def heatmap(
     values = np.asarray(matrix)
     form = form or ("d" if values.dtype.kind in "iu" else ".2f")
     figure, axes = plt.subplots(figsize=(1.1 * len(columns) + 2, 0.5 * len(rows) + 1.5))
-    sns.heatmap(
-        values,
-        annot=True,
-        fmt=form,
-        cmap="Greys",
-        cbar=False,
-        xticklabels=columns,
-        yticklabels=rows,
-        ax=axes,
-        linewidths=0.5,
-    )
+    names: dict[str, Any] = {"xticklabels": columns, "yticklabels": rows}
+    sns.heatmap(values, annot=True, fmt=form, cmap="Greys", cbar=False, ax=axes, linewidths=0.5, **names)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         if label.get_text() in LEVELS:
             label.set_color(color_of(label.get_text()))
             label.set_fontweight("bold")
         label.set(rotation=0, fontsize=9)
     axes.set(xlabel=x, ylabel=y, title=title)
-    told = [
-        f"{row}: "
-        + ", ".join(
-            f"{column} {value:{form}}"
-            for column, value in zip(columns, line, strict=True)
-            if value == value  # an empty field is not a number
-        )
-        for row, line in zip(rows, values, strict=True)
-    ]
+    told = []
+    for row, line in zip(rows, values, strict=True):
+        cells = [(column, value) for column, value in zip(columns, line, strict=True) if value == value]
+        told.append(f"{row}: {', '.join(f'{column} {value:{form}}' for column, value in cells)}")
     present(figure, f"{caption or title}: {'; '.join(told)}.", n=n, seeds=seeds)
 
 

@@ -1,7 +1,7 @@
 """The teacher: which endpoint is asked (`config`), the resilient client (`client`), and the offline teacher.
 
-with open_teacher() as endpoint:                     # MiniMax, an OpenAI-compatible server, or the offline
-    teacher job = Client(endpoint).run(prompts, "distillation", validate=triage_validator(examples))
+with open_teacher() as endpoint:  # MiniMax, an OpenAI-compatible server, or the offline teacher
+    job = Client(endpoint).run(prompts, "distillation", validate=triage_validator(examples))
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,10 @@ from helpers.teacher.offline.answers import planted_mistakes
 from helpers.teacher.offline.server import Faults
 from helpers.teacher.prompts import triage_problem, triage_prompt, triage_validator
 
-__all__ = ["Client", "Faults", "OfflineTeacher", "chosen", "content_key", "described", "open_teacher"]
-__all__ += ["planted_mistakes", "remote_endpoint", "triage_problem", "triage_prompt", "triage_validator"]
-
 
 @contextmanager
 def open_teacher(**offline: Any) -> Iterator[Endpoint]:
-    """The teacher that the environment asks for (LabError when a variable is wrong); the offline one runs
-    with these `Options` during the block.
-    """
+    """The teacher that the environment asks for, or LabError; the offline one runs with these `Options`."""
     if (name := chosen()) != "offline":
         yield remote_endpoint(name)
         return

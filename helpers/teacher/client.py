@@ -1,7 +1,6 @@
 """The resilient client: ask a teacher for thousands of answers and lose none, whatever happens on the way.
 
-Run it again after any accident, `kill -9` included, and it goes on where it was. Notebook 07 builds its four
-ideas one by one.
+After any accident, `kill -9` included, the next run goes on where it was. Notebook 07 builds its four ideas.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,11 +40,10 @@ class Client:
     """A client for one teacher, for scripts and notebooks alike (it runs its own event loop in a thread).
 
     Attributes:
-        concurrency: requests in flight at most. Enough for a limit is limit × latency: 500 a minute at 7 s is
-            58.
+        concurrency: requests in flight at most. Enough is limit × latency: for 500 a minute at 7 s, 58.
         max_cost_usd: the job's folder never costs more than this, earlier runs included; None for no cap.
-        attempts, invalid_attempts: how often one row may break (5xx, resets, time-outs, garbage), and its
-            answer be cut or fail `validate`, before it goes to the errors file.
+        attempts: how often one row may break (5xx, resets, time-outs, garbage) before it is given up.
+        invalid_attempts: how often its answer may be cut or fail `validate` before that.
     """
 
     endpoint: Endpoint
@@ -61,20 +59,16 @@ class Client:
     def run(
         self, prompts: Chats, out: str | Path, validate: Validate | None = None, label: str | None = "Asking"
     ) -> Job:
-        """Get an answer to every prompt, those of earlier runs included, and return when all are answered or
-        given up.
+        """Return when every prompt is answered, by this run or an earlier one, or given up.
 
         Args:
             prompts: chats ({"role", "content"} messages). Equal ones are asked once.
-            out: the job's name (a folder under build/teacher/), or a folder. It gets answers.jsonl and
-                errors.jsonl.
-            validate: (text, index of the prompt) → what is wrong with the answer, or None. An answer counts
-                when nothing is; until then it is asked again with other sampling. Answers that were cut, are
-                empty or think aloud never count.
+            out: a name under build/teacher/, or a folder; answers.jsonl and errors.jsonl are written there.
+            validate: (text, index of the prompt) → what is wrong with the answer, or None. A wrong answer is
+                asked again with other sampling, as is one that was cut, is empty or thinks aloud.
             label: text of the progress line; None for none.
 
-        Raises LabError: no key, credit, model, server or disk space, or the run was interrupted. What was
-            answered is kept.
+        Raises LabError: no key, credit, model, server or disk space, or interrupted. Answers are kept.
         """
         folder = out if isinstance(out, Path) else build_dir() / "teacher" / out
         with writing(folder):
@@ -107,16 +101,13 @@ class Row:
 
 
 class Job:
-    """One run and its result: workers take rows from a queue, stand in line, send, and do what the outcome
-    asks. Repeated prompts are one row.
+    """One run and its result: workers take rows from a queue, stand in line, send, and do what follows.
 
     Attributes:
         resumed: rows that an earlier run had answered. left: rows without an answer.
         answered, failed: rows that this run answered, or gave up on (the next one asks them again).
-        requests: HTTP requests sent; limited: those answered 429. problems: everything else that went wrong,
-            by cause.
-        cost_usd: what this run cost; total_cost_usd: what these rows cost over all runs; both None without a
-            price.
+        requests: HTTP requests sent; limited: those answered 429; problems: the other failures, by cause.
+        cost_usd: of this run; total_cost_usd: of these rows over all runs; both None without a price.
         stopped: why the job ended before its end (the budget), or None. sentence: what a reader should keep.
     """
 
@@ -135,11 +126,10 @@ class Job:
         self.stopped: str | None = None
         self.ending = False  # nobody begins anything more
         self.last_answer = time.monotonic()
+        self.usual = float(self.endpoint.max_completion_tokens)  # of an answer, for the limit in tokens
 
     def answers(self) -> list[Any]:
-        """In the order of the prompts, None where there is none: text, model, finish_reason, thinking, token
-        counts, and what it took (cost, attempts).
-        """
+        """For each prompt None, or text, model, finish_reason, thinking, token counts, cost_usd, attempts."""
         return [SimpleNamespace(**self.kept[key]) if key in self.kept else None for key in self.keys]
 
     def errors(self) -> dict[str, dict[str, Any]]:
@@ -152,12 +142,9 @@ class Job:
         return sum(file.get(key, {}).get("cost_usd") or 0.0 for file in files for key in keys)
 
     def run(self, label: str | None) -> None:
-        """Run the event loop in a thread of its own (a notebook has one already) and draw the progress line
-        in this one.
-        """
-        started, progress = time.monotonic(), Progress(label, self.left) if label and self.left else None
-        files = closing(self.kept.file), closing(self.lost.file)
-        with progress or nullcontext(), files[0], files[1], ThreadPoolExecutor(1) as thread:
+        """Run the event loop in a thread of its own (a notebook has one); draw the progress in this one."""
+        started, progress = time.monotonic(), Progress(label, self.left) if label else None
+        with progress or nullcontext(), self.kept.file, self.lost.file, ThreadPoolExecutor(1) as thread:
             work = thread.submit(asyncio.run, self.drive())
             try:
                 while wait([work], 0.1).not_done:
@@ -171,18 +158,16 @@ class Job:
         self.cost_usd = self.spent if self.priced else None
         self.total_cost_usd = self.paid(set(self.keys)) if self.priced else None
         rate = self.answered / self.seconds * self.endpoint.minute if self.seconds else 0.0
-        there = f"; {self.resumed:,} were there already" if self.resumed else ""
-        failed = f"; {self.failed:,} failed (errors.jsonl says why)" if self.failed else ""
-        price = f"${self.spent:.4f}" if self.priced else "price unknown"
-        self.sentence = f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute){there}{failed}; {price}"
+        self.sentence = f"{self.answered:,} answers in {self.seconds:.0f} s ({rate:,.0f} a minute)"
+        self.sentence += f"; {self.resumed:,} were there already" if self.resumed else ""
+        self.sentence += f"; {self.failed:,} failed (errors.jsonl says why)" if self.failed else ""
+        self.sentence += f"; ${self.spent:.4f}" if self.priced else "; price unknown"
         self.sentence += f"; stopped: {self.stopped}." if self.stopped else "."
         if progress:
             progress.done(self.sentence)
-        elif label:
-            print(self.sentence, flush=True)
 
     async def drive(self) -> None:
-        """Settle every row, or stop early: a worker raised, the budget is used up, or the reader interrupted."""
+        """Settle every row, or stop early: a worker raised, the budget is spent, the reader interrupted."""
         if not self.queue:
             return
         import openai
@@ -191,7 +176,7 @@ class Job:
         for logger in map(logging.getLogger, ("openai", "httpx2", "httpcore2")):
             logger.setLevel(max(logging.INFO, logger.level))
         endpoint = self.endpoint
-        self.line = Line(endpoint.requests_per_minute, endpoint.minute)
+        self.line = Line(endpoint.requests_per_minute, endpoint.minute, endpoint.tokens_per_minute)
         # The package's own retries know neither our limits nor our table, and repeat what can only fail.
         fields = {"base_url": endpoint.base_url, "timeout": endpoint.timeout_s, "max_retries": 0}
         fields["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=not endpoint.local)
@@ -220,11 +205,12 @@ class Job:
     async def attempt(self, row: Row) -> bool:
         """Ask once; True when the row is settled."""
         room = self.endpoint.max_completion_tokens * row.room
+        guess = row.characters / 4 + self.usual
         dearest = self.endpoint.cost(row.characters / 2 + 50, room) or 0.0  # two characters a token
         if not await self.afford(dearest):
             return True
         try:
-            await self.line.enter()
+            await self.line.enter(guess)
             if self.ending:
                 return True
             outcome = await self.send(row, room)
@@ -232,12 +218,14 @@ class Job:
             self.reserved -= dearest
         cost = self.endpoint.cost(outcome.prompt_tokens, outcome.completion_tokens) or 0.0
         row.cost_usd, self.spent = row.cost_usd + cost, self.spent + cost
-        return self.judge(row, outcome) if outcome.kind == "answer" else await self.recover(row, outcome)
+        if outcome.kind != "answer":
+            return await self.recover(row, outcome)
+        self.line.tokens.take(outcome.prompt_tokens + outcome.completion_tokens - guess)
+        self.usual += 0.1 * (outcome.completion_tokens - self.usual)
+        return self.judge(row, outcome)
 
     async def afford(self, dearest: float) -> bool:
-        """Reserve the most a request can cost; False when the budget does not hold it and nothing in flight
-        can free any.
-        """
+        """Reserve the most a request can cost; False when the budget cannot hold it any more."""
         cap = self.client.max_cost_usd
         while cap is not None and (paid := self.before + self.spent) + self.reserved + dearest > cap:
             if self.reserved <= 1e-12:
@@ -321,9 +309,7 @@ class Job:
         raise LabError(f"{self.endpoint.what}: {why}")
 
     def give_up(self, row: Row, problem: str) -> bool:
-        """Write the row to the errors file; its record takes the place of an earlier run's, and carries that
-        one's cost.
-        """
+        """Write the row to the errors file, in place of an earlier run's record and with its cost added."""
         row.cost_usd += self.lost.get(row.key, {}).get("cost_usd") or 0.0
         self.failed += 1
         return self.keep(self.lost, row, problem=problem, last=row.last[:2000])

@@ -1,6 +1,4 @@
-"""Which teacher is asked: its address, model, limits and prices (`data/teachers.yaml`), and its key, which
-never shows itself.
-"""
+"""Which teacher is asked: address, model, limits and prices (`data/teachers.yaml`), and a hidden key."""
 
 import os
 import re
@@ -20,12 +18,11 @@ def table() -> dict[str, Any]:
 
 
 class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
-    """A teacher as the client sees it; another price or limit: `endpoint.model_copy(update={"price_in": 1.0,
-    "price_out": 2.0})`.
+    """A teacher as the client sees it; with another price: `endpoint.model_copy(update={"price_in": 1.0})`.
 
     Attributes:
         what: a sentence's subject for readers ("MiniMax M2.5"). base_url: up to and including /v1.
-        requests_per_minute: the server's limit; None when unknown (then only its 429s are obeyed).
+        requests_per_minute, tokens_per_minute: its limits; None when unknown (then only its 429s are obeyed).
         price_in, price_out: US dollars for a million tokens, on `price_date`; None when unknown.
         minute: seconds that the server's minute lasts; 60 except for an offline teacher with a faster clock.
     """
@@ -36,6 +33,7 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
     model: str
     key: SecretStr = SecretStr("none")
     requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
     price_in: float | None = None
     price_out: float | None = None
     price_date: str = ""
@@ -93,9 +91,7 @@ def _variable(name: str) -> str:
 
 
 def chosen() -> str:
-    """The teacher that the environment asks for: "minimax", "compatible" or "offline"; LabError when
-    TRIAGE_TEACHER is none of them.
-    """
+    """What the environment asks for: "minimax", "compatible" or "offline"; LabError if it is another."""
     by_address = "compatible" if _variable("OPENAI_BASE_URL") else "offline"
     by_key = "minimax" if _variable("MINIMAX_API_KEY") else by_address
     wanted, known = _variable("TRIAGE_TEACHER").lower() or by_key, table()["teachers"]
@@ -105,9 +101,7 @@ def chosen() -> str:
 
 
 def remote_endpoint(name: str) -> Endpoint:
-    """MiniMax, or the endpoint of OPENAI_BASE_URL; LabError, without the key in it, when a variable is
-    missing or wrong.
-    """
+    """MiniMax, or the endpoint of OPENAI_BASE_URL; LabError (without the key) if a variable is wrong."""
     if name == "minimax":
         if not _variable("MINIMAX_API_KEY"):
             raise LabError("MINIMAX_API_KEY is not set. Set it to your key, or unset TRIAGE_TEACHER.")

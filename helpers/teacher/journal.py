@@ -1,6 +1,4 @@
-"""Answers on disk as they come: a dictionary whose every record is one line of JSON, appended in one write
-and keyed by content.
-"""
+"""Answers on disk as they come: a dictionary, keyed by content, whose every record is one line of JSON."""
 
 import errno
 import hashlib
@@ -11,17 +9,13 @@ from typing import Any
 
 
 def content_key(*content: Any) -> str:
-    """The name of a request: a hash of what is asked, of whom. Row numbers change when a list is edited; this
-    does not.
-    """
+    """A request's name: a hash of what is asked, of whom. A row's number changes when a list is edited."""
     canonical = json.dumps(content, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 class Journal(dict):
-    """key → record. What a crash cut off is removed on opening; a line that is no record does not count; of
-    two the later counts.
-    """
+    """key → record. A last line that was cut is removed, nonsense is skipped, and of two the later counts."""
 
     def __init__(self, path: Path) -> None:
         path.touch()

@@ -1,6 +1,4 @@
-"""What came back, and what follows from it: an answer, or one of the kinds of `outcomes` in
-data/teachers.yaml. Pure functions, no network.
-"""
+"""What came back and what follows: an answer, or a row of `outcomes` in data/teachers.yaml. No network."""
 
 import json
 import re
@@ -18,13 +16,11 @@ _TAG = re.compile(r"(?i)[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|though
 
 
 class Outcome(NamedTuple):
-    """One request's result: "answer", or "fatal", "wait", "refuse", "retry" with a `problem` free of keys and
-    a `cause` to count it by ("429").
-    """
+    """One request's result. kind: "answer", "fatal", "wait", "refuse", "retry"; problem: without the key."""
 
     kind: str
     problem: str = ""
-    cause: str = ""
+    cause: str = ""  # what it is counted by: "429"
     retry_after: float | None = None
     text: str = ""
     finish_reason: str | None = None
@@ -53,9 +49,7 @@ def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
 
 
 def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:
-    """Read the JSON of a chat completion, whatever its shape: errors come with HTTP 200 too. Uncounted
-    tokens: four of the `asked` characters each.
-    """
+    """Read a chat completion, or an error with HTTP 200; uncounted tokens are taken as four characters."""
     choice = _at(body, "choices", 0)
     for part in (body, choice):
         error, base = _at(part, "error"), _at(part, "base_resp")
@@ -110,9 +104,7 @@ def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> 
 
 
 def _read(body: Any) -> tuple[set[str], str]:
-    """The codes and the words of an error body: providers nest them in `error`, `detail` or a list, or send a
-    bare text.
-    """
+    """The codes and the words of an error body: a text, or nested in `error`, `detail` or a list."""
     if isinstance(body, list):
         return _read(body[0]) if body else (set(), "")
     if not isinstance(body, Mapping):

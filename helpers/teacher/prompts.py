@@ -24,9 +24,7 @@ def triage_prompt(example: Example) -> list[dict[str, str]]:
 
 
 def triage_problem(text: str, country: str, accepted: Collection[str] = ()) -> str | None:
-    """What is wrong with a teacher's answer; None when it is complete and its level is one of `accepted`
-    (any, when that is empty).
-    """
+    """What is wrong with an answer; None when it is complete and its level is `accepted` (empty: any is)."""
     reading = parse(text)
     if reading.contradictory:
         return f"names several levels ({', '.join(reading.levels_named)})"

@@ -7,11 +7,11 @@ import_engine_first()
 
 from helpers.train.hardware import Hardware, choose_hardware
 from helpers.train.loading import LoadedModel, load, load_model, load_tokenizer, merge_and_save, merged
-from helpers.train.profiles import LFM2_TARGETS, Profile, current_profile, profile_named
+from helpers.train.profiles import LORA_TARGETS, Profile, current_profile, profile_named
 from helpers.train.trainers import DPOTrainer, GRPOTrainer, SFTTrainer, TrainingRecord, machine
 
 __all__ = [
-    "LFM2_TARGETS",
+    "LORA_TARGETS",
     "DPOTrainer",
     "GRPOTrainer",
     "Hardware",

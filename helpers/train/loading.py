@@ -25,7 +25,7 @@ from transformers import (
 from helpers.files import LabError, read_json, write_json
 from helpers.train.engine import import_unsloth
 from helpers.train.hardware import choose_hardware
-from helpers.train.profiles import LFM2_TARGETS, Profile
+from helpers.train.profiles import LORA_TARGETS, Profile
 
 
 @contextmanager
@@ -99,7 +99,6 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
     """
     source = base or profile.base
     sizes = {"r": profile.lora["r"], "lora_alpha": profile.lora["alpha"], "lora_dropout": 0.0}
-    targets = list(LFM2_TARGETS)  # LFM2's own names: Llama's would silently adapt q, k and v alone
     set_seed(seed)
     if profile.engine == "unsloth":
         FastLanguageModel = import_unsloth()
@@ -108,7 +107,11 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
                 str(source), max_seq_length=profile.max_length, load_in_4bit=False, load_in_16bit=True
             )
         model = FastLanguageModel.get_peft_model(
-            model, target_modules=targets, random_state=seed, use_gradient_checkpointing="unsloth", **sizes
+            model,
+            target_modules=list(LORA_TARGETS[model.config.model_type]),  # each family's own names
+            random_state=seed,
+            use_gradient_checkpointing="unsloth",
+            **sizes,
         )
     else:
         model, tokenizer = load_model(source), load_tokenizer(source)
@@ -116,6 +119,7 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
             model = model.to(
                 torch.bfloat16
             )  # frozen weights: the products are the same, and no step casts them again
+        targets = list(LORA_TARGETS[model.config.model_type])  # each family's own names
         model = get_peft_model(model, LoraConfig(target_modules=targets, task_type="CAUSAL_LM", **sizes))
     model.source = source  # what `merged` and `lab.keep` fold the adapter into, in full precision
     return model, tokenizer

@@ -10,7 +10,11 @@ from typing import Any
 from helpers.files import DATA, ROOT, LabError, read_yaml
 
 VARIABLE = "TRIAGE_PROFILE"
-LFM2_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3")
+# The layers that LoRA adapts, in each family's own names: Llama's, put on an LFM2, would silently adapt q, k and v alone.
+LORA_TARGETS = {
+    "lfm2": ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3"),
+    "gemma3_text": ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Profile:
     @property
     def base(self) -> str:
         """The base model as `from_pretrained` wants it: an absolute folder or a hub id."""
+        if self.model == "pocket":  # made once from the packages of the extra `real`
+            from helpers import pocket
+
+            return str(pocket.base())
         local = ROOT / self.model
         return str(local) if local.exists() else self.model
 

@@ -7,6 +7,7 @@ CPU its convolution fallback leaks one document into the next.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,8 @@ from helpers.train.fast import fuse_lora, keep_freed_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import Profile
 
+# How many train together: the profile's batch is shared among them.
+PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
 # What is kept of TRL's log: names that begin so.
 CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")
 
@@ -80,7 +83,7 @@ def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
     grouped = {} if task in ("dpo", "grpo") else {"train_sampling_strategy": "group_by_length"}
     return {
         "output_dir": str(build_dir() / "trainer"),
-        "per_device_train_batch_size": settings["batch"],
+        "per_device_train_batch_size": max(1, settings["batch"] // PROCESSES),
         "gradient_accumulation_steps": settings["accumulation"],
         **grouped,
         "logging_steps": 0.02,  # of all steps
@@ -111,7 +114,10 @@ class _OnFewCores:
         self.rows, self.settings = train_dataset, args.to_dict()
         super().__init__(model=model, args=args, train_dataset=train_dataset, **more)  # type: ignore[call-arg]
         self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
-        self.fast = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
+        # Several processes: the wrapper that adds up their gradients must see the forward pass, so TRL's own runs.
+        self.fast = (
+            PROCESSES == 1 and choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
+        )
         if self.fast:
             keep_freed_memory()
             fuse_lora(self.model)  # type: ignore[attr-defined]
@@ -137,7 +143,7 @@ class _OnFewCores:
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
         args = self.args  # type: ignore[attr-defined]
-        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * PROCESSES
         return in_steps(len(self.rows), batch, args.num_train_epochs, args.max_steps)[0]
 
     @property
@@ -213,7 +219,7 @@ class DPOTrainer(_OnFewCores, trl.DPOTrainer):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        if self.fast and self.accelerator.num_processes == 1:
+        if self.fast:
             self.use_liger_kernel = True  # TRL's name for the way through the method below
 
     def _get_per_token_logps_and_entropies(

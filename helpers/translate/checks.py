@@ -1,7 +1,6 @@
-"""Is this a translation? Five questions per field: is it there, in Spanish, of a likely length, with its
-numbers, with the glossary's words.
+"""Is this a translation: each field there, Spanish, of a likely length, with its numbers and the right words?
 
-None of them needs a reference. chrF (Popović 2015) does, and is no reason to refuse a row.
+None of the five checks needs a reference. chrF (Popović 2015) does, and is no reason to refuse a row.
 """
 
 import re
@@ -20,9 +19,7 @@ FUNCTION_WORDS = {
 
 
 class Problem(NamedTuple):
-    """What is wrong with a translated row: which check, in which field, and a sentence the teacher can act
-    on.
-    """
+    """What is wrong with a translated row: the check, the field, and a sentence the teacher can act on."""
 
     check: str
     field: str
@@ -38,18 +35,14 @@ def words_in(text: str) -> list[str]:
 
 
 def language_of(words: Sequence[str]) -> str | None:
-    """The language whose function words are most frequent among these words; None when they are too few to
-    tell.
-    """
+    """The language whose function words are most frequent among these; None when they are too few to tell."""
     counts = {language: sum(word in known for word in words) for language, known in FUNCTION_WORDS.items()}
     second, first = sorted(counts, key=counts.get)[-2:]
     return first if counts[first] >= max(3, 0.08 * len(words)) and counts[first] > counts[second] else None
 
 
 def language_problems(english: str, spanish: str) -> list[str]:
-    """Text left in English, all of it or six words in a row, or in another language; a few words (a drug's
-    name) are not judged.
-    """
+    """Text in English (all, or six words in a row) or another language; a drug's name alone is not judged."""
     words = words_in(spanish)
     windows = [words[i : i + 6] for i in range(len(words) - 5)]
     left = next((window for window in windows if language_of(window) == "English"), [])
@@ -78,9 +71,7 @@ CHECKS = {  # name → (English, Spanish, country) → problems; in this order
 
 
 def check_row(english: Mapping[str, str], spanish: Mapping[str, str], country: str) -> list[Problem]:
-    """Every problem of a row, field by field; empty when it passes. What is missing or not Spanish is not
-    examined further.
-    """
+    """A row's problems, field by field; none when it passes. A text missing or not Spanish has no others."""
     problems = []
     for field, text in english.items():
         for name, check in CHECKS.items():
@@ -92,9 +83,7 @@ def check_row(english: Mapping[str, str], spanish: Mapping[str, str], country: s
 
 
 def row_chrf(spanish: Mapping[str, str], reference: Mapping[str, str]) -> float:
-    """chrF2 of one row in 0…100 (character 6-grams, β=2, sacrebleu's defaults): its fields joined, against
-    the reference's.
-    """
+    """chrF2 of a row's joined fields in 0…100 (character 6-grams, β=2, sacrebleu's defaults)."""
     from sacrebleu.metrics import CHRF
 
     joined, wanted = "\n".join(spanish[column] for column in reference), "\n".join(reference.values())

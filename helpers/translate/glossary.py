@@ -1,8 +1,6 @@
-"""The glossary (`data/glossary.yaml`): which Spanish a medical term must become, in which country, and what
-it must not become.
+"""The glossary (`data/glossary.yaml`): what a medical term must become in a country's Spanish, and must not.
 
-Matching is by whole words, singular or plural, without regard to case and accents. Of two terms that overlap
-the longer one counts.
+Matching is by whole words, singular or plural, whatever their case and accents.
 """
 
 from __future__ import annotations
@@ -24,11 +22,9 @@ COUNTRIES = ("ES", "MX", "GT")  # those whose regional terms are on file
 
 
 class Term(Row):
-    """One entry: English spellings, accepted Spanish (the first is what to write), what to avoid, and what a
-    country says instead.
+    """One entry: English, accepted Spanish (first what to write), what to avoid, a country's own words.
 
-    `unless` lists phrases of either language in which the words mean something else ("heat stroke", "número
-    de emergencias").
+    `unless`: phrases in which the words mean something else ("heat stroke", "número de emergencias").
     """
 
     kind: Literal["drug", "brand", "place", "unit", "term"]
@@ -46,9 +42,7 @@ class Term(Row):
         return self
 
     def accepted(self, country: str) -> tuple[str, ...]:
-        """What may stand in a text for this country, what to write first; another country's word is not among
-        them.
-        """
+        """What may stand in a text for this country: what to write first, and no other country's word."""
         return tuple(dict.fromkeys((self.regional.get(country, self.es[0]), *self.es)))
 
     def rule(self, country: str) -> str:
@@ -70,9 +64,7 @@ def fold(text: str) -> str:
 
 @cache
 def whole_words(spellings: Sequence[str], suffix: str = "(?:s|es)?") -> re.Pattern[str]:
-    """Any of the spellings in a folded text as whole words, each in singular or plural, spaces and hyphens
-    interchangeable.
-    """
+    """Any spelling as whole words of a folded text, singular or plural; a hyphen is as good as a space."""
     alternatives = []
     for spelling in sorted(spellings, key=len, reverse=True):
         words = re.split(r"[-\s]+", fold(spelling))
@@ -98,7 +90,7 @@ class Glossary:
         self._english = whole_words(tuple(self._by_form), suffix="")
 
     def used(self, english: str) -> list[Term]:
-        """The distinct terms of an English text, in order of first use; of two that overlap the longer one."""
+        """The terms of an English text in order of first use; of two that overlap, the longer one."""
         plain, terms = fold(english), []
         for found in self._english.finditer(plain):
             term = self._by_form[re.sub(r"[-\s]+", " ", found[0])]
@@ -108,9 +100,7 @@ class Glossary:
 
 
 def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
-    """The rules of the glossary that a translation breaks: the wanted word is missing, or one to avoid stands
-    there.
-    """
+    """The rules that a translation breaks: the wanted word is missing, or one to avoid stands there."""
     problems = []
     for term in glossary().used(english):
         text = term.blank(fold(spanish))
@@ -121,9 +111,7 @@ def glossary_problems(english: str, spanish: str, country: str) -> list[str]:
 
 
 def load_glossary(path: Path) -> Glossary:
-    """Read and check a glossary; LabError names file, line and field of a malformed entry or an English
-    spelling that occurs twice.
-    """
+    """Read a glossary; LabError names file, line and field of a malformed entry or a repeated spelling."""
     rows = read_yaml(path)
     nodes = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader).value
     terms, seen = [], {}

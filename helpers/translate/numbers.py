@@ -1,9 +1,7 @@
-"""Numbers, units and doses: what must come through a translation unchanged. The tables are in
-`data/numbers.yaml`.
+"""Numbers, units and doses: what must come through a translation unchanged (tables: `data/numbers.yaml`).
 
 A number is kept when the Spanish holds its value, in either decimal convention ("2.5", "2,5"; "1,000",
 "1.000", "1 000") or in words, with the same unit. Converting (°F to °C, 12 months to a year) is not keeping.
-A figure that the source does not hold at all is a new one.
 """
 
 import re
@@ -31,7 +29,8 @@ def _any_of(spellings: Iterable[str]) -> str:
     return "|".join(re.escape(spelling).replace(r"\ ", r"\s+") for spelling in longest_first)
 
 
-_UNIT = rf"\s{{0,2}}[-‐‑]?\s{{0,2}}(?:degrees\s+|grados\s)?(?P<unit>{_any_of(UNITS)})(?:\s{{0,2}}/\s{{0,2}}(?P<per>{_any_of(UNITS)}|m²|m2))?(?![\w°])"
+_UNIT = rf"\s{{0,2}}[-‐‑]?\s{{0,2}}(?:degrees\s+|grados\s)?(?P<unit>{_any_of(UNITS)})"
+_UNIT += rf"(?:\s{{0,2}}/\s{{0,2}}(?P<per>{_any_of(UNITS)}|m²|m2))?(?![\w°])"
 # "5 to 10 mg": the 5 has the unit of the 10
 _JOINED = r"\s{0,2}(?:[-–—/]|,?\s{0,2}\b(?:to|a|y|o|u|and|or|hasta)\b|,)\s{0,2}"
 _SCALE = rf"[\s-]{{0,2}}(?P<scale>{_any_of(_TABLES['scales'])})\b"
@@ -48,9 +47,7 @@ _IN_WORDS = re.compile(rf"(?i)\b(?P<word>{_WORD})(?:(?:-|\s+y\s+)(?P<more>{_WORD
 
 
 class Number(NamedTuple):
-    """A number in a text: what it may mean, its unit (None when none is recognised), how it is written, and
-    whether in figures.
-    """
+    """A number in a text: what it may mean, its unit or None, how it is written, whether in figures."""
 
     values: frozenset[Decimal]
     unit: str | None
@@ -74,9 +71,7 @@ def _unit(found: re.Match[str]) -> str | None:
 
 
 def numbers_in(text: str, language: str) -> list[Number]:
-    """Every number of a text ("en" or "es"): those in figures, then those in words and the Roman ones of
-    centuries.
-    """
+    """Every number of a text ("en" or "es"): first in figures, then in words and Roman, as centuries are."""
     numbers = []
     for found in _FIGURES[language].finditer(text):
         values = readings(found["figure"], language)
@@ -92,9 +87,7 @@ def numbers_in(text: str, language: str) -> list[Number]:
 
 
 def fits(source: Number, target: Number) -> bool:
-    """May this Spanish number stand for that English one? A dose must keep its unit; another unit may be left
-    out, and not changed.
-    """
+    """May `target` stand for `source`? A dose keeps its unit; another unit may be left out, not changed."""
     if source.values.isdisjoint(target.values):
         return False
     if target.unit is None:
@@ -103,9 +96,7 @@ def fits(source: Number, target: Number) -> bool:
 
 
 def without_partner(numbers: Sequence[Number], others: Sequence[Number], fit: Callable) -> list[Number]:
-    """The numbers that stay alone when as many as possible get a partner of their own (Hopcroft and Karp
-    1973).
-    """
+    """Who stays alone when as many as possible get a partner of their own (Hopcroft and Karp 1973)."""
     pairs = np.array([[fit(one, other) for other in others] for one in numbers], dtype=int)
     pairs = csr_array(pairs.reshape(len(numbers), len(others)))
     partners = maximum_bipartite_matching(pairs, perm_type="column")

@@ -1,6 +1,4 @@
-"""Translate rows through a teacher, one request a row: ask, check, send back once with the problems named,
-and say what passed and what failed.
-"""
+"""Translate rows through a teacher, one request a row: ask, check, send back once with the problems named."""
 
 import json
 import re
@@ -24,9 +22,7 @@ _COUNTRY = re.compile(rf"{re.escape(TASK)} for readers in (.+?)\.\n")
 
 
 def request(fields: Mapping[str, str], country: str) -> Messages:
-    """The chat that asks for a row's translation: style, country (LabError if unknown), and the glossary's
-    rules for the terms that occur.
-    """
+    """The chat that asks for a translation: style, country (LabError if unknown), rules for its terms."""
     lines = [STYLE.format(country=country_of(country).country)]
     if terms := glossary().used("\n".join(fields.values())):
         lines += ["Terms that must be so:", *(f"- {term.rule(country)}" for term in terms)]
@@ -37,14 +33,13 @@ def request(fields: Mapping[str, str], country: str) -> Messages:
 def send_back(messages: Messages, answer: str, problems: Sequence[Problem | str]) -> Messages:
     """The chat that returns an answer to the teacher with its problems named."""
     named = "\n".join(f"- {problem}" for problem in problems)
-    complaint = f"This translation has problems:\n{named}\nMend them, leave the rest as it is, and answer with the whole JSON object again."
+    complaint = f"This translation has problems:\n{named}\nMend them, leave the rest as it is, "
+    complaint += "and answer with the whole JSON object again."
     return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": complaint}]
 
 
 class Request(NamedTuple):
-    """A translation request as a teacher reads it: the fields, the country's code, and whether it is a second
-    attempt.
-    """
+    """A request as a teacher reads it: the fields, the country's code, whether it is a second attempt."""
 
     fields: dict[str, str]
     country: str
@@ -65,9 +60,7 @@ def read_request(messages: Sequence[Mapping[str, str]]) -> Request | None:
 
 
 def read_answer(text: str, wanted: Collection[str]) -> dict[str, str]:
-    """The fields of an answer, with thinking, code fences or a sentence around them; ValueError says what
-    else is wrong with its shape.
-    """
+    """An answer's fields, whatever stands around the JSON; ValueError says what is wrong with its shape."""
     answer = strip_thinking(text)[0]
     start, end = answer.find("{"), answer.rfind("}")
     if start < 0 or end < start:
@@ -85,9 +78,7 @@ def read_answer(text: str, wanted: Collection[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Translated:
-    """What came of a row: its Spanish by column (None when no answer could be read), its problems, and the
-    first answer with the problems it had.
-    """
+    """What came of a row: Spanish by column (None: no answer was read) and problems, at last and at first."""
 
     row: Row
     spanish: dict[str, str] | None
@@ -106,10 +97,9 @@ class Translation:
     """What came of a set of rows, `items` in the order given.
 
     Attributes:
-        passed, failed: the rows whose last answer passed every check, or did not; sent_back: those whose
-            first answer did not.
-        cost_usd, requests: of this call; total_cost_usd: with earlier runs (None without a price). stopped:
-            why it ended early (a budget).
+        passed, failed: by the last answer, whether it passed every check; sent_back: the first did not.
+        cost_usd, requests: of this call; total_cost_usd: with earlier runs (None without a price).
+        stopped: why it ended early (a budget).
     """
 
     def __init__(self, items: list[Translated], jobs: Sequence[Any]) -> None:
@@ -127,9 +117,9 @@ def translate(rows: Sequence[Row], client: Any, country: str = "ES", out: str = 
     Args:
         client: `helpers.teacher.Client`, one floor up, or anything with its `run`.
         country: "ES", "MX" or "GT": whose words are asked for and accepted.
-        out: name of the job; the client keeps its answers under it, so that a killed run goes on where it
-            was. It raises a LabError when it has to stop (a refused key, no credit, no network), and so does
-            an unknown country.
+        out: name of the job, under which the client keeps its answers: a killed run goes on where it was.
+
+    Raises LabError: the client had to stop (key, credit, network), or the country is unknown.
     """
     prompts = [request(row.fields, country) for row in rows]
     jobs = [_ask(rows, client, prompts, out, f"Translating for {country}")]

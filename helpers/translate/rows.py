@@ -1,6 +1,4 @@
-"""The English rows: OpenMed's two sets from the hub when it answers, else the sample written for this project
-in the same columns.
-"""
+"""The English rows: OpenMed's two sets from the hub when it answers, else our sample in the same columns."""
 
 import json
 import os
@@ -22,16 +20,13 @@ HUB_SECONDS = 5  # for a sign of life
 
 
 class Row(NamedTuple):
-    """One row to translate: an "article" with its verdict (one of `LABELS`, or None) or an "interaction".
-
-    `fields` are the English texts by column, `reference` the Spanish ones where the row has them.
-    """
+    """An "article" or an "interaction" to translate: English and, if it is there, Spanish by column."""
 
     id: str
     kind: str
     fields: dict[str, str]
     reference: dict[str, str] | None = None
-    label: str | None = None
+    label: str | None = None  # an article's verdict, one of `LABELS`
 
 
 class Loaded(NamedTuple):
@@ -46,13 +41,11 @@ class Loaded(NamedTuple):
 
 
 def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
-    """Articles, then interactions; at most `limit` of each. LabError for another source or a malformed
-    sample.
+    """Articles, then interactions; at most `limit` of each. LabError: another source, a malformed sample.
 
     Args:
-        source: "sample" (the shipped rows, which have reference Spanish: all that the offline teacher can
-            translate), or "auto" (the real sets when the hub answers, else the sample; the sentence says
-            which and why).
+        source: "sample" (the shipped rows, with reference Spanish: all that the offline teacher knows), or
+            "auto" (the real sets when the hub answers, else the sample; the sentence says which and why).
     """
     if source not in ("auto", "sample"):
         raise LabError(f"There is no source {source!r}: one of auto, sample.")
@@ -69,9 +62,7 @@ def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
 
 
 def check_hub(name: str) -> None:
-    """One small request, so that a dead network is known in seconds: OSError when there is no network, no
-    answer, or no such set.
-    """
+    """One small request, to know a dead network in seconds: OSError without network, answer or such a set."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ConnectionError("the hub is switched off, HF_HUB_OFFLINE is set")
     hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -80,9 +71,7 @@ def check_hub(name: str) -> None:
 
 
 def _from_hub(kind: str, limit: int | None) -> list[Row]:
-    """One real set; a LabError when the hub is switched off, does not answer, or has other columns than
-    expected.
-    """
+    """One real set; LabError when the hub is switched off, does not answer, or has other columns."""
     from datasets import load_dataset
 
     name = HUB[kind]
@@ -111,9 +100,7 @@ def _row(record: Mapping[str, Any], kind: str, fallback: str = "") -> Row:
 
 
 def read_sample(path: Path, kind: str) -> list[Row]:
-    """Rows of a shipped file, one JSON object a line; LabError names file, line and field of what is missing
-    or malformed.
-    """
+    """Rows of a shipped JSONL file; LabError names file, line and field of what is missing or malformed."""
     if not path.is_file():
         raise LabError(f"{path} is missing. Restore it with `git checkout -- data/openmed_sample`.")
     rows = []
@@ -129,9 +116,7 @@ def read_sample(path: Path, kind: str) -> list[Row]:
 
 
 def drop_false_claims(rows: Sequence[Row]) -> tuple[list[Row], Counter[str]]:
-    """Keep interactions and the articles whose claim was found true; count what was dropped by its label
-    ("unlabelled": no verdict).
-    """
+    """Interactions and articles found true; and the dropped, counted by label ("unlabelled": no verdict)."""
     doubtful = [row for row in rows if row.kind == "article" and row.label != "true"]
     kept = [row for row in rows if row.kind != "article" or row.label == "true"]
     return kept, Counter(row.label or "unlabelled" for row in doubtful)

@@ -18,7 +18,7 @@ ROWS = st.lists(
 
 
 def _cells():
-    (chapter,) = [chapter for chapter in notebooks.chapters() if chapter.name == NOTEBOOK]
+    (chapter,) = [chapter for chapter in notebooks.PLAN if chapter.name == NOTEBOOK]
     return [cell.source for cell in notebooks.read(chapter.path).cells if cell.cell_type == "code"]
 
 

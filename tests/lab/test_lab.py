@@ -478,7 +478,7 @@ def test_a_claim_shows_whether_it_holds_and_what_decided_it():
 
 
 def test_a_claim_is_recorded_for_its_notebook_with_its_verdict_and_evidence():
-    effect = Effect(("skew",), -0.2, -0.3, -0.1, 0.01)
+    effect = Effect("skew", -0.2, -0.3, -0.1, 0.01)
     lab.start("04_x")
     lab.claim("One", True, wilson(1, 2))
     lab.start("05_y")

@@ -38,8 +38,8 @@ CURVES = {"by dose": {0.1: [0.8, 0.7], 1.0: [0.2, 0.3]}, "points": [(0.1, 0.5), 
 BASELINE = {"always ROJO": 0.36, "your prediction": 0.8}
 COUNTS = [[3, 1], [0, 4]]
 EFFECTS = [
-    evaluate.Effect(("skew",), -0.2, -0.3, -0.1, 0.01),
-    evaluate.Effect(("skew", "start"), 0.0, -0.1, 0.1, 0.9),
+    evaluate.Effect("skew", -0.2, -0.3, -0.1, 0.01),
+    evaluate.Effect("skew × start", 0.0, -0.1, 0.1, 0.9),
 ]
 
 DRAW = {

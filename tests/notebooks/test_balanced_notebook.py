@@ -99,7 +99,7 @@ def test_the_rule_that_is_shown_for_a_gate_is_the_rule_of_the_gates():
     shown = [node for tree in TREES for node in tree.body if getattr(node, "name", "") == "verdict"]
     space = {"evaluate": evaluate}
     exec(compile(ast.Module(shown, []), "verdict", "exec"), space)
-    gate = Gate("x", "", "actions", 0.95, at_least=True, none_seen=False, why="")
+    gate = Gate(id="x", says="x", measure="actions", bound=0.95, at_least=True, why="x")
     for hits, n in ((29, 30), (290, 300), (2900, 3000), (2700, 3000), (30, 30), (100, 100), (0, 10)):
         assert space["verdict"](hits, n, 0.95) == gate.verdict(evaluate.wilson(hits, n))
 

@@ -41,7 +41,7 @@ print("trained", trainer.state.global_step)
 
 def _statements(name, *wanted):
     """The assignments and imports of a notebook's cells that give these names, in order."""
-    chapter = next(one for one in notebooks.chapters() if one.name.startswith(name))
+    chapter = next(one for one in notebooks.PLAN if one.name.startswith(name))
     for cell in notebooks.read(chapter.path).cells:
         if cell.cell_type != "code":
             continue

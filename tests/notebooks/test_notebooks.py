@@ -21,7 +21,7 @@ from reruns import broken_claims, differences
 from helpers import lab, notebooks, triage
 from helpers.files import ROOT, LabError
 
-CHAPTERS = notebooks.chapters()
+CHAPTERS = notebooks.PLAN
 
 
 @pytest.fixture(params=CHAPTERS, ids=lambda chapter: chapter.name)

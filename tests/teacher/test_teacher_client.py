@@ -17,6 +17,7 @@ from servers import Scripted, always, chats, completion, lines
 from helpers import cases, teacher
 from helpers.files import ROOT, LabError
 from helpers.teacher.journal import Journal
+from helpers.teacher.limits import TokenBucket
 from helpers.triage import parse
 
 ROWS = cases.write_diverse(40, 0)
@@ -117,6 +118,24 @@ def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):
     assert job.answered == 60 and job.limited == 1
     assert silence >= 0.65  # nobody knocked
     assert Counter(body["messages"][0]["content"] for body in server.requests).most_common(1)[0][1] == 2
+
+
+def test_a_limit_in_tokens_is_kept_and_counts_what_the_answers_took(tmp_path, monkeypatch):
+    real, taken = TokenBucket.take, []
+
+    def take(self, amount=1):
+        taken.append(amount)
+        real(self, amount)
+
+    monkeypatch.setattr(TokenBucket, "take", take)
+    with Scripted(always(200, completion(prompt=400, answer=600))) as server:
+        endpoint = server.endpoint(minute=2, tokens_per_minute=60_000, max_completion_tokens=1000)
+        job = teacher.Client(endpoint, concurrency=8).run(chats(60), tmp_path, label=None)
+    assert job.answered == 60 and sum(taken) == pytest.approx(60 * (1 + 400 + 600))  # each is one request
+    assert job.usual == pytest.approx(600, rel=0.01)  # the guess has learned what an answer takes
+    assert (
+        server.times[-1] - server.times[0] > 1.7
+    )  # a minute's tokens, less the bucket and what is in flight
 
 
 def test_a_server_that_asks_for_hours_is_not_waited_for(tmp_path):

@@ -111,6 +111,16 @@ def test_nobody_leaves_a_shared_pause_early_nor_all_at_once():
     assert min(moments) >= 0.199 and max(moments) - min(moments) > 0.05
 
 
+def test_a_request_waits_for_its_tokens_and_a_large_one_for_a_full_bucket():
+    async def enter():
+        started, line = time.monotonic(), Line(None, minute=6, tokens=60_000)  # 9,700 a second, 1,200 at most
+        await line.enter(2000)
+        return time.monotonic() - started, line.tokens.level
+
+    seconds, level = asyncio.run(enter())
+    assert seconds >= 1200 / 9700 and level == pytest.approx(-800)  # the rest is a debt
+
+
 def test_backoff_is_spread_over_the_whole_interval_and_bounded():
     random.seed(0)
     draws = [backoff(3) for _ in range(500)]

@@ -122,7 +122,7 @@ def test_the_environment_chooses_the_teacher(monkeypatch):
         "MiniMax-M2.5",
         {"reasoning_split": True},
     )
-    assert endpoint.requests_per_minute == 500
+    assert (endpoint.requests_per_minute, endpoint.tokens_per_minute) == (500, 20_000_000)
     assert endpoint.cost(4_500_000, 0) == pytest.approx(1.35) and endpoint.temperature > 0
     monkeypatch.setenv("TRIAGE_TEACHER", "offline")
     assert teacher.chosen() == "offline"

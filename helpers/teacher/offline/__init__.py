@@ -1,5 +1,4 @@
-"""The offline teacher: a small OpenAI-compatible server on loopback that answers from the shipped material,
-limits and breaks like a real one.
+"""The offline teacher: an OpenAI-compatible server on loopback that limits and breaks like a real one.
 
 It runs in a process of its own and ends with its owner, even when the owner is killed.
 """
@@ -23,17 +22,13 @@ _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 
 
 class OfflineTeacher:
-    """Starts on `start()` or at the head of a `with`, and ends with it; arguments are those of `Options`.
-    `url` is its address, without /v1.
-    """
+    """Runs for a `with` block, or from `start()`, with these `Options`; `url` is its address without /v1."""
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
 
     def start(self) -> OfflineTeacher:
-        """Start the server; returns itself once it listens. LabError with the process's last words when it
-        does not.
-        """
+        """Start the server; returns itself once it listens, or LabError with the process's last words."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
         pipes["env"] = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
         command = [sys.executable, "-c", "from helpers.teacher.offline import server; server.main()"]
@@ -57,9 +52,7 @@ class OfflineTeacher:
         return described("offline", base_url=f"{self.url}/v1", **own)
 
     def stats(self) -> dict[str, Any]:
-        """The server's counters: accepted, limited (429), broken, refused, faults, and `series` by the second
-        of its clock.
-        """
+        """Counts: accepted, limited (429), broken, refused; `faults`; `series` by the second of its clock."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{self.url}/stats", timeout=10) as response:
             return json.loads(response.read())

@@ -1,5 +1,4 @@
-"""What the offline teacher answers: the rubric's answer for a finding it recognises, the reference Spanish of
-a row it knows.
+"""What the offline teacher answers: the rubric's answer to a known finding, a known row's reference Spanish.
 
 A share of the translations carries, on the first attempt, a translator's mistake: a forbidden term, a number
 dropped, a field left in English.
@@ -21,8 +20,7 @@ from helpers.triage import UNKNOWN, countries, render
 
 GENERAL = (
     "Soy el maestro sin conexión de este laboratorio: no soy un modelo. Solo respondo a consultas de triaje "
-    "(«… País: Guatemala.») y a "
-    "peticiones de traducción del inglés hechas con helpers.translate."
+    "(«… País: Guatemala.») y a peticiones de traducción del inglés hechas con helpers.translate."
 )
 SEED = 0  # another one plants other mistakes and breaks other requests
 GUESSED_LEVEL = "AMARILLO"  # nothing recognised: stable, but to be seen soon
@@ -36,8 +34,7 @@ def dice(name: str, *what: object) -> float:
 
 def answer(messages: Sequence[Mapping[str, str]], mistakes: float = 0.0) -> str:
     """The text of an answer to a chat; `mistakes` is the share of translations with a mistake in them."""
-    asked = translate.read_request(messages)
-    if asked is not None:
+    if asked := translate.read_request(messages):
         return translation_answer(asked, mistakes)
     return triage_answer(messages[-1]["content"]) or GENERAL
 
@@ -46,12 +43,10 @@ def answer(messages: Sequence[Mapping[str, str]], mistakes: float = 0.0) -> str:
 @cache
 def _wordings() -> list[tuple[str, str]]:
     """Every wording of the micro-world in lower case and its finding, the longest first."""
-    rows = [(finding.term.lower(), key) for key, finding in findings().items()]
-    rows += [
+    rows = [
         (text.lower(), key)
         for key, one in findings().items()
-        for split in SPLITS
-        for text in one.texts(split)
+        for text in (one.term, *(text for split in SPLITS for text in one.texts(split)))
     ]
     return sorted(rows, key=lambda row: -len(row[0]))
 
@@ -67,9 +62,8 @@ def triage_answer(text: str) -> str | None:
     key, named = recognise(text), re.search(r"País: ([^.\n]+)\.", text)
     if key is None and named is None:
         return None
-    code = next(
-        (code for code, row in countries().items() if named and row.country == named[1].strip()), "XX"
-    )
+    place = named and named[1].strip()
+    code = next((code for code, row in countries().items() if row.country == place), "XX")
     level, picture = (findings()[key].level, findings()[key].syndrome) if key else (GUESSED_LEVEL, UNKNOWN)
     return render(level, code, picture)
 
@@ -83,9 +77,7 @@ def _references() -> dict[str, str]:
 
 
 def in_country(english: str, spanish: str, country: str) -> str:
-    """Put a country's own words in place of the general ones; an article of theirs takes the place of the one
-    before.
-    """
+    """Put a country's own words in place of the general ones, and their article in place of the other."""
     for term in translate.glossary().used(english):
         own = term.regional.get(country)
         if not own or find_spanish((own,), spanish):
@@ -102,39 +94,33 @@ def in_country(english: str, spanish: str, country: str) -> str:
     return spanish
 
 
-def _mistaken(
-    fields: Mapping[str, str], spanish: dict[str, str], country: str, kind: float
-) -> dict[str, str]:
+def _mistaken(asked: Request, spanish: dict[str, str], kind: float) -> dict[str, str]:
     """One translator's mistake; which one depends on `kind` in [0, 1) and on what the text offers."""
-    longest = max(spanish, key=lambda column: len(fields[column]))
-    text = spanish[longest]
-    for term in translate.glossary().used(fields[longest]) if kind < 0.4 else ():
-        spans = find_spanish(term.accepted(country), text)
+    longest = max(spanish, key=lambda column: len(asked.fields[column]))
+    text, english = spanish[longest], asked.fields[longest]
+    for term in translate.glossary().used(english) if kind < 0.4 else ():
+        spans = find_spanish(term.accepted(asked.country), text)
         if spans and term.avoid:
             start, end = spans[0]
             return spanish | {longest: text[:start] + term.avoid[0] + text[end:]}
     without = re.sub(r"\s?\b\d[\d.,]*(?:\s?%)?", "", text, count=1)
-    return spanish | {longest: without if kind < 0.75 and without != text else fields[longest]}
+    return spanish | {longest: without if kind < 0.75 and without != text else english}
 
 
 def translation_answer(asked: Request, mistakes: float = 0.0) -> str:
-    """The reference Spanish of the fields as a JSON object, in the country's words; a field it does not know
-    stays English.
-    """
+    """The reference Spanish as a JSON object, in the country's words; an unknown field stays English."""
     spanish = {
         column: in_country(english, _references().get(english, english), asked.country)
         for column, english in asked.fields.items()
     }
     content = json.dumps(asked.fields, sort_keys=True)
     if asked.fields and not asked.again and dice("mistake", content) < mistakes:
-        spanish = _mistaken(asked.fields, spanish, asked.country, dice("kind", content))
+        spanish = _mistaken(asked, spanish, dice("kind", content))
     return json.dumps(spanish, ensure_ascii=False, indent=1)
 
 
 def planted_mistakes(endpoint: Endpoint, rows: list, first: list[dict | None], country: str) -> list[bool]:
-    """For every row: does this first answer differ from the clean one, on purpose? Empty for a real teacher,
-    whose mistakes nobody knows.
-    """
+    """For each row: was this first answer spoilt on purpose? Empty for a real teacher: nobody knows."""
     if endpoint.name != "offline":
         return []
     clean = [json.loads(translation_answer(Request(row.fields, country, True))) for row in rows]

@@ -1,6 +1,4 @@
-"""The offline teacher's process: an OpenAI-compatible chat endpoint on loopback that limits, delays, breaks
-and keeps count.
-"""
+"""The offline teacher's process: a chat endpoint on loopback that limits, delays, breaks and keeps count."""
 
 from __future__ import annotations
 
@@ -30,10 +28,9 @@ from helpers.teacher.offline.answers import dice
 class Faults(BaseModel, frozen=True, extra="forbid"):
     """The share of admitted requests that break in each way, 0…1; they exclude one another.
 
-    reset: the connection is torn. error: 500, 502 with HTML, or 503 with Retry-After. garbage: 200 with half
-    a JSON body. cut: half an answer, finish_reason "length". think: an unasked, whole `<think>` block.
-    broken_think: a closing tag alone, in several spellings, or a block that never closes. language: the
-    answer in English.
+    reset: the connection is torn. error: 500, 502 with HTML, or 503 with Retry-After. garbage: half a body of
+    JSON. cut: half an answer, finish_reason "length". think: an unasked, whole `<think>` block.
+    broken_think: a closing tag alone, or a block that never closes. language: the answer in English.
     """
 
     reset: float = 0.0
@@ -54,15 +51,12 @@ class Options(BaseModel, frozen=True, extra="forbid"):
     """How an offline teacher behaves. Seconds are those of a 60-second minute.
 
     Attributes:
-        minute: seconds that its minute lasts (60 in the world; 2 makes tests quick). Everything below follows
-            it.
+        minute: seconds that its minute lasts (2 makes tests quick). Everything below follows it.
         requests_per_minute: the limit; None for none.
-        burst: so many at once (None: a tenth of the limit), refilled at that rate; `Retry-After` is the same
-            for all who were refused together.
+        burst: so many at once (None: a tenth of the limit), refilled at the limit's rate.
         latency: shortest and longest thinking time.
         outage: (first, last) second in which every request gets 503, with the same end as `Retry-After`.
-        faults: see `Faults`. mistakes: share of translations with a translator's mistake on the first
-            attempt.
+        faults: see `Faults`. mistakes: share of translations with a mistake on the first attempt.
     """
 
     minute: float = 60.0
@@ -75,16 +69,14 @@ class Options(BaseModel, frozen=True, extra="forbid"):
 
 
 class Gateway:
-    """At most `burst` at once, refilled at the limit's rate; who is refused hears the next whole second, as
-    everybody else does.
-    """
+    """At most `burst` at once, refilled at the limit's rate; the refused all hear the same whole second."""
 
     def __init__(self, limit: float, burst: float, second: float) -> None:
         self.rate, self.burst, self.second = limit / 60 / second, burst, second
         self.level, self.at = burst, 0.0
 
     def wait(self, now: float) -> float:
-        """0 when one more fits, and it is counted; else the time to the first whole second at which it would."""
+        """0 when one more fits, and it is counted; else the time to the first whole second when it would."""
         self.level, self.at = min(self.burst, self.level + (now - self.at) * self.rate), now
         if self.level >= 1:
             self.level -= 1
@@ -101,24 +93,19 @@ class Teacher:
         self.gateway = Gateway(limit, options.burst or max(1, limit / 10), self.second)
         self.started = 0.0  # the first request
         self.counts = Counter(accepted=0, limited=0, broken=0, refused=0)
-        self.faults, self.seen = (
-            Counter(),
-            Counter(),
-        )  # `seen`: attempts per content, so that a retry throws new dice
+        self.faults, self.seen = Counter(), Counter()  # `seen`: by content, so that a retry throws new dice
         self.in_flight = 0
         self.series: list[dict[str, int]] = []
 
     def bin(self) -> dict[str, int]:
         """The counters of the present second of the scaled clock."""
         while len(self.series) <= int((time.monotonic() - self.started) / self.second):
-            row = {"second": len(self.series), "accepted": 0, "limited": 0, "broken": 0, "refused": 0}
-            self.series.append(row | {"in_flight": self.in_flight})
+            none = dict.fromkeys(self.counts, 0)
+            self.series.append({"second": len(self.series), **none, "in_flight": self.in_flight})
         return self.series[-1]
 
     async def stats(self, _: Request) -> Response:
-        """GET /stats: everything counted so far; `series` has one entry for each second of a 60-second
-        minute.
-        """
+        """GET /stats: all that was counted; `series` has an entry for each second of a 60-second minute."""
         return JSONResponse({**self.counts, "faults": self.faults, "series": self.series})
 
     async def complete(self, request: Request) -> Response:
@@ -165,9 +152,8 @@ class Teacher:
         text = _spoilt(answers.answer(messages, options.mistakes), fault, asked, which)
         raw = json.dumps(_completion(messages, text, "length" if fault == "cut" else "stop"))
         raw = raw[: len(text) // 2] if fault == "garbage" else raw
-        return "accepted" if fault in (None, "think") else "broken", Response(
-            raw, media_type="application/json"
-        )
+        what = "accepted" if fault in (None, "think") else "broken"
+        return what, Response(raw, media_type="application/json")
 
 
 def _error(status: int, message: str, wait: float | None = None) -> Response:
@@ -181,9 +167,7 @@ async def _torn() -> AsyncIterator[bytes]:
 
 
 def tokens_in(text: str) -> int:
-    """A token count good enough for limits and prices (English and Spanish run at 3.3 to 4.2 characters a
-    token).
-    """
+    """A count good enough for prices: English and Spanish run at 3.3 to 4.2 characters a token."""
     return math.ceil(len(text) / 3.6)
 
 
@@ -205,7 +189,8 @@ def _spoilt(text: str, fault: str | None, asked: str, which: float) -> str:
     tag = ("think", "thinking", "mm:think")[int(which * 6) % 3]
     spoilt = {
         "cut": text[: len(text) // 2],
-        "language": "Urgency level: urgent. What to do: see a health worker today. This is not medical advice.",
+        "language": "Urgency level: urgent. What to do: see a health worker today. This is not medical "
+        "advice.",
         "think": f"<{tag}>\n{muttered}\n</{tag}>\n\n{text}",
         "broken_think": f"{muttered}\n</{tag}>\n\n{text}" if which < 0.5 else f"<{tag}>\n{muttered}\n{text}",
     }
@@ -220,9 +205,7 @@ def _end_with_owner() -> None:
 def main() -> None:
     """Serve on loopback and a free port, which is printed; options are JSON, the first argument."""
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    answers.triage_answer(
-        "País: México."
-    )  # loads the rubric: in the first request it would look like a slow server
+    answers.triage_answer("País: México.")  # loads the rubric, or the first request would look slow
     teacher = Teacher(Options.model_validate_json(sys.argv[1]))
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     complete = Route("/v1/chat/completions", teacher.complete, methods=["POST"])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -244,6 +245,31 @@ def test_the_notebooks_tests_are_this_repositorys_even_where_a_package_installs_
     from tests import exercises
 
     assert str(install.ROOT) in exercises.__file__
+
+
+IMPORTS = """
+import ast, json, sys
+from pathlib import Path
+for name in "llama_cpp gguf fastapi sse_starlette starlette_context segno playwright nbclient nbformat jupyterlab pytest llmock".split():
+    sys.modules[name] = None  # as if it were not installed
+from helpers import lab, startup
+for path in sorted(Path("notebooks").glob("*.ipynb")):
+    if path.name[:2] not in startup.NOTEBOOK_EXTRAS:
+        cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        for node in [node for cell in cells for node in ast.walk(ast.parse("".join(cell["source"])))]:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                exec(ast.unparse(node), {})
+        print(path.name[:2], end=" ")
+"""
+
+
+@pytest.mark.slow
+def test_notebooks_without_extras_import_nothing_of_the_extras():
+    """Colab installs the extras `gguf` for 11 to 13 only, and never `dev`."""
+    command = [sys.executable, "-c", IMPORTS]
+    done = subprocess.run(command, cwd=install.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-800:]
+    assert done.stdout.split() == ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "14"]
 
 
 # ------------------------------------------------------------------------------------------ without widgets

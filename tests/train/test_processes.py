@@ -82,7 +82,12 @@ def _run(folder, kill):
     settings = {"TRIAGE_BUILD": str(folder), "TRIAGE_PRECISION": "fp32", "TRIAGE_THREADS": "1"}
     environment = os.environ | settings | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "script.py"], env=environment, cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "script.py"],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -233,6 +233,29 @@ def test_a_torchvision_of_another_torch_is_told_and_left_out(monkeypatch, tmp_pa
     assert (sys.modules["torchvision"] is None) is told
 
 
+@pytest.mark.parametrize(
+    ("version", "told"), [("0.10.0", True), ("0.15.9", True), ("0.16.0", False), ("0.18.0", False)]
+)
+def test_an_old_torchao_is_told_and_left_out_so_that_peft_makes_its_adapters(
+    monkeypatch, tmp_path, capsys, version, told
+):
+    """Colab holds 0.10: every LoRA ended in «Found an incompatible version of torchao»."""
+    from peft.import_utils import is_torchao_available
+
+    folder = tmp_path / f"torchao-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torchao\nVersion: {version}\n")
+    (tmp_path / "torchao.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchao", raising=False)
+    is_torchao_available.cache_clear()
+    startup.settle()
+    assert (f"torchao {version} is older than peft accepts" in capsys.readouterr().out) is told
+    assert is_torchao_available() is not told, "peft itself raises where it is told and not left out"
+    is_torchao_available.cache_clear()
+    sys.modules.pop("torchao", None)
+
+
 def test_the_notebooks_tests_are_this_repositorys_even_where_a_package_installs_a_tests_of_its_own(
     monkeypatch, tmp_path
 ):

@@ -6,13 +6,13 @@ another environment, a torchvision of another torch.
 
 from __future__ import annotations
 
-import importlib
+import importlib.machinery
+import importlib.util
 import os
 import re
 import sys
 import sysconfig
 import tempfile
-import types
 from importlib import metadata
 from pathlib import Path
 
@@ -60,13 +60,13 @@ def prepare(notebook: str) -> None:
 def settle() -> None:
     """Put right, or say, what other programs left in this process's surroundings."""
     # Some packages install a top-level `tests` of their own; the notebooks mean this repository's.
-    ours = types.ModuleType("tests")
-    ours.__path__ = [str(install.ROOT / "tests")]
-    sys.modules.setdefault("tests", ours)
+    spec = importlib.machinery.ModuleSpec("tests", None, is_package=True)
+    spec.submodule_search_locations = [str(install.ROOT / "tests")]
+    sys.modules.setdefault("tests", importlib.util.module_from_spec(spec))
     if "ipykernel" in sys.modules and os.environ.get("MPLBACKEND") not in (None, INLINE):
         print(f"MPLBACKEND={os.environ['MPLBACKEND']} is put aside: figures are drawn in the page.")
         os.environ["MPLBACKEND"] = INLINE
-    for name in ("torchvision", "torchaudio"):
+    for name in ("torchvision", "torchaudio", "torchao"):
         if why := mismatch(name):
             print(f"{why} It is left out here, and not needed: `pip uninstall {name}` mends it.")
             sys.modules[name] = None  # type: ignore[assignment]  # as if it were not installed
@@ -82,15 +82,22 @@ def give_home() -> None:
 
 
 def mismatch(name: str) -> str:
-    """Was torchvision (torchaudio) made for another torch? Importing it then fails in its compiled operators."""
-    try:
-        wanted = re.search(r"^torch *\(?==([\d.]+)", "\n".join(metadata.requires(name) or ()), re.MULTILINE)
-        torch = metadata.version("torch")
-    except metadata.PackageNotFoundError:
+    """Why a package that others import where they find it would end in an error; empty if it would not.
+
+    torchvision and torchaudio are made for one torch ("operator torchvision::nms does not exist" with another);
+    peft refuses to make an adapter beside an old torchao.
+    """
+    versions = _versions((name, "torch"))
+    if len(versions) < 2:
         return ""
-    if not wanted or within(torch, f"=={wanted[1]}"):
+    if name == "torchao" and not within(versions[name], ">=0.16"):
+        return f"torchao {versions[name]} is older than peft accepts (0.16)."
+    wanted = re.search(r"^torch *\(?==([\d.]+)", "\n".join(metadata.requires(name) or ()), re.MULTILINE)
+    if not wanted or within(versions["torch"], f"=={wanted[1]}"):
         return ""
-    return f"{name} {metadata.version(name)} was made for torch {wanted[1]}, and torch {torch} is installed."
+    return (
+        f"{name} {versions[name]} was made for torch {wanted[1]}, and torch {versions['torch']} is installed."
+    )
 
 
 def _advice(lacking: list[str]) -> str:

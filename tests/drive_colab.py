@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers.install import ROOT
 
 STAND_IN = """
-import sys, types
-sys.modules["google.colab"] = types.ModuleType("google.colab")
+import google.colab  # a stand-in, in this folder
 import numpy  # Colab's kernel has it loaded
 """
 VERSIONS = "from importlib.metadata import version; print({name: version(name) for name in ('torch', 'numpy', 'ipywidgets')})"
@@ -77,6 +76,8 @@ def main() -> None:
     subprocess.run([python, "-c", VERSIONS], check=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        (folder / "google" / "colab").mkdir(parents=True)
+        (folder / "google" / "colab" / "__init__.py").touch()
         github = origin(folder, cell)
         for what, code, more in (
             ("no network", checked, DEAD),

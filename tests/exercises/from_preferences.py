@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, quants
 
 from helpers.statistics import wilson
 from helpers.triage import LEVELS, UNKNOWN, country_of, render
@@ -120,6 +119,8 @@ def safe_reward(function: Callable[..., Any]) -> Problems:
 
 def unpack_q4_0(function: Callable[..., Any]) -> Problems:
     """The 32 weights of a Q4_0 block of 18 bytes: a 16-bit scale, then two weights a byte, low halves first."""
+    from gguf import GGMLQuantizationType, quants  # of notebook 11: the notebooks before it do without
+
     dice = np.random.default_rng(0)
     weights = [
         np.eye(1, 32, 3, dtype=np.float32)[0],

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -232,6 +233,29 @@ def test_a_torchvision_of_another_torch_is_told_and_left_out(monkeypatch, tmp_pa
     assert (sys.modules["torchvision"] is None) is told
 
 
+@pytest.mark.parametrize(
+    ("version", "told"), [("0.10.0", True), ("0.15.9", True), ("0.16.0", False), ("0.18.0", False)]
+)
+def test_an_old_torchao_is_told_and_left_out_so_that_peft_makes_its_adapters(
+    monkeypatch, tmp_path, capsys, version, told
+):
+    """Colab holds 0.10: every LoRA ended in «Found an incompatible version of torchao»."""
+    from peft.import_utils import is_torchao_available
+
+    folder = tmp_path / f"torchao-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torchao\nVersion: {version}\n")
+    (tmp_path / "torchao.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchao", raising=False)
+    is_torchao_available.cache_clear()
+    startup.settle()
+    assert (f"torchao {version} is older than peft accepts" in capsys.readouterr().out) is told
+    assert is_torchao_available() is not told, "peft itself raises where it is told and not left out"
+    is_torchao_available.cache_clear()
+    sys.modules.pop("torchao", None)
+
+
 def test_the_notebooks_tests_are_this_repositorys_even_where_a_package_installs_a_tests_of_its_own(
     monkeypatch, tmp_path
 ):
@@ -244,6 +268,31 @@ def test_the_notebooks_tests_are_this_repositorys_even_where_a_package_installs_
     from tests import exercises
 
     assert str(install.ROOT) in exercises.__file__
+
+
+IMPORTS = """
+import ast, json, sys
+from pathlib import Path
+for name in "llama_cpp gguf fastapi sse_starlette starlette_context segno playwright nbclient nbformat jupyterlab pytest llmock".split():
+    sys.modules[name] = None  # as if it were not installed
+from helpers import lab, startup
+for path in sorted(Path("notebooks").glob("*.ipynb")):
+    if path.name[:2] not in startup.NOTEBOOK_EXTRAS:
+        cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        for node in [node for cell in cells for node in ast.walk(ast.parse("".join(cell["source"])))]:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                exec(ast.unparse(node), {})
+        print(path.name[:2], end=" ")
+"""
+
+
+@pytest.mark.slow
+def test_notebooks_without_extras_import_nothing_of_the_extras():
+    """Colab installs the extras `gguf` for 11 to 13 only, and never `dev`."""
+    command = [sys.executable, "-c", IMPORTS]
+    done = subprocess.run(command, cwd=install.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-800:]
+    assert done.stdout.split() == ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "14"]
 
 
 # ------------------------------------------------------------------------------------------ without widgets

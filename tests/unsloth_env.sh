@@ -21,7 +21,7 @@ fi
 pinned() { grep -hoE "\b$1==[0-9.]+" "${files[@]}" | head -1; }
 
 fail() {
-    echo "✗ $1 What is installed stays: mend that and run the same command again. The whole log: $log" >&2
+    echo "✗ $1 The whole log: $log" >&2
     exit 1
 }
 
@@ -41,14 +41,15 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     mkdir -p "$place"
     : >"$log"
     [ -x "$python" ] || "${PYTHON:-python3}" -m venv "$place" >>"$log" 2>&1 ||
-        fail "${PYTHON:-python3} could not make an environment (Debian and Ubuntu: sudo apt install python3-venv)."
+        fail "${PYTHON:-python3} could not make an environment. Name another Python with PYTHON=… (Debian and Ubuntu: sudo apt install python3-venv)."
     step "torch" "$(pinned torch)"
     step "llama-cpp-python, built from source" --no-cache-dir "$(pinned llama-cpp-python)"
     step "Unsloth and the rest" --editable ".[gpu,dev]"
     # Where torch is the CPU build and torchvision is not, it cannot be loaded. Text needs none.
     "$python" -c 'import torchvision' >>"$log" 2>&1 || "$python" -m pip uninstall --yes torchvision >>"$log" 2>&1
     echo "  a first import …"
-    "$python" -c 'import unsloth' >>"$log" 2>&1 || fail "Unsloth is installed and cannot be imported: $(tail -1 "$log")."
+    "$python" -c 'import unsloth' >>"$log" 2>&1 ||
+        fail "Unsloth is installed and cannot be imported: $(tail -1 "$log") Mend that and run the same command again."
     echo "$wanted" >"$stamp"
 fi
 echo "Unsloth is in $place."

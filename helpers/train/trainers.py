@@ -7,6 +7,7 @@ CPU its convolution fallback leaks one document into the next.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -111,7 +112,9 @@ class _OnFewCores:
         self.rows, self.settings = train_dataset, args.to_dict()
         super().__init__(model=model, args=args, train_dataset=train_dataset, **more)  # type: ignore[call-arg]
         self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
-        self.fast = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
+        # Unsloth, once it is imported, has changed the libraries, and brings quick layers of its own.
+        ours = "unsloth" not in sys.modules and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
+        self.fast = choose_hardware().device == "cpu" and ours
         if self.fast:
             keep_freed_memory()
             fuse_lora(self.model)  # type: ignore[attr-defined]

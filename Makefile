@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | quick | format | lab
 PYTHON ?= python3
-.PHONY: tutorial seeds help quick test format lab clean
+.PHONY: tutorial seeds help quick test test-unsloth format lab clean
 
 tutorial: ## run every notebook and print what was found
 	@$(PYTHON) -m helpers run
@@ -9,13 +9,18 @@ seeds: ## the notebooks with several arms, three seeds an arm (about an hour, re
 	@$(PYTHON) -m helpers run --seeds 3 02 06 08 09 10
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quick: ## lint, types and the fast tests, in less than three minutes
 	@$(PYTHON) -m helpers quick
 
 test: ## lint, types and the whole suite, notebooks executed from an empty cache
 	@$(PYTHON) -m helpers test
+
+test-unsloth: ## Unsloth, installed beside the rest and driven on the CPU (the first time: 20 minutes more)
+	@tests/unsloth_env.sh
+	@CUDA_VISIBLE_DEVICES= $${TRIAGE_BUILD:-build}/unsloth-venv/bin/python -m pytest -rs \
+		tests/train/test_unsloth_drive.py tests/train/test_keywords.py tests/train/test_bench.py
 
 format: ## sort imports and format code, notebooks included
 	@$(PYTHON) -m helpers format

@@ -227,6 +227,14 @@ def pretrain(options: argparse.Namespace) -> int:
     return 0
 
 
+def bench_gpu(options: argparse.Namespace) -> int:
+    """Speed and memory of training 1.2 B parameters on this GPU: Unsloth beside plain transformers + PEFT."""
+    from helpers.train import bench
+
+    print(f"Kept in {bench.report(options.size, options.steps)}")
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="python -m helpers", description=__doc__)
@@ -277,6 +285,9 @@ def parser() -> argparse.ArgumentParser:
         command(act)("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
     compare = "keep the base; pretrain two smaller ones and compare what they read (half an hour)"
     command(pretrain)("--compare", action="store_true", help=compare)
+    add = command(bench_gpu, "bench-gpu")
+    add("--size", choices=("1.2b", "nano"), default="1.2b", help="nano runs without a GPU (default: 1.2b)")
+    add("--steps", type=int, default=20, metavar="N", help="optimizer steps to measure (default: 20)")
     command(tidy, "format")
     for act in (lab, badges):
         command(act)

@@ -29,32 +29,11 @@ from tools import fine_tuned, with_lora
 from trl import SFTConfig, SFTTrainer
 
 from helpers import cases, train
+from helpers.train.bench import flops_per_token, matmul_peak
 
 ROWS = 800
 EQUAL = {"batch": 8, "accumulation": 1, "learning_rate": 2e-3, "warmup_steps": 1, "save_steps": 0}
 PROFILE = train.profile_named("nano")
-
-
-def matmul_peak(dtype: torch.dtype, size: int = 2048, seconds: float = 1.5) -> float:
-    """This machine's best matrix-multiply rate in FLOP/s, measured on large square matrices."""
-    a, b = torch.randn(size, size, dtype=dtype), torch.randn(size, size, dtype=dtype)
-    for _ in range(3):
-        a @ b
-    started, runs = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        a @ b
-        runs += 1
-    return 2 * size**3 * runs / (time.perf_counter() - started)
-
-
-def flops_per_token(base: torch.nn.Module, trainable: int) -> float:
-    """LoRA training: 2 FLOP a weight forward, 2 backward through frozen weights, 6 for the adapter's own
-    (Kaplan et al. 2020).
-    """
-    frozen = sum(
-        weight.numel() for name, weight in base.named_parameters()
-    )  # the tied embedding counts once, as the output layer
-    return 4 * frozen + 6 * trainable
 
 
 def plain(rows: list, epochs: int, **settings: object) -> tuple[float, float]:
@@ -145,7 +124,9 @@ def main() -> None:
         f"ratio {' / '.join(ratios)}"
     )
     dtype = torch.bfloat16 if train.choose_hardware().precision == "bf16" else torch.float32
-    rate = middle["ours"] * flops_per_token(train.load_model(PROFILE.base), int(runs[0][1]["trainable"]))
+    rate = middle["ours"] * flops_per_token(
+        train.load_model(PROFILE.base).num_parameters(), int(runs[0][1]["trainable"])
+    )
     peak = matmul_peak(dtype)
     print(
         f"achieved {rate / 1e9:,.0f} GFLOP/s of {peak / 1e9:,.0f} measured {dtype} matrix-multiply peak: "

@@ -17,6 +17,7 @@ SLOW_MODULES = {
     "test_alignment",
     "test_recipes",
     "test_balanced_notebook",
+    "test_bench",
     "test_export",
     "test_export_refusals",
     "test_glass_box",
@@ -31,6 +32,7 @@ SLOW_MODULES = {
     "test_teacher_outcomes",
     "test_teacher_servers",
     "test_train",
+    "test_unsloth_drive",
     "test_what_fixed_it",
 }
 SERIES_SECONDS = 4200  # one test that executes every notebook; CI gives the whole suite 90 minutes

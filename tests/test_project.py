@@ -142,7 +142,7 @@ def test_the_commands_of_the_readme_are_the_makefiles_and_cis():
     readme, makefile, ci = ((ROOT / name).read_text() for name in ("README.md", "Makefile", ".ci/run"))
     assert "make test" in ci
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    targets = re.findall(r"^([a-z]+): ## \S", makefile, re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+): ## \S", makefile, re.MULTILINE)
     assert targets[0] == "tutorial", "what `make` alone does"
     for target in ("tutorial", "quick", "test", "lab", "help"):
         assert target in targets
@@ -162,7 +162,15 @@ def test_make_help_lists_every_target():
     command = ["make", "--no-print-directory", "help"]
     done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True)
     listed = [line.split()[1] for line in done.stdout.splitlines()]
-    assert listed == re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed == re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
+def test_an_environment_for_unsloth_that_cannot_be_made_is_said_in_one_message(tmp_path):
+    asked = os.environ | {"PYTHON": "false", "TRIAGE_BUILD": str(tmp_path)}
+    done = subprocess.run(["tests/unsloth_env.sh"], cwd=ROOT, env=asked, capture_output=True, text=True)
+    assert done.returncode == 1 and not (tmp_path / "unsloth-venv" / "installed").exists()
+    assert re.fullmatch(r"✗ false could not make an environment\..*PYTHON=.*install\.log\n", done.stderr)
 
 
 def test_a_check_that_dies_is_no_success(monkeypatch):

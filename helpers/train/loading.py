@@ -46,6 +46,14 @@ def explained(source: Any) -> Iterator[None]:
         ) from error
 
 
+def working_dtype() -> torch.dtype:
+    """The number format of a model's weights on this machine: float32 on a CPU, half precision on a GPU."""
+    hardware = choose_hardware()
+    if hardware.device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if hardware.precision == "bf16" else torch.float16
+
+
 def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
     """The tokenizer of a stage, folder, hub id or `LoadedModel`.
 
@@ -58,19 +66,16 @@ def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(str(source))
 
 
-def load_model(source: Any) -> PreTrainedModel:
+def load_model(source: Any, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """A model for generation or training, on the device this machine offers; float32 on a CPU, half precision
-    on a GPU.
+    on a GPU, unless `dtype` says otherwise.
 
     Raises:
         LabError: it cannot be fetched or read.
     """
+    hardware, dtype = choose_hardware(), dtype or working_dtype()
     if isinstance(source, LoadedModel):
-        return copy.deepcopy(source.model)
-    hardware = choose_hardware()
-    dtype = {"cuda": torch.bfloat16 if hardware.precision == "bf16" else torch.float16}.get(
-        hardware.device, torch.float32
-    )
+        return copy.deepcopy(source.model).to(dtype)
     with explained(source):
         model = AutoModelForCausalLM.from_pretrained(
             str(source), dtype=dtype, attn_implementation=hardware.attention, use_safetensors=True
@@ -132,7 +137,7 @@ def merged(trainer: Any) -> LoadedModel:
     source = (
         getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
     )
-    whole = with_adapter(load_model(source), trainer.model).merge_and_unload()
+    whole = folded(trainer.model, source).to(working_dtype())
     return LoadedModel(whole.eval(), trainer.processing_class)
 
 
@@ -142,8 +147,7 @@ def merge_and_save(
     """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or
     trained on alone.
     """
-    whole = with_adapter(load_model(source), model) if profile.engine == "transformers" else model
-    whole.merge_and_unload().to(getattr(torch, profile.save_dtype)).save_pretrained(out)
+    folded(model, source).to(getattr(torch, profile.save_dtype)).save_pretrained(out)
     save_tokenizer(tokenizer, out)
 
 
@@ -161,10 +165,10 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     write_json(out / "tokenizer_config.json", {key: v for key, v in config.items() if key not in here})
 
 
-def with_adapter(base: PreTrainedModel, trained: PeftModel) -> PeftModel:
-    """The trained adapter on a base in full precision: merging into bf16 weights would round the adapter
-    away.
+def folded(trained: PeftModel, source: Any) -> PreTrainedModel:
+    """The trained adapter folded into its base in float32, whatever engine and device trained it: a sum in 16
+    bits rounds small changes of large weights away (peft#1388).
     """
-    fresh = get_peft_model(base, trained.peft_config["default"])
+    fresh = get_peft_model(load_model(source, torch.float32), trained.peft_config["default"])
     set_peft_model_state_dict(fresh, get_peft_model_state_dict(trained))
-    return fresh
+    return fresh.merge_and_unload()

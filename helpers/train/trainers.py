@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -116,10 +117,11 @@ class _OnFewCores:
         self.rows, self.settings = train_dataset, args.to_dict()
         super().__init__(model=model, args=args, train_dataset=train_dataset, **more)  # type: ignore[call-arg]
         self.remove_callback(PrinterCallback)  # type: ignore[attr-defined]
-        # Several processes: the wrapper that adds up their gradients must see the forward pass, so TRL's own runs.
-        self.fast = (
-            PROCESSES == 1 and choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
-        )
+        # Unsloth, once it is imported, has changed the libraries, and brings quick layers of its own. Several
+        # processes: the wrapper that adds up their gradients must see the forward pass.
+        alone = PROCESSES == 1 and "unsloth" not in sys.modules
+        on_cpu = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
+        self.fast = alone and on_cpu
         if self.fast:
             keep_freed_memory()
             fuse_lora(self.model)  # type: ignore[attr-defined]

@@ -21,7 +21,8 @@ FLOORS = {
     "__main__": 17, "notebooks": 16,
     "show": 14, "lab": 13, "recipes": 12, "rewards": 11, "runtimes": 11, "evaluate": 10, "pretrain": 9,
     "export": 8,
-    "train": 7, "teacher": 6, "translate": 5, "audit": 4, "cases": 3, "triage": 2, "startup": 2, "progress": 1, "files": 1, "install": 1, "processes": 1,
+    "train": 7, "teacher": 6, "translate": 5, "audit": 4, "pocket": 4, "cases": 3, "shared": 2, "triage": 2,
+    "startup": 2, "progress": 1, "files": 1, "install": 1, "processes": 1,
     "statistics": 1, "machines": 0,
 }  # fmt: skip
 SOURCES = sorted((ROOT / "helpers").rglob("*.py"))

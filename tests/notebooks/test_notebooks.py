@@ -272,6 +272,19 @@ def test_a_cell_that_differs_from_its_helper_is_noticed():
     )
 
 
+def test_a_source_that_a_page_shows_is_the_helpers_own_today(chapter):
+    space, stale = {}, []
+    for cell in notebooks.code_cells(notebooks.read(chapter.path)):
+        for node in ast.parse(cell.source).body:
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "helpers":
+                exec(ast.unparse(node), space)
+        if shown := re.search(r"^show\.source\((.+)\)$", cell.source, re.MULTILINE):
+            (output,) = [one for one in cell.outputs if "text/plain" in one.get("data", {})]
+            if output["data"]["text/plain"] != inspect.getsource(eval(shown[1], space)).rstrip():
+                stale.append(shown[1])
+    assert stale == []
+
+
 CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "00": {"from_pretrained", "apply_chat_template", "generate"},
     "01": {"load_dataset", "OpenAI", "create"},

@@ -186,7 +186,13 @@ def _kept(
             shutil.rmtree(folder)
         if problem:
             _check_space(shelf, profile.base)
-            _build(name, trainer(), folder, profile, seed, key)
+            try:
+                ready = trainer()
+            except KeyboardInterrupt:
+                raise LabError(
+                    f"Interrupted while building {name}. Nothing was begun; run it again."
+                ) from None
+            _build(name, ready, folder, profile, seed, key)
     return Stage(name, seed, key, folder, why, read_json(folder / "training.json"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,9 +59,8 @@ def with_number(function: Callable[..., Any]) -> Problems:
     """A near miss: the same answer that calls another number in every line, and not one other character
     changed.
     """
-    rule = replace(
-        UNKNOWN, alarm_signs=("fiebre de más de 112 horas", "confusión")
-    )  # an alarm sign with the right number in it
+    # an alarm sign with the right number in it
+    rule = UNKNOWN.model_copy(update={"alarm_signs": ("fiebre de más de 112 horas", "confusión")})
     problems = []
     for level, country, wrong in (("AZUL", "ES", "911"), ("VERDE", "AR", "061"), ("ROJO", "GT", "112")):
         good = render(level, country, rule)

@@ -337,7 +337,7 @@ def test_an_unknown_stage_is_refused_with_the_known_ones():
 
 def test_a_wrong_profile_name_is_refused_with_the_known_ones(monkeypatch):
     monkeypatch.setenv("TRIAGE_PROFILE", "nanoo")
-    with pytest.raises(LabError, match=r"nanoo.*nano, colab, gpu"):
+    with pytest.raises(LabError, match=r"nanoo.*nano, pocket.*colab, gpu"):
         current_profile()
 
 

@@ -99,12 +99,12 @@ import shutil
 import subprocess
 import sys
 
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
-    if not pathlib.Path("triage-lab/helpers").is_dir():
-        shutil.rmtree("triage-lab", ignore_errors=True)
-        clone = ["git", "clone", "--depth=1", "--branch={tag}", "{url}"]
-        if subprocess.run([*clone, "triage-lab"]).returncode:
-            raise SystemExit("No connection to GitHub. In Kaggle: Settings > Internet on. Then run this again.")
+hosted = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+if hosted and not pathlib.Path("triage-lab/helpers").is_dir():
+    shutil.rmtree("triage-lab", ignore_errors=True)
+    clone = ["git", "clone", "--depth=1", "--branch={tag}"]
+    if subprocess.run([*clone, "{url}", "triage-lab"]).returncode:
+        raise SystemExit("No connection to GitHub (Kaggle: Settings > Internet on). Then run this again.")
 sys.path[:0] = [folder for folder in ("..", "triage-lab") if pathlib.Path(folder, "helpers").is_dir()]
 
 from helpers import startup

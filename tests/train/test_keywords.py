@@ -11,6 +11,7 @@ import inspect
 import re
 from functools import reduce
 from importlib.util import find_spec
+from pathlib import Path
 
 import llama_cpp
 import pytest
@@ -30,7 +31,8 @@ from helpers.files import ROOT
 from helpers.train.hardware import choose_hardware
 
 LIBRARIES = [name for name in ("unsloth", "trl", "transformers", "peft", "llama_cpp") if find_spec(name)]
-OUR_TRAINERS = ("SFTTrainer", "DPOTrainer", "GRPOTrainer")  # they hand on to TRL's what they are given
+# Ours hand on to TRL's what they are given; kept here before Unsloth puts its own in their place.
+TRAINERS = {name: getattr(trl, name) for name in ("SFTTrainer", "DPOTrainer", "GRPOTrainer")}
 TOKENIZER = transformers.PreTrainedTokenizerFast
 KINDS = {  # what a variable of this name holds
     "tokenizer": (TOKENIZER,),
@@ -76,12 +78,12 @@ class File:
     def __init__(self, text):
         self.nodes, self.imported = list(ast.walk(ast.parse(text))), {}
         for node in self.nodes:
-            if isinstance(node, ast.ImportFrom):
-                ours = node.module == "helpers.train"
-                for one in node.names:
-                    if library(node.module) or (ours and one.name in OUR_TRAINERS):
-                        module = trl if ours else importlib.import_module(node.module)
-                        self.imported[one.asname or one.name] = getattr(module, one.name)
+            if isinstance(node, ast.ImportFrom) and library(node.module):
+                module = importlib.import_module(node.module)
+                self.imported |= {one.asname or one.name: getattr(module, one.name) for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module == "helpers.train":
+                names = [one.name for one in node.names if one.name in TRAINERS]
+                self.imported |= {name: TRAINERS[name] for name in names}
             elif isinstance(node, ast.Import):
                 for one in filter(lambda one: library(one.name), node.names):
                     self.imported[one.asname or one.name] = importlib.import_module(one.name)
@@ -189,9 +191,26 @@ def test_the_calls_of_every_library_are_among_those_looked_at(calls):
     assert names >= {"Llama", "Llama.create_chat_completion", "GenerationMixin.generate"}
     everything = {one for _, _, keywords in calls for one in keywords}
     assert everything >= {"max_length", "loss_weights", "steps_per_generation", "repeat_penalty", "use_cpu"}
-    if "unsloth" in LIBRARIES:
-        assert everything >= {"load_in_16bit", "use_gradient_checkpointing", "lora_dropout"}
-        assert {"FastLanguageModel.get_peft_model"} & names
+
+
+@pytest.mark.skipif("unsloth" not in LIBRARIES, reason="Unsloth is not installed here: `make test-unsloth`")
+@pytest.mark.parametrize(
+    ("file", "kind", "method", "asked"),
+    [
+        ("loader.py", "FastLanguageModel", "from_pretrained", {"max_seq_length", "load_in_16bit"}),
+        ("llama.py", "FastLlamaModel", "get_peft_model", {"target_modules", "lora_dropout"}),
+        ("vision.py", "FastBaseModel", "get_peft_model", {"target_modules", "lora_dropout"}),
+    ],
+)
+def test_unsloth_takes_what_we_pass_where_there_is_a_gpu_too(calls, file, kind, method, asked):
+    """There it is other classes, which cannot be imported without a GPU: their source is read."""
+    source = Path(find_spec("unsloth").origin).with_name("models") / file
+    classes = [one for one in ast.walk(ast.parse(source.read_text())) if isinstance(one, ast.ClassDef)]
+    body = next(one.body for one in classes if one.name == kind)
+    taken = next(one.args.args for one in body if getattr(one, "name", "") == method)
+    ours = {key for _, (one, *_), keywords in calls if one.__module__.startswith("unsloth") for key in keywords
+            if one.__name__ == method}  # fmt: skip
+    assert asked <= ours <= {one.arg for one in taken}
 
 
 @pytest.mark.parametrize(

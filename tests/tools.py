@@ -35,7 +35,7 @@ def fine_tuned(rows, out, profile, *, base=None, task="sft", seed=0, epochs=1, u
 def with_lora(profile):
     """The profile's base in float32 with PEFT's LoRA on it, as the library makes it."""
     sizes = {"r": profile.lora["r"], "lora_alpha": profile.lora["alpha"]}
-    config = LoraConfig(target_modules=list(train.LFM2_TARGETS), task_type="CAUSAL_LM", **sizes)
+    config = LoraConfig(target_modules=list(train.LORA_TARGETS["lfm2"]), task_type="CAUSAL_LM", **sizes)
     return get_peft_model(train.load_model(profile.base), config)
 
 

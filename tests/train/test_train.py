@@ -25,7 +25,7 @@ NANO = train.profile_named("nano")
 def test_lora_sits_on_every_linear_layer_of_lfm2_and_trains_only_itself():
     model, _ = train.load(NANO)
     adapted = {name.split(".")[-2] for name, _ in model.named_modules() if name.endswith(".lora_A")}
-    assert adapted == set(train.LFM2_TARGETS)
+    assert adapted == set(train.LORA_TARGETS["lfm2"])
     assert all("lora" in name for name, weight in model.named_parameters() if weight.requires_grad)
 
 
@@ -62,7 +62,7 @@ def test_the_adapter_is_merged_into_the_base_in_full_precision(tmp_path):
     base, merged = train.load_model(NANO.base).state_dict(), train.load_model(tmp_path / "out").state_dict()
     assert torch.equal(base["model.embed_tokens.weight"], merged["model.embed_tokens.weight"])
     changed = [name for name in base if not torch.equal(base[name], merged[name])]
-    assert changed and all(any(target in name for target in train.LFM2_TARGETS) for name in changed)
+    assert changed and all(any(target in name for target in train.LORA_TARGETS["lfm2"]) for name in changed)
 
 
 @pytest.mark.parametrize("engine", ["transformers", "unsloth"])
@@ -192,7 +192,7 @@ class FakeUnsloth:
     @classmethod
     def from_pretrained(cls, model_name, max_seq_length, load_in_4bit, load_in_16bit):
         cls.asked.append(locals())
-        return torch.nn.Linear(1, 1), "a tokenizer"
+        return SimpleNamespace(config=SimpleNamespace(model_type="lfm2")), "a tokenizer"
 
     @classmethod
     def get_peft_model(cls, model, **arguments):
@@ -207,7 +207,7 @@ def test_on_a_gpu_the_same_call_goes_through_unsloth_with_the_same_adapter(monke
     loaded, adapted = FakeUnsloth.asked
     assert loaded["model_name"] == profile.base and loaded["max_seq_length"] == profile.max_length
     assert (loaded["load_in_4bit"], loaded["load_in_16bit"]) == (False, True)
-    assert set(adapted["target_modules"]) == set(train.LFM2_TARGETS) and adapted["random_state"] == 3
+    assert set(adapted["target_modules"]) == set(train.LORA_TARGETS["lfm2"]) and adapted["random_state"] == 3
     assert (adapted["r"], adapted["lora_alpha"]) == (profile.lora["r"], profile.lora["alpha"])
     assert tokenizer == "a tokenizer" and model.source == profile.base
 

@@ -84,7 +84,7 @@ def test_the_merged_weights_are_those_of_plain_transformers(driven, stage):
     plain, unsloth = (weights(driven, engine, stage) for engine in driven)
     assert plain.keys() == unsloth.keys()
     changed = [name for name in plain if not torch.equal(plain[name], base[name])]
-    assert {name.split(".")[-2] for name in changed} == set(train.LFM2_TARGETS)
+    assert {name.split(".")[-2] for name in changed} == set(train.LORA_TARGETS["lfm2"])
     assert all(torch.equal(plain[name], unsloth[name]) for name in plain.keys() - set(changed))
     change, other = (
         torch.cat([(side[name] - base[name]).flatten() for name in changed]) for side in (plain, unsloth)

@@ -166,17 +166,19 @@ def _scored(
     read = padded(loaded, prompts, "left")
     seen = loaded.model(**read, use_cache=True, logits_to_keep=1)
     scores = torch.log_softmax(seen.logits[:, -1].float(), -1)[:, [option[0] for option in options]]
-    longest = max(map(len, options)) - 1
-    if longest:  # the tokens after each option's first
-        n, cache = len(options), seen.past_key_values
-        cache.batch_repeat_interleave(n)
-        filled = [[*option, *option[-1:] * (longest + 1 - len(option))] for option in options]
-        tokens = torch.tensor(filled, device=scores.device).repeat(len(prompts), 1)
-        mask = torch.cat((read["attention_mask"].repeat_interleave(n, 0), torch.ones_like(tokens[:, :-1])), 1)
-        after = loaded.model(input_ids=tokens[:, :-1], attention_mask=mask, past_key_values=cache).logits
-        each = torch.log_softmax(after.float(), -1).gather(2, tokens[:, 1:, None])[..., 0]
-        real = torch.tensor([[place + 1 < len(option) for place in range(longest)] for option in options])
-        scores = scores + (each.view(len(prompts), n, longest) * real.to(each)).sum(-1)
+    longest, n, cache = max(map(len, options)) - 1, len(options), seen.past_key_values
+    padded_options = [[*option, *option[-1:] * (longest + 1 - len(option))] for option in options]
+    tokens = torch.tensor(padded_options, device=scores.device).repeat(len(prompts), 1)
+    mask = read["attention_mask"].repeat_interleave(n, 0)
+    cache.reorder_cache(torch.arange(len(prompts), device=scores.device).repeat_interleave(n))
+    for step in range(
+        longest
+    ):  # the tokens after each option's first; LFM2's convolutions take one at a time
+        mask = torch.cat((mask, torch.ones_like(mask[:, :1])), 1)
+        after = loaded.model(tokens[:, step : step + 1], attention_mask=mask, past_key_values=cache).logits
+        each = torch.log_softmax(after[:, -1].float(), -1).gather(1, tokens[:, step + 1, None])
+        real = torch.tensor([step + 1 < len(option) for option in options], device=scores.device)
+        scores = scores + each.view(len(prompts), n) * real
     return scores
 
 

@@ -26,6 +26,27 @@ def test_a_cut_answer_says_that_it_was_cut():
     } == {"length"}
 
 
+@pytest.mark.parametrize("heading", ["", "Nivel de Urgencia: "])
+def test_a_belief_is_what_each_levels_whole_words_are_worth_one_by_one(heading):
+    """The prompt is read once for all five; reading it again with each of them gives the same."""
+    base = lab.base_model()
+    whole = [[_logprob(base, row, f"{heading}{level}") for level in LEVELS] for row in ROWS[:4]]
+    for belief, scores in zip(
+        evaluate.label_probabilities(base, ROWS[:4], heading=heading), whole, strict=True
+    ):
+        expected = torch.softmax(torch.tensor(scores), 0).tolist()
+        assert list(belief.values()) == pytest.approx(expected, abs=1e-4)
+
+
+@torch.inference_mode()
+def _logprob(base, row, text):
+    loaded = evaluate.load(base)
+    prompt = evaluate.prompt_ids(loaded, row)
+    answer = loaded.tokenizer.encode(text, add_special_tokens=False)
+    logits = loaded.model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1].float()
+    return float(torch.log_softmax(logits, -1)[range(len(answer)), answer].sum())
+
+
 def test_label_probabilities_are_a_distribution_over_the_levels():
     for belief in evaluate.label_probabilities(lab.base_model(), ROWS[:3]):
         assert set(belief) == set(LEVELS) and sum(belief.values()) == pytest.approx(1)

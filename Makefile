@@ -1,12 +1,15 @@
 # Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | quick | format | lab
 PYTHON ?= python3
-.PHONY: tutorial seeds help quick test test-unsloth format lab clean
+.PHONY: tutorial seeds real help quick test test-unsloth format lab clean
 
 tutorial: ## run every notebook and print what was found
 	@$(PYTHON) -m helpers run
 
 seeds: ## the notebooks with several arms, three seeds an arm (about an hour, resumable)
 	@$(PYTHON) -m helpers run --seeds 3 02 06 08 09 10
+
+real: ## notebook 13 on real weights (about an hour and a half, resumable; installs the extra `real`)
+	@TRIAGE_PROFILE=pocket $(PYTHON) -m helpers run --seeds 3 13
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

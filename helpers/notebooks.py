@@ -89,6 +89,7 @@ PLAN: tuple[Chapter, ...] = (
         "How small can the file get before its answers change?",
     ),
     Chapter("12_runtime_parity", "The same model everywhere?", "Is the phone running the model I tested?"),
+    Chapter("13_real_weights", "Real weights", "Does it hold on a model that has read the world?", "pocket"),
     Chapter("14_report_card", "The report card", "Did the blog's findings hold?"),
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from IPython.display import Markdown, display
 
 from .from_preferences import (
+    after_trimming,
     could_be,
     dpo_loss,
     first_difference,
@@ -63,6 +64,7 @@ CHECKS: dict[str, Callable[[Callable[..., Any]], Problems]] = {
         unpack_q4_0,
         first_difference,
         could_be,
+        after_trimming,
         passes_gate,
     )
 }

@@ -187,3 +187,14 @@ def passes_gate(function: Callable[..., Any]) -> Problems:
         for hits, n, bound in cases
         if (given := function(hits, n, bound)) != (expected := wilson(hits, n).low >= bound)
     ]
+
+
+def after_trimming(function: Callable[..., Any]) -> Problems:
+    """A vocabulary's rows are cut: `width` parameters for every token that goes."""
+    cases = [(100, 2, 20, 10), (268_098_176, 640, 262_144, 52_385), (50, 5, 4, 4)]
+    return [
+        f"{parameters:,} parameters, {tokens:,} tokens of width {width}, {kept:,} kept: "
+        f"{parameters - width * (tokens - kept):,} remain, not {given!r}"
+        for parameters, width, tokens, kept in cases
+        if (given := function(parameters, width, tokens, kept)) != parameters - width * (tokens - kept)
+    ]

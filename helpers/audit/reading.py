@@ -54,9 +54,9 @@ def rows(source: str, encoding: str = "utf-8", split: str = "train") -> Iterator
             raise ValueError("there is no such file, and no data set of the hub is named so")
         kind = READERS.get(path.suffix.lower(), _json_lines) if path.is_file() else None
         for row in kind(path, encoding) if kind else _hub(source, split):
-            number += 1
             if not isinstance(row, dict):
                 raise ValueError(f"an object with named fields is expected, and this is {row!r:.60}")
+            number += 1
             yield row
     except UnicodeDecodeError as error:
         what = f"byte 0x{error.object[error.start]:02x} is not {encoding}"
@@ -179,7 +179,7 @@ def _maker(
     if text is None and (chat := pick(*CHATS)):
         return lambda row: _chat(row.get(chat), None, row.get(label))
     if text is None and answered:
-        return lambda row: _chat(row.get(answered[0]), row.get(answered[1]), row.get(label))
+        return lambda row: _chat(row.get(answered[0]), row.get(answered[1]) or "", row.get(label))
     if column := text or pick(*TEXTS):
         return lambda row: Item(_said(row.get(column)), _said(row.get(label)).strip())
     raise refuse("no column is known as text. Name it with --text COLUMN (and --label COLUMN)")

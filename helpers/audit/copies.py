@@ -50,6 +50,7 @@ def bags(texts: Sequence[str]) -> csr_matrix:
     words = pc.split_pattern(pa.array(spread, pa.large_string()), " ")
     coded = words.flatten().dictionary_encode()
     bare = pc.utf8_trim(coded.dictionary, string.punctuation + "¿¡«»“”‘’…–—。、，")
+    bare = pc.if_else(pc.equal(bare, ""), coded.dictionary, bare)  # a row of dashes is a word of its own
     of_word = hashes(bare.to_numpy(zero_copy_only=False))[coded.indices.to_numpy()]
     row = np.repeat(np.arange(len(texts), dtype=np.uint64), pc.list_value_length(words).to_numpy())
     keys = np.sort((row << _BITS) | (of_word >> (np.uint64(64) - _BITS)))  # by row, then by word

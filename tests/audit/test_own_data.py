@@ -77,6 +77,13 @@ def test_planted_copies_near_copies_and_contradictions_are_found_and_next_to_not
     assert found.measures["label_follows"] < 0.1, "labels by lot"
 
 
+def test_rows_of_punctuation_are_not_near_copies_of_each_other_or_of_nothing(tmp_path):
+    found = _audited(
+        tmp_path, [{"text": text} for text in ("", "----", "====", "¿?", "a.b.c/d.e.f-one-word", "…")]
+    )
+    assert _reasons(found, "nearly") == set()
+
+
 def test_long_texts_and_texts_without_spaces_have_near_copies_too(tmp_path):
     rng = random.Random(1)
     words = [f"palabra{n}" for n in range(3000)]
@@ -367,7 +374,10 @@ def test_texts_that_packages_ship_are_audited_as_a_count_by_hand_says(tmp_path, 
     for row in _reasons(found, "nearly"):
         why = next(one for one in found.advice[row][1] if one.startswith("nearly"))
         one, other = (
-            Counter(word.strip("\"'`.,:;!?()[]{}<>*_-–—/\\|@#$%^&+=~“”‘’…«»¿¡") for word in texts[n].split())
+            Counter(
+                word.strip("\"'`.,:;!?()[]{}<>*_-–—/\\|@#$%^&+=~“”‘’…«»¿¡") or word
+                for word in texts[n].split()
+            )
             for n in (row, int(why.split()[-1]) - 1)
         )
         assert (one & other).total() >= 0.79 * (one | other).total()

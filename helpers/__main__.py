@@ -132,6 +132,7 @@ def audit(options: argparse.Namespace) -> int:
     """Audit a data set of your own: copies, contradictions, skew, labels; exit code 1 by thresholds, 2 unread."""
     from helpers.audit import own, report
     from helpers.audit.reading import Unreadable
+    from helpers.files import build_dir
     from helpers.train import current_profile, load_tokenizer
 
     try:
@@ -146,8 +147,9 @@ def audit(options: argparse.Namespace) -> int:
         print(f"✗ {error}", file=sys.stderr)
         return 2
     verdicts = report.judged(found, bounds)
-    report.write(found, verdicts, options.out)
-    print(report.printed(found, verdicts), f"Written: {options.out}/report.html, rows.jsonl", sep="\n")
+    out = options.out or build_dir() / "audit"
+    report.write(found, verdicts, out)
+    print(report.printed(found, verdicts), f"Written: {out}/report.html, rows.jsonl", sep="\n")
     return int(not all(held for _, held, _ in verdicts))
 
 
@@ -293,7 +295,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max-length", type=int, metavar="N", help="tokens of a row that a trainer reads")
     add("--encoding", default="utf-8", help="of a text file (default: utf-8)")
     add("--split", default="train", help="of a data set on the hub (default: train)")
-    add("--out", type=Path, metavar="FOLDER", default=Path("audit"), help="for the report (default: ./audit)")
+    add("--out", type=Path, metavar="FOLDER", help="for the report (default: build/audit)")
     add("--thresholds", type=Path, metavar="FILE", help="instead of data/audit.yaml")
 
     model = {"metavar": "MODEL", "nargs": "?", "default": "sft-balanced"}

@@ -50,11 +50,7 @@ class Lengths:
 
     def of(self, texts: list[str]) -> list[int]:
         """Tokens of each text alone."""
-        return (
-            [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
-            if texts
-            else []
-        )
+        return [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
     def too_long(self, chunk: list[Item]) -> dict[int, int]:
         """Place in the chunk → tokens, of rows above the limit. A token holds at least a byte."""
@@ -64,10 +60,13 @@ class Lengths:
             whole, room = "\n".join((item.system, item.text, text)), self.limit - self.frame[0] * item.turns
             if len(whole) * 4 > room and len(whole.encode()) > room:
                 longer[place] = (whole[: 50 * self.limit], room, len(whole))
+        if not longer:
+            return found
         exactly = dict(list(longer.items())[: max(0, COUNTED - self.counted)])
-        tokens = dict(zip(exactly, self.of([text for text, *_ in exactly.values()]), strict=True))
+        counts = self.of([text for text, *_ in exactly.values()]) if exactly else []
+        tokens = dict(zip(exactly, counts, strict=True))
         self.counted += len(exactly)
-        self.tokens += sum(tokens.values())
+        self.tokens += sum(counts)
         self.characters += sum(len(text) for text, *_ in exactly.values())
         for place, (_, room, characters) in longer.items():
             each = self.tokens / max(1, self.characters)
@@ -123,7 +122,7 @@ def audit_file(
 
     Raises Unreadable: the file cannot be read, or a row of it.
     """
-    heads, labels, texts, answers, bags, folded, cut = [], [], [], [], [], [], {}
+    heads, labels, guesses, texts, answers, bags, folded, cut = [], [], [], [], [], [], [], {}
     kept: list[tuple[float, int, Item]] = []
     every: list[Item] = []
     rng, known = np.random.default_rng(0), {}
@@ -133,14 +132,15 @@ def audit_file(
             if not chunk:
                 continue
             begin = len(heads)
-            heads += [item.text[:SHOWN] for item in chunk]
+            heads += [item.text.strip()[:SHOWN] for item in chunk]
             whole = [copies.normal(_whole(item) if pairs else item.text) for item in chunk]
             texts.append(copies.hashes(whole))
             answers.append(copies.hashes([item.answer for item in chunk]))
             bags.append(copies.bags(whole))
             folded.append(copies.bands(bags[-1]))
-            given = [item.label or _first_word(item.answer) for item in chunk]
-            labels += [known.setdefault(one, one) for one in given]  # one object for a label, however often
+            labels += [known.setdefault(item.label, item.label) for item in chunk]  # each label is kept once
+            words = [_first_word(item.answer) for item in chunk]
+            guesses += [known.setdefault(word, word) for word in words]
             for place, tokens in (lengths.too_long(chunk) if lengths else {}).items():
                 cut[begin + place] = tokens
             if pairs:
@@ -150,9 +150,10 @@ def audit_file(
             progress.update(len(chunk))
         progress.done(f"{len(heads):,} rows read.")
     report = Report(source, len(heads), [], {}, {}, heads, labels)
-    guessed = not any(item.label for *_, item in kept)
-    if pairs or (guessed and not _common_heading(report)):
+    if pairs:
         report.labels = []
+    elif not any(labels):
+        report.labels = _common_heading(report, guesses)
     bag, bands = sparse.vstack(bags, "csr"), np.concatenate(folded)
     del bags, folded
     reasons = _copies(report, np.concatenate(texts), np.concatenate(answers), bag, bands, pairs)
@@ -161,7 +162,7 @@ def audit_file(
             f"a trainer would cut it: {tokens:,} tokens, at most {lengths.limit:,}"
         )
     for row, head in enumerate(heads):
-        if not head.strip() and not pairs:
+        if not head and not pairs:
             reasons.setdefault(row, []).append("empty text")
         if report.labels and not report.labels[row]:
             reasons.setdefault(row, []).append("no label")
@@ -177,21 +178,18 @@ def audit_file(
     return report
 
 
-def _common_heading(report: Report) -> bool:
-    """Do nearly all answers begin with one heading (`Level: RED …`)? The word after it is then the label."""
-    headings = Counter(one.rpartition(":")[0] for one in report.labels)
-    heading, times = headings.most_common(1)[0]
-    few = len(set(report.labels)) <= MOST_LABELS and set(report.labels) != {""}
-    if few and times >= 0.9 * report.count:
+def _common_heading(report: Report, guesses: list[str]) -> list[str]:
+    """The word after the heading with which nearly all answers begin (`Level: RED …`), as labels; else none."""
+    heading, times = Counter(one.rpartition(":")[0] for one in guesses).most_common(1)[0]
+    if any(guesses) and len(set(guesses)) <= MOST_LABELS and times >= 0.9 * report.count:
         how = f"the word after “{heading}:” in the answer" if heading else "the answer itself, which is short"
         report.findings.append(Finding("Label", f"No label column is named; taken as label: {how}."))
-        report.labels = [one.rpartition(":")[2].strip() for one in report.labels]
-        return True
+        return [one.rpartition(":")[2].strip() for one in guesses]
     says = (
         "There is no label, so nothing is said of skew and of label prediction. Name one with --label COLUMN."
     )
     report.findings.append(Finding("Label", says))
-    return False
+    return []
 
 
 def _copies(

@@ -297,6 +297,15 @@ def test_pairs_of_plain_text_with_faults_and_turned_round_get_their_advice(tmp_p
     assert (table["has a list"], table["words"], table["has the line “- uno”"]) == ("up", "up", "up")
 
 
+def test_a_row_without_its_label_gets_none_from_its_answer_and_leading_spaces_are_no_empty_text(tmp_path):
+    made = [
+        {"prompt": f"{' ' * 200}pregunta {n}", "completion": "Nivel: ROJO", "label": "b"} for n in range(5)
+    ]
+    found = _audited(tmp_path, [*made, {"prompt": "otra", "completion": "Nivel: ROJO", "label": ""}])
+    assert found.labels == ["b"] * 5 + [""]
+    assert found.advice[5][1] == ["no label"] and found.measures["empty"] == 0
+
+
 # ---------------------------------------------------------------------------------------------- the command line
 def _command(*arguments):
     options = command_line.parser().parse_args(["audit", *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""The command line: `python -m helpers COMMAND`, with run, gate, phone, parity, test, quick and others.
+"""The command line: `python -m helpers COMMAND`, with run, audit, gate, phone, parity, test, quick and others.
 
 Only the standard library is imported before the environment is known to be there.
 """
@@ -126,6 +126,36 @@ def _model_named(name: str, seed: int) -> str:
         return name
     known = f"{BASE}, one of the stages {', '.join(RECIPES)}, or the folder of a model"
     raise LabError(f"There is no stage or folder {name!r}. Give {known}.")
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Audit a data set of your own: copies, contradictions, skew, labels; exit code 1 by thresholds, 2 unread."""
+    from helpers.audit import own, report
+    from helpers.audit.reading import Unreadable
+    from helpers.files import build_dir
+    from helpers.train import current_profile, load_tokenizer
+
+    try:
+        bounds = report.thresholds(*([options.thresholds] if options.thresholds else []))
+        profile = current_profile()
+        limit = options.max_length or profile.max_length
+        lengths = own.Lengths(load_tokenizer(options.tokenizer or profile.base), limit)
+        asked = {"text": options.text, "label": options.label, "pairs": options.pairs, "prior": options.prior}
+        more = {"encoding": options.encoding, "split": options.split}
+        found = own.audit_file(options.file, **asked, **more, lengths=lengths)
+    except Unreadable as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 2
+    verdicts = report.judged(found, bounds)
+    out = options.out or build_dir() / "audit"
+    report.write(found, verdicts, out)
+    print(report.printed(found, verdicts), f"Written: {out}/report.html, rows.jsonl", sep="\n")
+    return int(not all(held for _, held, _ in verdicts))
+
+
+def _shares(text: str) -> dict[str, float]:
+    """Shares of labels: `a=0.5,b=0.5`."""
+    return {name.strip(): float(share) for name, _, share in (one.rpartition("=") for one in text.split(","))}
 
 
 def phone(options: argparse.Namespace) -> int:
@@ -262,6 +292,19 @@ def parser() -> argparse.ArgumentParser:
     judged = ("test", "dev", "syndromes", "vignettes")
     add("--on", choices=judged, default="test", help="the items to answer (default: test)")
     add("--seed", type=int, default=0, help="the stage's seed (default: 0)")
+
+    add = command(audit)
+    add("file", metavar="FILE", help="JSON lines, CSV, Parquet, or a data set's name on the model hub")
+    add("--text", metavar="COLUMN", help="the column with the text (default: recognised by its name)")
+    add("--label", metavar="COLUMN", help="the column with the label")
+    add("--pairs", action="store_true", help="rows are preferences: columns chosen and rejected")
+    add("--prior", type=_shares, metavar="A=0.5,B=0.5", help="the labels' shares to expect (default: equal)")
+    add("--tokenizer", help="counts tokens: a folder or hub id (default: the profile's base)")
+    add("--max-length", type=int, metavar="N", help="tokens of a row that a trainer reads")
+    add("--encoding", default="utf-8", help="of a text file (default: utf-8)")
+    add("--split", default="train", help="of a data set on the hub (default: train)")
+    add("--out", type=Path, metavar="FOLDER", help="for the report (default: build/audit)")
+    add("--thresholds", type=Path, metavar="FILE", help="instead of data/audit.yaml")
 
     model = {"metavar": "MODEL", "nargs": "?", "default": "sft-balanced"}
     add = command(phone)

@@ -1,7 +1,9 @@
 """What is wrong with a data set, before anything is trained on it. Nothing here knows about models.
 
 `diversity` is about prompts and their labels, `phrases` about what a corpus must not say, `preferences` about
-pairs of answers and what training on them will push.
+pairs of answers and what training on them will push. `own` puts them to a reader's file (`python -m helpers
+audit FILE`): `reading` reads it, `copies` finds copies among a million rows, `pushes` is for pairs, `report`
+writes.
 """
 
 from helpers.audit.diversity import (

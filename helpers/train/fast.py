@@ -9,6 +9,7 @@ a pass over them: the allocator keeps freed buffers, LoRA adds into the layer's 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from types import MethodType
 from typing import Any
@@ -31,6 +32,16 @@ def keep_freed_memory() -> None:
     if tune is not None:
         tune(M_MMAP_THRESHOLD, LARGEST_KEPT)
         tune(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def hand_back_memory() -> None:
+    """Give the kept buffers back to the system once a training is over: a worker that waits, or a model that
+    is judged next, does not need them.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:
+        trim(0)
 
 
 class _FusedLora(torch.autograd.Function):

@@ -25,7 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from helpers.files import LabError, build_dir, write_json
 from helpers.progress import Progress
-from helpers.train.fast import fuse_lora, keep_freed_memory
+from helpers.train.fast import fuse_lora, hand_back_memory, keep_freed_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import Profile
 
@@ -143,6 +143,9 @@ class _OnFewCores:
                 f"{self.label}: {record.rows:,} rows × {record.epochs:.3g} epochs, {record.steps:,} steps, "
                 f"{record.tokens:,} tokens in {record.seconds:.0f} s."
             )
+        if self.fast:
+            trainer.model.zero_grad()
+            hand_back_memory()
         return result
 
     @property

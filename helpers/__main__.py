@@ -102,12 +102,20 @@ def train(options: argparse.Namespace) -> int:
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Hold a model against the gates of data/gates.yaml; exit code 0 when it is accepted, 1 when not."""
+    """Hold a model against gates, ours or yours (--cases, --gates); exit code 0: accepted, 1: rejected."""
     from helpers import lab
     from helpers.evaluate import gates
 
     lab.session()  # the libraries' chatter off
-    report = gates.check(_model_named(options.stage, options.seed), on=options.on)
+    if options.cases:
+        from helpers.runtimes import own
+
+        elsewhere = options.model.startswith("http") or options.model.endswith(".gguf")
+        model = options.model if elsewhere else _model_named(options.model, options.seed)
+        how = {"text": options.text, "label": options.label, "name": options.model_name}
+        report = own.check(model, options.cases, options.gates or own.OWN_GATES, **how)
+    else:
+        report = gates.check(_model_named(options.model, options.seed), on=options.on)
     print(report, flush=True)
     return report.exit_code
 
@@ -288,10 +296,15 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of rows, adapter and their order (default: 0)")
 
     add = command(gate)
-    add("stage", metavar="STAGE", help=named)
+    add("model", metavar="MODEL", help=f"{named}; with --cases a .gguf file or an endpoint's address too")
     judged = ("test", "dev", "syndromes", "vignettes")
     add("--on", choices=judged, default="test", help="the items to answer (default: test)")
     add("--seed", type=int, default=0, help="the stage's seed (default: 0)")
+    add("--cases", metavar="FILE", help="cases of your own: text and label (several right ones: A|B)")
+    add("--gates", type=Path, metavar="FILE", help="gates of your own (default: data/own-gates.yaml)")
+    add("--model-name", help="of the model at an endpoint that has several (default: its first)")
+    add("--text", metavar="COLUMN", help="the column with the text (default: recognised by its name)")
+    add("--label", metavar="COLUMN", help="the column with the label")
 
     add = command(audit)
     add("file", metavar="FILE", help="JSON lines, CSV, Parquet, or a data set's name on the model hub")

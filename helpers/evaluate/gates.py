@@ -67,24 +67,28 @@ class Gate(Row):
         return PASSES if self.meets(rate.low if self.at_least else rate.high) else NOT_SHOWN
 
 
-def load_gates(path: Path = DATA / "gates.yaml") -> tuple[Gate, ...]:
-    """The gates in the order of the file; a `LabError` if there is none, or one is malformed."""
+def load_gates(path: Path = DATA / "gates.yaml", known: Sequence[str] = KNOWN) -> tuple[Gate, ...]:
+    """The gates in the order of the file; a `LabError` if there is none, or one is malformed.
+
+    Args:
+        known: first words of the measures that may stand there.
+    """
     rows = read_yaml(path)
     if not isinstance(rows, dict) or not rows:
         what = "no gates in it, and nothing may be accepted by no gate"
         raise LabError(f"{path}: {what}. Restore the file with `git checkout`.")
-    return tuple(_gate(path, name, row) for name, row in rows.items())
+    return tuple(_gate(path, name, row, known) for name, row in rows.items())
 
 
-def _gate(path: Path, name: str, row: Any) -> Gate:
+def _gate(path: Path, name: str, row: Any, known: Sequence[str]) -> Gate:
     sides = [side for side in ("at_least", "at_most") if side in row] if isinstance(row, dict) else []
     if len(sides) != 1:
         raise bad_entry(path, name, "at_least", "needs `at_least` or `at_most`, one of the two")
-    told = {"id": name, "bound": row[sides[0]], "at_least": sides == ["at_least"]}
-    gate = check_entry(Gate, {key: row[key] for key in row if key not in sides} | told, path, name)
-    if gate.measure not in KNOWN:
-        known = f"the measures are {', '.join(KNOWN)}"
-        raise bad_entry(path, name, "measure", f"unknown measure {gate.measure!r}; {known}")
+    side = {"id": name, "bound": row[sides[0]], "at_least": sides == ["at_least"]}
+    gate = check_entry(Gate, {key: row[key] for key in row if key not in sides} | side, path, name)
+    if gate.measure.partition(" ")[0] not in known:
+        told = f"unknown measure {gate.measure!r}; the measures are {', '.join(known)}"
+        raise bad_entry(path, name, "measure", told)
     if gate.none_seen and gate.at_least:
         raise bad_entry(path, name, "none_seen", "goes with `at_most` only")
     return gate

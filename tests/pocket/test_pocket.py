@@ -15,6 +15,7 @@ from helpers import export, pocket, train
 from helpers.cases import vignettes, write_diverse
 from helpers.files import DATA, LabError
 from helpers.pocket import gemma
+from helpers.runtimes import own
 
 TEXTS = [row.text for row in write_diverse(60, seed=0)]
 WORDS = ("me", "duele", "el", "pecho", "desde", "ayer")
@@ -191,3 +192,10 @@ def test_the_rebuilt_tokenizer_of_gemma_cuts_texts_as_llama_cpps_own_does(monkey
         for person in vignettes():
             ids = llama.tokenize(person.text.encode(), add_bos=False, special=False)
             assert tokenizer.encode(person.text, add_special_tokens=False) == ids
+
+
+def test_own_cases_are_put_to_a_file_of_another_architecture(tiny, tmp_path):
+    path, cases = pocket.write_gguf(tiny, tmp_path / "tiny.gguf"), tmp_path / "cases.csv"
+    cases.write_text("text,label\nme duele el pecho,ROJO\ndesde ayer,VERDE\n", encoding="utf-8")
+    answers = own.answer(str(path), own.read_cases(str(cases)), limit=4)
+    assert len(answers) == 2 and all(isinstance(one, str) for one in answers)

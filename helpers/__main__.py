@@ -166,6 +166,23 @@ def _shares(text: str) -> dict[str, float]:
     return {name.strip(): float(share) for name, _, share in (one.rpartition("=") for one in text.split(","))}
 
 
+def show(options: argparse.Namespace) -> int:
+    """Where a number of the pages comes from: value, n, interval, notebook, cell, models, versions."""
+    from helpers.lab import provenance
+
+    print(provenance.told(options.key))
+    return 0
+
+
+def compare(_: argparse.Namespace) -> int:
+    """Lay this machine's results beside the shipped ones; exit code 1 if a key is outside its tolerance."""
+    from helpers.lab import provenance
+
+    apart, summary = provenance.compare()
+    print(*apart, summary, sep="\n")
+    return int(bool(apart))
+
+
 def phone(options: argparse.Namespace) -> int:
     """Put a model into a web page that works offline, and serve it on loopback, for a browser or a phone."""
     from helpers import lab
@@ -339,13 +356,16 @@ def parser() -> argparse.ArgumentParser:
 
     for act in (test, quick):
         command(act)("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
-    compare = "keep the base; pretrain two smaller ones and compare what they read (half an hour)"
-    command(pretrain)("--compare", action="store_true", help=compare)
+    smaller = "keep the base; pretrain two smaller ones and compare what they read (half an hour)"
+    command(pretrain)("--compare", action="store_true", help=smaller)
     add = command(bench_gpu, "bench-gpu")
     add("--size", choices=("1.2b", "nano"), default="1.2b", help="nano runs without a GPU (default: 1.2b)")
     add("--steps", type=int, default=20, metavar="N", help="optimizer steps to measure (default: 20)")
     command(tidy, "format")
-    for act in (lab, badges):
+    command(show)(
+        "key", metavar="KEY", help="as balanced.accuracy.vignettes; or the beginning of several keys"
+    )
+    for act in (compare, lab, badges):
         command(act)
     return top
 

@@ -5,8 +5,9 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reruns import between_runs, broken_claims, differences
 from scipy.stats import chi2
+
+from helpers.lab.reruns import between_runs, broken_claims, differences
 
 
 def entry(value, n=None, low=None, high=None, seeds=None, unit="rate"):

@@ -17,11 +17,11 @@ import exercises
 import house_rules
 import nbformat
 import pytest
-from reruns import broken_claims, differences
 
 from helpers import lab, notebooks, triage
 from helpers.files import ROOT, LabError
 from helpers.install import missing
+from helpers.lab.reruns import broken_claims, differences
 
 CHAPTERS = notebooks.PLAN
 SERIES = [one for one in CHAPTERS if one.profile == "nano"]  # what `make tutorial` runs

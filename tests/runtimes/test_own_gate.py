@@ -36,7 +36,9 @@ class Endpoint(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": self.said}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         whole = {"id": "1", "object": "chat.completion", "created": 0, "model": "theirs", "choices": [choice]}
-        self._send(self.status, whole if self.status == 200 else {"error": {"message": "key sk-secret is bad"}})
+        self._send(
+            self.status, whole if self.status == 200 else {"error": {"message": "key sk-secret is bad"}}
+        )
 
     def _send(self, status, content):
         self.send_response(status)

@@ -32,13 +32,13 @@ def guide_text() -> str:
     pace, machines = rule(), {measured(chapter).machine for chapter in PLAN} - {""}
     head = f"""# Instructor's guide
 
-Minutes of *running* are measured by `python -m helpers run --fresh`, with one seed, from an empty cache, on:
-{"; ".join(sorted(machines))}. Other machines differ: run that command on one of the room's, then make this
-guide again. It shows that machine's own minutes.
+Minutes of *running* are measured by `python -m helpers run --fresh`, with one seed, from an empty cache, on
+this kind of machine: {"; ".join(sorted(machines))}. Others differ. Run that command on one of the room's
+machines, then make this guide again: it shows that machine's minutes.
 
 Minutes of *reading* are an estimate: {pace.words_a_minute} words of prose and {pace.code_lines_a_minute} lines
 of code a minute, slow enough for a text that is not in one's own language. An *exercise* takes
-{pace.exercise_minutes} minutes, its discussion included.
+{pace.exercise_minutes} minutes, its reading and discussion included.
 
 The edition for students has no solutions and no outputs. Whoever is late opens the next notebook of the plan:
 each one runs alone. What it needs from earlier notebooks is its *checkpoint*. A checkpoint that is not on the
@@ -79,13 +79,9 @@ def _step(step: Step) -> str:
     chapter = chapter_of(step.notebook)
     needed = pages.stages(page(chapter))
     places = ", ".join(str(one) for one in step.exercises)
-    told = [
-        chapter.name,
-        f"exercises {places}" if places else "no exercise",
-        *([f"run, do not read: {', '.join(step.leave_out)}"] if step.leave_out else []),
-        f"checkpoint: {', '.join(needed) or 'none needed'}",
-    ]
-    return "; ".join(told)
+    left = f" Run, but do not read: *{'*, *'.join(step.leave_out)}*." if step.leave_out else ""
+    asked = f"Exercises {places}." if places else "No exercise."
+    return f"{chapter.name}. {asked}{left} Checkpoint: {', '.join(needed) or 'none needed'}."
 
 
 def _chapter(chapter: Chapter) -> str:
@@ -96,7 +92,7 @@ def _chapter(chapter: Chapter) -> str:
     for heading, section in pages.sections(notebook).items():
         if heading:
             ran = times.sections.get(heading)
-            shown = "not measured" if ran is None else f"{ran / 60:.1f}"
+            shown = "not measured" if ran is None else f"{ran / 60:.1f}" if ran >= 3 else "under 0.1"
             rows.append(f"| {heading} | {shown} | {reading(section, pace):.0f} |")
     return "\n".join(
         [
@@ -119,4 +115,4 @@ def _exercises(chapter: Chapter) -> Iterator[str]:
         yield f"*Solution.*\n\n{exercise.solution}\n" if exercise.solution else "*No one solution.*\n"
         for one in wrong.get(exercise.key, []):
             told = f"\n\n```python\n{one.code.rstrip()}\n```\n\n" if one.code else f" “{one.answer}” "
-            yield f"*Common wrong answer.*{told}It shows: {one.shows}\n"
+            yield f"*Common wrong answer.*{told}*What it shows.* {one.shows}\n"

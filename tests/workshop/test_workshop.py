@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from helpers import install, notebooks, workshop
-from helpers.files import LabError, write_json
+from helpers.files import ROOT, LabError, write_json
 from helpers.machines import InstallError
 from helpers.workshop import guide, pack, pages, plans
 
@@ -118,6 +118,12 @@ def test_every_plan_fits_its_time():
         assert 0.8 * plan.minutes <= spent <= plan.minutes, (name, spent)
 
 
+def test_the_day_is_the_course_that_the_readme_names():
+    named = re.search(r"A course of a day does (.*?);", (ROOT / "README.md").read_text())[1]
+    steps = workshop.all_plans()["day"].steps
+    assert [step.notebook for step in steps if step.notebook] == re.findall(r"\d\d", named)
+
+
 def test_a_step_takes_its_run_its_reading_and_its_exercises():
     pace, step = workshop.rule(), plans.Step(notebook="04", exercises=(1, 2))
     found = workshop.minutes(step)
@@ -139,10 +145,10 @@ def test_own_minutes_take_the_place_of_the_shipped_ones(tmp_path):
     own = {
         "machine": "mine",
         "measurements": {f"series.{chapter.name}.seconds": {"value": 7.0}},
-        "sections": {chapter.name: {"The data": 3.0}},
+        "sections": {chapter.name: {"The data": 6.0}},
     }
     write_json(tmp_path / "build" / "results" / "nano.json", own)
-    assert workshop.measured(chapter) == plans.Measured(7.0, {"The data": 3.0}, "mine")
+    assert workshop.measured(chapter) == plans.Measured(7.0, {"The data": 6.0}, "mine")
     text = guide._chapter(chapter)
     assert "Running: 0.1 minutes" in text
     assert re.search(r"^\| The data \| 0\.1 \| \d+ \|$", text, re.MULTILINE)
@@ -165,7 +171,7 @@ def test_the_guide_holds_every_plan_question_solution_and_wrong_answer():
     for key, exercise in EXERCISES.items():
         assert exercise.solution in text, key
         assert all(one.shows in text for one in MISTAKES[key]), key
-    assert "checkpoint: sft-imbalanced" in text
+    assert "Exercises 2, 4. Checkpoint: sft-imbalanced." in text
     assert all(workshop.measured(one).machine in text for one in CHAPTERS)
 
 

@@ -99,7 +99,7 @@ def venv_python() -> Path:
 
 
 def pip(python: str | Path, *arguments: str, act: str = "install") -> None:
-    """`pip install` (or `wheel`) with another interpreter, told in one line with a clock that runs even while pip is silent.
+    """`pip install`, or `pip wheel`, with another interpreter: one line with a clock, even while pip is silent.
 
     Raises:
         InstallError: pip failed; the message says why.

@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | quick | format | lab
 PYTHON ?= python3
-.PHONY: tutorial seeds real help quick test test-unsloth format lab clean
+.PHONY: tutorial seeds real help quick test test-unsloth test-workshop format lab clean
 
 tutorial: ## run every notebook and print what was found
 	@$(PYTHON) -m helpers run
@@ -24,6 +24,9 @@ test-unsloth: ## Unsloth, installed beside the rest and driven on the CPU (the f
 	@tests/unsloth_env.sh
 	@CUDA_VISIBLE_DEVICES= $${TRIAGE_BUILD:-build}/unsloth-venv/bin/python -m pytest -rs \
 		tests/train/test_unsloth_drive.py tests/train/test_keywords.py tests/train/test_bench.py
+
+test-workshop: ## the zip for a class, installed and run without network (fetches some GB, half an hour)
+	@PYTHON="$(PYTHON)" tests/workshop/offline.sh
 
 format: ## sort imports and format code, notebooks included
 	@$(PYTHON) -m helpers format

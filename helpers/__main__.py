@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         raise LabError("--write refreshes the whole series, and packages are missing for part of it.")
     if options.seeds or options.write:  # a page that is committed shows three seeds of every headline arm
         os.environ[lab.SEEDS] = str(options.seeds or 3)
-    started, seconds = time.time(), {}
+    started, seconds = time.time(), {}  # of each notebook's sections
     if options.fresh or options.write:  # what is committed, minutes included, comes from an empty cache
         for folder in ("stages", "outcomes", "runs", "samples", "teacher", "notebooks", "results"):
             shutil.rmtree(build_dir() / folder, ignore_errors=True)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)
         out = notebooks.executed_path(chapter)
         seconds[chapter.name] = notebooks.execute(chapter, out, lambda line: print(line, flush=True))
-        print(f"  done in {seconds[chapter.name]:.0f} s", flush=True)
+        print(f"  done in {sum(seconds[chapter.name].values()):.0f} s", flush=True)
     if options.fresh or options.write:
         notebooks.record_seconds(seconds)
     if options.write:
@@ -218,6 +218,20 @@ def parity(options: argparse.Namespace) -> int:
     return report.exit_code
 
 
+def workshop(options: argparse.Namespace) -> int:
+    """Notebooks without solutions, an instructor's guide and plans for a class; --zip: all for an offline room."""
+    from helpers import workshop as room
+    from helpers.files import build_dir
+
+    out = room.write(build_dir() / "workshop")
+    print(f"Written: {out}/notebooks, {out}/guide.md", flush=True)
+    if options.zip:
+        room.wheels(out / "wheels")
+        target = room.pack_zip(out)
+        print(f"Written: {target}, {target.stat().st_size / 1e6:,.0f} MB. {room.checkpoints()}", flush=True)
+    return 0
+
+
 STATIC_CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 FAST = "not notebook and not training and not slow"  # the marks are explained in pyproject.toml
 
@@ -354,6 +368,8 @@ def parser() -> argparse.ArgumentParser:
     add("--prompts", type=int, metavar="N", help="only so many of them, spread evenly (default: all)")
     add("--seed", type=int, default=0, help="the stage's seed (default: 0)")
 
+    packed = "one zip of wheels for this machine's kind, notebooks and checkpoints (needs the package index)"
+    command(workshop)("--zip", action="store_true", help=packed)
     for act in (test, quick):
         command(act)("arguments", nargs=argparse.REMAINDER, help="passed to pytest")
     smaller = "keep the base; pretrain two smaller ones and compare what they read (half an hour)"

@@ -98,15 +98,16 @@ def venv_python() -> Path:
     return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def pip(python: str | Path, *arguments: str) -> None:
-    """`pip install` with another interpreter, told in one line with a clock that runs even while pip is silent.
+def pip(python: str | Path, *arguments: str, act: str = "install") -> None:
+    """`pip install`, or `pip wheel`, with another interpreter: one line with a clock, even while pip is silent.
 
     Raises:
         InstallError: pip failed; the message says why.
     """
-    quiet = ("--progress-bar=off", "--disable-pip-version-check", "--root-user-action=ignore")
+    quiet = ["--progress-bar=off", "--disable-pip-version-check"]
+    quiet += ["--root-user-action=ignore"] if act == "install" else []
     process = subprocess.Popen(
-        [str(python), "-m", "pip", "install", *quiet, *arguments],
+        [str(python), "-m", "pip", act, *quiet, *arguments],
         cwd=ROOT,
         env={**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)},
         stdout=subprocess.PIPE,

@@ -24,10 +24,11 @@ from nbformat import NotebookNode
 
 from helpers.files import NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
 from helpers.install import llama_refusal, missing
-from helpers.lab import measurements, record
+from helpers.lab import measurements, record, record_sections
 from helpers.startup import NOTEBOOK_EXTRAS
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
+HEADING = r"^## (.+)$"  # of a section; it may stand below other text in its cell
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,12 @@ def write_badges() -> list[str]:
     return [path.name for path in changed]
 
 
-def record_seconds(seconds: dict[str, float]) -> None:
-    """Keep how long each notebook took, beside the other measurements of the run."""
-    for name, value in seconds.items():
-        exact = round(value, 1)
+def record_seconds(seconds: dict[str, dict[str, float]]) -> None:
+    """Keep how long each notebook and each of its sections took, beside the other measurements of the run."""
+    for name, sections in seconds.items():
+        exact = round(sum(sections.values()), 1)
         record(f"series.{name}.seconds", exact, n=1, low=exact, high=exact, unit="s")
+    record_sections(seconds)
 
 
 def series_map() -> str:
@@ -212,9 +214,10 @@ def readme_with_map(text: str) -> str:
 
 
 # running
-def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> float:
-    """Run a notebook from top to bottom with a line per section, and write it to `out`. Returns seconds.
+def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> dict[str, float]:
+    """Run a notebook from top to bottom with a line per section, and write it to `out`.
 
+    Returns the seconds of each section by its heading; those before the first heading stand under "".
     Raises LabError: a cell failed; the message holds the cell's own error, without a stack trace.
     """
     notebook = read(chapter.path)
@@ -231,14 +234,15 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
     client.create_kernel_manager()
     # This interpreter, whatever a kernel named python3 elsewhere on this computer would start.
     client.km.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    started = time.time()
+    begun = [("", time.time())]  # the sections, and when each began
     os.environ["TRIAGE_STATIC"] = "1"
     try:
         with client.setup_kernel():
             for index, cell in enumerate(notebook.cells):
                 if cell.cell_type == "markdown":
-                    if heading := re.match(r"## (.+)", cell.source):
-                        say(f"  {time.time() - started:5.0f} s  {heading[1]}")
+                    for heading in re.findall(HEADING, cell.source, re.MULTILINE):
+                        begun.append((heading, time.time()))
+                        say(f"  {begun[-1][1] - begun[0][1]:5.0f} s  {heading}")
                 else:
                     client.execute_cell(cell, index)
     except CellExecutionError as error:
@@ -251,7 +255,8 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
         raise LabError(f"{chapter.name} stopped: {why}.") from error
     _clean(notebook)
     write_atomic(out, nbformat.writes(notebook) + "\n")
-    return time.time() - started
+    ends = [*(start for _, start in begun[1:]), time.time()]
+    return {heading: round(end - start, 1) for (heading, start), end in zip(begun, ends, strict=True)}
 
 
 def _clean(notebook: NotebookNode) -> None:

@@ -2,7 +2,16 @@
 
 from helpers.lab import card
 from helpers.lab.claims import Claim, Entry, claims, ledger, report, tally, verdict
-from helpers.lab.results import claim, measurements, record, record_runs, result, results_path, shipped_path
+from helpers.lab.results import (
+    claim,
+    measurements,
+    record,
+    record_runs,
+    record_sections,
+    result,
+    results_path,
+    shipped_path,
+)
 from helpers.lab.runs import runs
 from helpers.lab.session import SEEDS, Session, seeds, session, start
 from helpers.lab.stages import Stage, base_model, keep, on_disk, stage

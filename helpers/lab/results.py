@@ -171,6 +171,12 @@ def record_runs(key: str, runs: Sequence[Mapping[str, Any]], **more: Any) -> Non
     record(key, {name: over_seeds([one[name] for one in runs]) for name in runs[0]}, seeds=len(runs), **more)
 
 
+def record_sections(seconds: Mapping[str, Mapping[str, float]]) -> None:
+    """Keep how many seconds each section of a notebook took, by notebook and heading."""
+    with _open_results() as stored:
+        stored["sections"] = {**stored.get("sections", {}), **seconds}
+
+
 _begun: dict[str, Session] = {}  # the session of each notebook whose earlier claims were dropped
 
 

@@ -38,7 +38,7 @@ ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 ROOMS = ("cases", "recipes", "train", "evaluate")
 FILES = ("rewards.py", "triage.py")
 # Data that no run reads. The profile names a result by itself.
-OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers")
+OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers", "workshop")
 
 
 def runs(

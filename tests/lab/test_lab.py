@@ -354,6 +354,15 @@ def test_a_measurement_is_kept_with_everything_that_makes_it_readable():
     assert {"profile", "created", "versions", "machine", "measurements"} == set(stored)
 
 
+def test_the_seconds_of_sections_are_kept_by_notebook_beside_the_measurements():
+    lab.record_sections({"00_one": {"A": 1.0}, "01_two": {"B": 2.0}})
+    lab.record_sections({"01_two": {"C": 3.0}})
+    lab.record("test.a", 1.0)
+    stored = json.loads(lab.results_path().read_text())
+    assert stored["sections"] == {"00_one": {"A": 1.0}, "01_two": {"C": 3.0}}
+    assert stored["machine"]
+
+
 def test_a_later_measurement_replaces_an_earlier_one_and_spares_the_others():
     lab.record("test.a", 1.0)
     lab.record("test.b", 2.0)

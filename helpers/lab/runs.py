@@ -27,6 +27,7 @@ from helpers.files import DATA, ROOT, LabError, build_dir, fingerprint, read_jso
 from helpers.lab.stages import LIBRARIES
 from helpers.progress import Progress, silenced
 from helpers.train import current_profile
+from helpers.train.fast import hand_back_memory
 from helpers.train.hardware import THREADS
 
 # loky starts a worker anew whose memory grew, and says so. Ours keep freed memory on purpose (`train.fast`),
@@ -38,7 +39,7 @@ ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 ROOMS = ("cases", "recipes", "train", "evaluate")
 FILES = ("rewards.py", "triage.py")
 # Data that no run reads. The profile names a result by itself.
-OTHER_ROOMS = ("claims", "profiles", "gates", "parity", "teachers", "workshop")
+OTHER_ROOMS = ("audit", "claims", "profiles", "gates", "own-gates", "parity", "teachers", "workshop")
 
 
 def runs(
@@ -118,7 +119,9 @@ def _in_worker(
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     with silenced():
-        return number, work(job)
+        result = work(job)
+    hand_back_memory()  # a worker that waits for the next call holds a model's buffers otherwise
+    return number, result
 
 
 def _timed(job: tuple[Callable[..., Any], dict[str, Any]]) -> tuple[Any, float]:

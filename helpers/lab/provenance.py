@@ -6,6 +6,7 @@ import ast
 import difflib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from textwrap import indent
 from typing import Any, NamedTuple
 
@@ -74,20 +75,29 @@ def origin(key: str, notebook: str) -> list[Cell]:
     Of cells that record under a beginning of the key, those with the longest one, and of these those that name
     most of its other words.
     """
-    section, models, found = "", dict[str, None](), []
-    chapter = next(one for one in notebooks.PLAN if one.name == notebook)
-    for cell in notebooks.read(chapter.path).cells:
-        if cell.cell_type == "markdown":
-            section = next(iter(re.findall(r"^## (.+)", cell.source, re.MULTILINE)), section)
-            continue
-        models |= dict.fromkeys(re.findall(r"""lab\.(?:stage|keep)\(\s*["']([\w-]+)""", cell.source))
-        for prefix in filter(key.startswith, _recorded(cell.source)):
+    found = []
+    for prefix, cell in _recording(notebook):
+        if key.startswith(prefix):
             named = sum(word in cell.source for word in key[len(prefix) :].split("."))
-            found.append(((len(prefix), named), Cell(section, cell.source, tuple(models))))
+            found.append(((len(prefix), named), cell))
     if not found:
         raise LabError(f"No cell of {notebook} records {key!r}: an earlier version of it did.")
     best = max(rank for rank, _ in found)
     return [cell for rank, cell in found if rank == best]
+
+
+@lru_cache
+def _recording(notebook: str) -> list[tuple[str, Cell]]:
+    """Every beginning of a key that a notebook records, with its cell."""
+    section, models, found = "", dict[str, None](), []
+    chapter = next(one for one in notebooks.PLAN if one.name == notebook)
+    for cell in notebooks.read(chapter.path).cells:
+        if cell.cell_type == "markdown":
+            section = next(iter(re.findall(notebooks.HEADING, cell.source, re.MULTILINE)), section)
+            continue
+        models |= dict.fromkeys(re.findall(r"""lab\.(?:stage|keep)\(\s*["']([\w-]+)""", cell.source))
+        found += [(prefix, Cell(section, cell.source, tuple(models))) for prefix in _recorded(cell.source)]
+    return found
 
 
 def _recorded(source: str) -> Iterator[str]:

@@ -231,6 +231,15 @@ def lab(_: argparse.Namespace) -> int:
     return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *root, first])
 
 
+def site(_: argparse.Namespace) -> int:
+    """The notebooks as a static site with search, glossary and the phone's page: build/site."""
+    from helpers import site as pages
+    from helpers.files import build_dir
+
+    print(pages.build(build_dir() / "site"), flush=True)
+    return 0
+
+
 def badges(_: argparse.Namespace) -> int:
     """Regenerate navigation bars, Colab badges, bootstrap cells and the README's map."""
     from helpers import notebooks
@@ -332,7 +341,7 @@ def parser() -> argparse.ArgumentParser:
     add("--size", choices=("1.2b", "nano"), default="1.2b", help="nano runs without a GPU (default: 1.2b)")
     add("--steps", type=int, default=20, metavar="N", help="optimizer steps to measure (default: 20)")
     command(tidy, "format")
-    for act in (lab, badges):
+    for act in (lab, site, badges):
         command(act)
     return top
 

@@ -59,25 +59,26 @@ def explain_terms(tree, glossary):
     """The first use of each term in the prose of a page becomes a link to the glossary, with its meaning as title."""
     seen = set()
     for text in list(tree.findall(nodes.Text)):
-        above = text.parent
-        if not isinstance(above, nodes.paragraph | nodes.strong | nodes.emphasis) or _is_kept(above):
+        prose = isinstance(text.parent, nodes.paragraph | nodes.strong | nodes.emphasis)
+        if not prose or _is_kept(text.parent):
             continue
         pieces, rest = [], text.astext()
-        while found := next((m for m in NAMED.finditer(rest) if _key(m[0]) not in seen), None):
-            seen.add(_key(found[0]))
-            anchor, meaning = TERMS[_key(found[0])]
-            link = nodes.reference(
-                "", found[0], refuri=f"{glossary}#{anchor}", reftitle=meaning, internal=True
-            )
-            pieces += [nodes.Text(rest[: found.start()]), link]
-            link["classes"].append("term")
+        while found := next((one for one in NAMED.finditer(rest) if _entry(one)[0] not in seen), None):
+            anchor, meaning = _entry(found)
+            seen.add(anchor)
+            where = {"refuri": f"{glossary}#{anchor}", "reftitle": meaning, "internal": True}
+            pieces += [
+                nodes.Text(rest[: found.start()]),
+                nodes.reference("", found[0], classes=["term"], **where),
+            ]
             rest = rest[found.end() :]
         if pieces:
-            above.replace(text, [*pieces, nodes.Text(rest)])
+            text.parent.replace(text, [*pieces, nodes.Text(rest)])
 
 
-def _key(name):
-    return name[0].lower() + name[1:]
+def _entry(found):
+    """Anchor and meaning of a term as it was found, with a capital letter or without."""
+    return TERMS[found[0][0].lower() + found[0][1:]]
 
 
 def _is_kept(node):
@@ -100,7 +101,7 @@ def scroll_by_key(*heard):
     """What is wider than a phone scrolls in its own box, which the keyboard must be able to enter."""
     context = heard[3]  # after the application, the page and its template
     if "body" in context:
-        box = r'<div class="((?:table-wrapper|highlight|output)\b[^"]*)"'
+        box = r'<div class="((?:table-wrapper|output text_html)\b[^"]*)"'
         context["body"] = re.sub(box, r'<div tabindex="0" class="\1"', context["body"])
 
 

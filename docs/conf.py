@@ -29,14 +29,12 @@ contents = f"""
 ```{{toctree}}
 :hidden:
 :glob:
-:caption: The series
 
 notebooks/*
 ```
 
 ```{{toctree}}
 :hidden:
-:caption: More
 
 {chr(10).join(PAGES)}
 ```

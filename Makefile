@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | quick | format | lab
 PYTHON ?= python3
-.PHONY: tutorial seeds real help quick test test-unsloth test-workshop format lab clean
+.PHONY: tutorial seeds real site help quick test test-all test-unsloth test-workshop test-site format lab clean
 
 tutorial: ## run every notebook and print what was found
 	@$(PYTHON) -m helpers run
@@ -10,6 +10,9 @@ seeds: ## the notebooks with several arms, three seeds an arm (about an hour, re
 
 real: ## notebook 13 on real weights (about an hour and a half, resumable; installs the extra `real`)
 	@TRIAGE_PROFILE=pocket $(PYTHON) -m helpers run --seeds 3 13
+
+site: ## the notebooks as a static site in build/site (installs Sphinx into build/site-venv)
+	@$(PYTHON) -m helpers site
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +30,11 @@ test-unsloth: ## Unsloth, installed beside the rest and driven on the CPU (the f
 
 test-workshop: ## the zip for a class, installed and run without network (fetches some GB, half an hour)
 	@PYTHON="$(PYTHON)" tests/workshop/offline.sh
+
+test-site: ## build the site and look at every page of it in a browser (minutes)
+	@$(PYTHON) -m helpers test tests/site -m site
+
+test-all: test test-site test-unsloth test-workshop ## the suite, and all that CI has no time for
 
 format: ## sort imports and format code, notebooks included
 	@$(PYTHON) -m helpers format

@@ -168,7 +168,7 @@ def _shares(text: str) -> dict[str, float]:
 
 def show(options: argparse.Namespace) -> int:
     """Where a number of the pages comes from: value, n, interval, notebook, cell, models, versions."""
-    from helpers.lab import provenance
+    from helpers import provenance
 
     print(provenance.told(options.key))
     return 0
@@ -176,7 +176,7 @@ def show(options: argparse.Namespace) -> int:
 
 def compare(_: argparse.Namespace) -> int:
     """Lay this machine's results beside the shipped ones; exit code 1 if a key is outside its tolerance."""
-    from helpers.lab import provenance
+    from helpers import provenance
 
     apart, summary = provenance.compare()
     print(*apart, summary, sep="\n")
@@ -268,6 +268,15 @@ def lab(_: argparse.Namespace) -> int:
             flush=True,
         )
     return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *root, first])
+
+
+def site(_: argparse.Namespace) -> int:
+    """The notebooks as a static site with search, glossary and the phone's page: build/site."""
+    from helpers import site as pages
+    from helpers.files import build_dir
+
+    print(pages.build(build_dir() / "site"), flush=True)
+    return 0
 
 
 def badges(_: argparse.Namespace) -> int:
@@ -381,7 +390,7 @@ def parser() -> argparse.ArgumentParser:
     command(show)(
         "key", metavar="KEY", help="as balanced.accuracy.vignettes; or the beginning of several keys"
     )
-    for act in (compare, lab, badges):
+    for act in (compare, lab, site, badges):
         command(act)
     return top
 

@@ -7,6 +7,7 @@ const WORDS = {
   truncated: "El modelo ha llegado incompleto y no se puede usar. Vuelva a descargarlo.",
   stalled: "La descarga se ha parado. Compruebe la conexión y vuelva a intentarlo.",
   crashed: "La última vez la página se cerró mientras cargaba el modelo. Puede que este dispositivo no tenga memoria suficiente.",
+  own: "Esta página no trae ningún modelo: elija abajo un archivo GGUF.",
   corrupt: "El archivo del modelo está dañado y no se puede usar. Vuelva a descargarlo.",
   refused: "El modelo no ha podido arrancar en este navegador. Actualice el navegador, o abra la página en otro.",
   memory: "Este dispositivo no tiene memoria libre suficiente para el modelo. Cierre otras páginas y aplicaciones y vuelva a intentarlo.",
@@ -28,6 +29,7 @@ const INSECURE =
 const KEPT = "Está guardada en este dispositivo y funciona sin conexión. Añádala a la pantalla de inicio para tenerla a mano.";
 const KEPT_FOR_NOW =
   "Está guardada en este dispositivo, pero el navegador puede borrarla si falta espacio o si no se usa durante un tiempo. Añádala a la pantalla de inicio y ábrala de vez en cuando.";
+const OWN = "El modelo es un archivo suyo que la página no guarda: elíjalo de nuevo cada vez que la abra.";
 const CHOSEN = "chosen-country"; // what the person chose; "country" may hold a guess of an earlier page
 const MODEL = "chosen-model", LOADING = "loading-model"; // the second stays behind when the page dies while it loads
 const $ = (id) => document.getElementById(id);
@@ -171,8 +173,9 @@ async function prepare() {
   show("trouble", "");
   for (const id of ["again", "anyway", "smaller"]) $(id).hidden = true;
   try {
+    if (!model) throw new Problem("own");
     if (recall(LOADING) === model.file) throw new Problem("crashed");
-    await keepOnDevice();
+    if (!model.blob) await keepOnDevice();
     if (wantedThreads() > 1 && !crossOriginIsolated && navigator.serviceWorker?.controller && !sessionStorage.isolating) {
       sessionStorage.isolating = "tried"; // the service worker adds the headers: they count from the next opening
       location.reload();
@@ -203,7 +206,9 @@ async function showStorage() {
   const lasting = kept && (await navigator.storage?.persisted?.().catch(() => false));
   show("status", lasting ? "Listo. Funciona también sin conexión." : kept ? "Listo. De momento funciona también sin conexión." : "Listo.");
   if (!$("offline").textContent) {
-    $("offline").textContent = lasting
+    $("offline").textContent = model.blob
+      ? OWN
+      : lasting
       ? KEPT
       : kept
         ? KEPT_FOR_NOW
@@ -217,10 +222,20 @@ async function showStorage() {
 // What a person can do about it: download again, load in spite of the crash, or take a smaller file where there is one.
 function offerWays(kind) {
   const smaller = config.models[config.models.indexOf(model) + 1];
-  $("again").hidden = ["no-webassembly", "crashed"].includes(kind);
+  $("again").hidden = ["no-webassembly", "crashed", "own"].includes(kind) || Boolean(model?.blob);
   $("anyway").hidden = kind !== "crashed";
   $("smaller").hidden = !(smaller && ["crashed", "memory", "refused"].includes(kind));
   if (smaller) $("smaller").textContent = `Usar el archivo más pequeño (${megabytes(smaller)})`;
+}
+
+// A page without a model runs a file of its reader's. It is read where it lies, and nobody knows its hash.
+function takeOwn() {
+  const [blob] = $("file").files;
+  if (!blob) return;
+  model = { name: blob.name, file: blob.name, bytes: blob.size, sha256: "", blob };
+  $("own").hidden = true;
+  show("status", "Cargando el modelo…");
+  ready().catch(() => ($("own").hidden = false)); // refused: another file may do
 }
 
 function loadAnyway() {
@@ -260,7 +275,7 @@ function megabytes({ bytes }) {
 function showFacts() {
   const facts = {
     Modelo: `${model.name}, ${megabytes(model)}`,
-    Huella: `${model.sha256.slice(0, 16)}${canHash ? "" : " (no comprobada: conexión sin cifrar)"}`,
+    Huella: model.blob ? "no comprobada: archivo propio" : `${model.sha256.slice(0, 16)}${canHash ? "" : " (no comprobada: conexión sin cifrar)"}`,
     Motor: `llama.cpp ${engine.version}${compat ? " (compatible)" : ""}, ${engine.threads === 1 ? "1 hilo" : `${engine.threads} hilos`}`,
   };
   $("facts").replaceChildren(...Object.entries(facts).flatMap(([term, fact]) => [element("dt", term), element("dd", fact)]));
@@ -449,6 +464,8 @@ async function start() {
   $("anyway").addEventListener("click", loadAnyway);
   $("smaller").addEventListener("click", takeSmaller);
   $("selftest").addEventListener("click", selfTest);
+  $("file").addEventListener("change", takeOwn);
+  $("own").hidden = Boolean(model);
   await ready().catch(() => {});
 }
 

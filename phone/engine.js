@@ -77,7 +77,7 @@ export class Engine {
     const { Wllama } = await within(patience, import("./engine/wllama.js")).catch((error) => {
       throw error instanceof Problem ? error : new Problem("missing");
     });
-    const file = await downloadModel(model, patience, onProgress);
+    const file = model.blob ?? (await downloadModel(model, patience, onProgress)); // a blob: the reader's own file
     // Workers made from code do not ask the service worker in every browser, so they get the file and not its address.
     const [code, wasm] = await Promise.all([...(compat ? [] : [null]), ...files].map((path) => path && download(path, patience)));
     const place = URL.createObjectURL(wasm);

@@ -105,6 +105,26 @@ def engine(shared_build):
     return folder / "npm"
 
 
+@pytest.fixture(scope="session")
+def axe(shared_build):
+    """The script that looks for barriers in a page; fetched as the engine is."""
+    from helpers.files import LabError
+    from helpers.runtimes import npm
+
+    package = npm.Package(
+        "axe-core",
+        "4.14.1",
+        "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+    )
+    with shared_build():
+        try:
+            return npm.files(package, ("axe.min.js",))["axe.min.js"].decode()
+        except LabError as reason:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(reason))
+
+
 @pytest.fixture
 def npm_archives(engine, own_build_folder, tmp_path):
     """The same archives in this test's `build/`."""

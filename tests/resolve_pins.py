@@ -27,7 +27,7 @@ ONLY_LINUX = "x86_64-manylinux_2_28"  # Unsloth's triton, xformers and bitsandby
 
 def resolve(machine: str, python: str, lowest: bool) -> tuple[bool, str]:
     """Does it resolve, and the list of packages or uv's own last words."""
-    extras = ("dev", "gguf", "real") + (("gpu",) if machine == ONLY_LINUX and not lowest else ())
+    extras = ("dev", "gguf", "real", "site") + (("gpu",) if machine == ONLY_LINUX and not lowest else ())
     how = ["--resolution", "lowest-direct"] if lowest else ["--constraint", "constraints.txt"]
     done = subprocess.run(
         [

@@ -18,8 +18,8 @@ from helpers.files import ROOT
 
 # One floor per question; an import only ever points down (to a lower number).
 FLOORS = {
-    "__main__": 18, "workshop": 17, "notebooks": 16,
-    "show": 14, "lab": 13, "recipes": 12, "rewards": 11, "runtimes": 11, "evaluate": 10, "pretrain": 9,
+    "__main__": 18, "provenance": 17, "workshop": 17, "notebooks": 16,
+    "show": 14, "lab": 13, "recipes": 12, "site": 12, "rewards": 11, "runtimes": 11, "evaluate": 10, "pretrain": 9,
     "export": 8,
     "train": 7, "teacher": 6, "translate": 5, "audit": 4, "pocket": 4, "cases": 3, "shared": 2, "triage": 2,
     "startup": 2, "progress": 1, "files": 1, "install": 1, "processes": 1,
@@ -58,7 +58,7 @@ LAYOUT = {
     *("README.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
     *("pyproject.toml", "environment.yml", "constraints.txt", "Makefile"),
     *(".ci", ".github", ".gitignore", ".editorconfig", ".pre-commit-config.yaml"),
-    *("notebooks", "helpers", "phone", "data", "tests"),
+    *("notebooks", "helpers", "phone", "docs", "data", "tests"),
 }
 
 

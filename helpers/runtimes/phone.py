@@ -57,7 +57,8 @@ def build(
     """Make the folder anew. Models are linked where the disk allows it, not copied.
 
     Args:
-        ggufs: the model, and smaller files of it for a device on which the first one fails.
+        ggufs: the model, and smaller files of it for a device on which the first one fails; with none, the
+            page asks its reader for a file.
         out: the folder; what this function made there before is replaced.
         examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the
             profile's).
@@ -79,7 +80,8 @@ def build(
     for path, raw in files.items():
         write_atomic(out / path, raw)
     config = {"models": models, "context": profile.max_length + limit, "maxNewTokens": limit}
-    write_json(out / "config.json", config | from_data())
+    unmeasured = {} if models else {"measured": None}  # a reader's own file is not what was measured
+    write_json(out / "config.json", config | from_data() | unmeasured)
     write_json(out / "selftest.json", self_test(examples, limit))
     _stamp(out, [model["file"] for model in models])
     return out

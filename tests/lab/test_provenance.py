@@ -5,8 +5,9 @@ import json
 import pytest
 
 from helpers import __main__ as command_line
+from helpers import provenance
 from helpers.files import LabError
-from helpers.lab import provenance, results_path, shipped_path
+from helpers.lab import results_path, shipped_path
 
 
 def _shipped():

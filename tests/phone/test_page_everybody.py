@@ -1,32 +1,18 @@
 """The page for everybody: screen readers, narrow screens, the keyboard alone, a home screen."""
 
-import os
 from pathlib import Path
 
 import pytest
 from page import GREEN, QUESTION, RED, say, tab
 
-from helpers.files import ROOT, LabError
-from helpers.runtimes import npm
+from helpers.files import ROOT
 from helpers.triage import LEVELS, countries, render
 
-AXE = npm.Package(
-    "axe-core",
-    "4.14.1",
-    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
-)
 SHOTS = ROOT / "build" / "phone" / "screenshots"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_accessibility_violation_before_and_after_an_answer(browser, site, shared_build, scheme):
-    try:
-        with shared_build():
-            axe = npm.files(AXE, ("axe.min.js",))["axe.min.js"].decode()
-    except LabError as reason:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(reason))
+def test_no_accessibility_violation_before_and_after_an_answer(browser, site, axe, scheme):
     with tab(browser, site, stub=True, color_scheme=scheme, bypass_csp=True) as page:
         page.evaluate(axe)
         _no_violation(page)

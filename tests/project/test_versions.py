@@ -23,7 +23,7 @@ PINNED = {
 
 
 def test_the_extras_are_the_agreed_ones_and_python_is_bounded():
-    assert {"gguf", "gpu", "real", "dev"} == set(EXTRAS)
+    assert {"gguf", "gpu", "real", "site", "dev"} == set(EXTRAS)
     assert PROJECT["requires-python"] == ">=3.11,<3.15"
 
 

@@ -233,7 +233,7 @@ def workshop(options: argparse.Namespace) -> int:
 
 
 STATIC_CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
-FAST = "not notebook and not training and not slow"  # the marks are explained in pyproject.toml
+FAST = "not notebook and not training and not slow and not site"  # the marks are explained in pyproject.toml
 
 
 def _modules(*commands: list[str]) -> int:

@@ -1,5 +1,6 @@
 """Real weights: the vocabulary that is trimmed, the tokenizer that is rebuilt, and the packages that are checked."""
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from types import SimpleNamespace
 
@@ -122,6 +123,15 @@ def test_lora_adapts_the_layers_of_the_models_own_family(tiny):
     model, _ = train.load(train.profile_named("nano"), tiny)
     adapted = {name.split(".")[-2] for name, _ in model.named_modules() if name.endswith(".lora_A")}
     assert adapted == set(train.LORA_TARGETS["gemma3_text"])
+
+
+def test_layers_below_the_first_adapted_one_have_no_adapter(tiny):
+    nano = train.profile_named("nano")
+    model, _ = train.load(replace(nano, lora={**nano.lora, "first_layer": 1}), tiny)
+    adapted = {
+        name.split(".layers.")[1][0] for name, weight in model.named_parameters() if weight.requires_grad
+    }
+    assert adapted == {"1"}
 
 
 def test_llama_cpp_computes_what_transformers_computes_from_the_written_file(tiny, tmp_path):

@@ -60,30 +60,13 @@ def run(options: argparse.Namespace) -> int:
         for chapter in wanted:
             write_atomic(chapter.path, notebooks.executed_path(chapter).read_bytes())
         write_atomic(lab.shipped_path(), lab.results_path().read_bytes())
-        _write_finding()
+        notebooks.write_finding()
         notebooks.write_badges()
         print("Refreshed notebooks/, data/results/ and the README's map.", flush=True)
     print(lab.report())
     minutes = f"{(time.time() - started) / 60:.1f} min"
     print(f"{len(wanted)} notebooks in {minutes}. Executed copies: {build_dir() / 'notebooks'}", flush=True)
     return 0
-
-
-def _write_finding() -> None:
-    """The README's figure, from the results just written."""
-    import io
-
-    from helpers import lab, show
-    from helpers.files import DATA, write_atomic
-    from helpers.triage import LEVELS
-
-    measured = lab.measurements()
-    shares = {level: measured[f"imbalanced.share.{level}"]["value"] for level in LEVELS}
-    losses = lab.stage("sft-imbalanced").training["losses"]
-    figure = show.finding(losses, shares, measured["imbalanced.share.ROJO"]["n"])
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
-    write_atomic(DATA / "results" / "finding.png", picture.getvalue())
 
 
 def train(options: argparse.Namespace) -> int:

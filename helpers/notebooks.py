@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-from helpers.files import NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
+from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record, record_sections
 from helpers.startup import NOTEBOOK_EXTRAS
@@ -211,6 +211,23 @@ def readme_with_map(text: str) -> str:
     """The README with its map regenerated between the two markers."""
     drawn = series_map()
     return re.sub(r"(?<=<!-- map -->\n).*?(?=<!-- /map -->)", lambda _: f"{drawn}\n", text, flags=re.DOTALL)
+
+
+def write_finding() -> None:
+    """The README's figure, from the results just written."""
+    import io
+
+    from helpers import show
+    from helpers.lab import stage
+    from helpers.triage import LEVELS
+
+    measured = measurements()
+    shares = {level: measured[f"imbalanced.share.{level}"]["value"] for level in LEVELS}
+    losses = stage("sft-imbalanced").training["losses"]
+    figure = show.finding(losses, shares, measured["imbalanced.share.ROJO"]["n"])
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
+    write_atomic(DATA / "results" / "finding.png", picture.getvalue())
 
 
 # running

@@ -205,7 +205,7 @@ def test_a_notebook_whose_packages_are_missing_is_left_out_and_named(monkeypatch
 
     executed = []
     monkeypatch.setattr(notebooks, "missing", lambda *_: ["llama-cpp-python>=0.3"])
-    monkeypatch.setattr(notebooks, "execute", lambda chapter, *_: executed.append(chapter.name[:2]) or 0.0)
+    monkeypatch.setattr(notebooks, "execute", lambda chapter, *_: executed.append(chapter.name[:2]) or {})
     monkeypatch.setattr(lab, "report", lambda: "")
     assert main.run(main.parser().parse_args(["run"])) == 0
     assert "10" in executed and "11" not in executed and "12" not in executed

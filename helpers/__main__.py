@@ -95,7 +95,7 @@ def gate(options: argparse.Namespace) -> int:
 
         elsewhere = options.model.startswith("http") or options.model.endswith(".gguf")
         model = options.model if elsewhere else _model_named(options.model, options.seed)
-        how = {"text": options.text, "label": options.label, "name": options.model_name}
+        how = {"text": options.text, "label": options.label, "name": options.model_name or ""}
         report = own.check(model, options.cases, options.gates or own.OWN_GATES, **how)
     else:
         report = gates.check(_model_named(options.model, options.seed), on=options.on)

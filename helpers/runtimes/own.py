@@ -15,12 +15,12 @@ from helpers.evaluate import generate
 from helpers.evaluate.gates import Gate, Judged, Report, load_gates
 from helpers.files import DATA, LabError
 from helpers.progress import Progress
+from helpers.runtimes.server import GREEDY, UNPENALISED
 from helpers.statistics import wilson
 from helpers.train import current_profile
 
 OWN_GATES = DATA / "own-gates.yaml"
 MEASURES = ("accepted", "readable", "missed", "matches")
-GREEDY = {"temperature": 0.0}
 Chat = list[dict[str, str]]
 
 
@@ -124,7 +124,7 @@ def _file(path: str, limit: int) -> Callable[[Chat], str]:
     def ask(chat: Chat) -> str:
         with native_log():
             llama.reset()
-            reply: Any = llama.create_chat_completion(chat, **GREEDY, repeat_penalty=1.0, max_tokens=limit)
+            reply: Any = llama.create_chat_completion(chat, **GREEDY, **UNPENALISED, max_tokens=limit)
         return reply["choices"][0]["message"]["content"]
 
     return ask
@@ -148,9 +148,14 @@ def _endpoint(url: str, name: str, limit: int) -> Callable[[Chat], str]:
     return ask
 
 
-def check(model: str, source: str, gates: Path = OWN_GATES, **how: Any) -> Report:
-    """Let a model answer a file's cases, and judge it. `how`: text, label, name, limit."""
-    columns = {key: how.get(key) for key in ("text", "label")}
-    known, cases = load_gates(gates, MEASURES), read_cases(source, **columns)
-    answers = answer(model, cases, how.get("name") or "", how.get("limit") or 0)
-    return judge(cases, answers, known, Path(source).name)
+def check(
+    model: str,
+    source: str,
+    gates: Path = OWN_GATES,
+    text: str | None = None,
+    label: str | None = None,
+    name: str = "",
+) -> Report:
+    """Let a model answer a file's cases, and judge it. Arguments as of `read_cases` and `answer`."""
+    known, cases = load_gates(gates, MEASURES), read_cases(source, text, label)
+    return judge(cases, answer(model, cases, name), known, Path(source).name)

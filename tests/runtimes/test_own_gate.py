@@ -71,7 +71,7 @@ def test_whatever_stands_before_a_label_the_label_is_read(text, label):
     assert own.read_label(f"{label} {text}", [label]) == label
 
 
-def test_several_right_labels_are_accepted_and_each_gate_looks_at_its_own_thing(cases):
+def test_several_right_labels_are_accepted_and_each_gate_looks_at_its_own_thing(cases, tmp_path):
     known = own.read_cases(cases)
     assert known[1].accepted == ("delivery", "refund")
     rows = {
@@ -80,7 +80,8 @@ def test_several_right_labels_are_accepted_and_each_gate_looks_at_its_own_thing(
         "praise": {"says": "…", "measure": "missed praise", "at_most": 0.5, "why": "…"},
         "readable": {"says": "…", "measure": "readable", "at_least": 0.5, "why": "…"},
     }
-    asked = [gates._gate("own", name, row, own.MEASURES) for name, row in rows.items()]
+    (tmp_path / "gates.yaml").write_text(json.dumps(rows))  # JSON is YAML
+    asked = gates.load_gates(tmp_path / "gates.yaml", own.MEASURES)
     report = own.judge(known, ["Refund it is", "refund", "no idea"], asked, "mine")
     assert [round(row.rate.value * row.rate.n) for row in report.rows] == [1, 2, 1, 2]
     assert [row.rate.n for row in report.rows] == [3, 3, 1, 3]

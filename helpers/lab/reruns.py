@@ -20,9 +20,9 @@ Measurements = Mapping[str, Mapping[str, Any]]
 
 MACHINE = {"s", "tokens/s", "requests/min", "USD"}  # units that tell about the machine or the day
 # What a client did to a server whose clock is scaled depends on how busy the machine was; its claims are
-# tested all the same.
+# tested all the same. How long a training would take is this machine's speed.
 CLIENTS = "naive|hurried|semaphore|paced|backoff|herd|resilient|cost_usd"
-MACHINE_KEYS = re.compile(rf"\.peak_bytes$|^distill\.({CLIENTS})\b")
+MACHINE_KEYS = re.compile(rf"\.(peak_bytes|training_days)$|^distill\.({CLIENTS})\b")
 EXACT = re.compile(r"^(diversity\.(total|unique|share)|size_1b2\.|translation\.rows)")
 SEED = re.compile(r"\.s\d+$")
 ALPHA = 0.01

@@ -3,7 +3,7 @@
 
 A 4 M-parameter model spends more time moving activations than multiplying matrices, so each piece here saves
 a pass over them: the allocator keeps freed buffers, LoRA adds into the layer's own output, and the loss looks
-    at the answer's tokens alone.
+at the answer's tokens alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LARGEST_KEPT = 32 * 2**20  # the largest value that glibc accepts for M_MMAP_THR
 
 def keep_freed_memory() -> None:
     """Ask glibc to reuse large buffers instead of handing them back: every fresh page costs a fault, and each
-    step frees them all.
+    step of training and each token of an answer frees them all.
     """
     if not sys.platform.startswith("linux"):
         return

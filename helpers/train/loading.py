@@ -24,6 +24,7 @@ from transformers import (
 
 from helpers.files import LabError, read_json, write_json
 from helpers.train.engine import import_unsloth
+from helpers.train.fast import keep_freed_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import LORA_TARGETS, Profile
 
@@ -74,6 +75,8 @@ def load_model(source: Any, dtype: torch.dtype | None = None) -> PreTrainedModel
         LabError: it cannot be fetched or read.
     """
     hardware, dtype = choose_hardware(), dtype or working_dtype()
+    if hardware.device == "cpu":
+        keep_freed_memory()
     if isinstance(source, LoadedModel):
         return copy.deepcopy(source.model).to(dtype)
     with explained(source):

@@ -25,7 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from helpers.files import LabError, build_dir, write_json
 from helpers.progress import Progress
-from helpers.train.fast import fuse_lora, hand_back_memory, keep_freed_memory
+from helpers.train.fast import fuse_lora, hand_back_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import Profile
 
@@ -123,7 +123,6 @@ class _OnFewCores:
         on_cpu = choose_hardware().device == "cpu" and hasattr(self.model, "peft_config")  # type: ignore[attr-defined]
         self.fast = alone and on_cpu
         if self.fast:
-            keep_freed_memory()
             fuse_lora(self.model)  # type: ignore[attr-defined]
 
     def train(self, *arguments: Any, **more: Any) -> Any:

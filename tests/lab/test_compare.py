@@ -69,6 +69,14 @@ def test_seconds_are_the_machines_own_affair():
     assert changed("quant.F16.load_seconds", value=60.0) == []
 
 
+def test_the_days_that_a_training_would_take_are_the_machines_own_affair_and_those_at_a_limit_are_not():
+    def days(key, value):
+        return {f"distill.million.{key}": entry(value, 600)}
+
+    assert differences(days("training_days", 0.33), days("training_days", 0.19)) == []
+    assert differences(days("teacher_days", 1.8), days("teacher_days", 0.9)) != []
+
+
 def test_a_key_that_is_missing_or_new_is_named():
     own = {key: value for key, value in SHIPPED.items() if key != "balanced.accuracy"} | {
         "new.key": entry(1, unit="")

@@ -33,27 +33,27 @@ def run(options: argparse.Namespace) -> int:
         named = next((one for one in notebooks.PLAN if one.name.startswith(asked[0])), None)
         os.environ[VARIABLE] = named.profile if named else "nano"
     print(f"Profile {current_profile().name}: {current_profile().what}.", flush=True)
-    wanted = [
-        chapter
-        for chapter in notebooks.PLAN
-        if (chapter.name.startswith(asked) if asked else chapter.profile == "nano")
-    ]
-    for chapter in [chapter for chapter in wanted if chapter.lacks]:
-        print(f"{chapter.name} is left out: {', '.join(chapter.lacks)} is missing ({COMPILER}).", flush=True)
-        wanted.remove(chapter)
+    wanted = notebooks.chosen(asked, _say)
     if options.write and any(one.lacks for one in notebooks.PLAN if one.profile == "nano"):
         raise LabError("--write refreshes the whole series, and packages are missing for part of it.")
     if options.seeds or options.write:  # a page that is committed shows three seeds of every headline arm
         os.environ[lab.SEEDS] = str(options.seeds or 3)
+    if options.figure:
+        if len(wanted) != 1:
+            raise LabError("--figure draws a figure of one notebook: name it, as `run 05 --figure 3`.")
+        out = build_dir() / "figures" / f"{wanted[0].name}-{options.figure}.png"
+        notebooks.execute(wanted[0], out, _say, options.figure)
+        _say(f"Written: {out}")
+        return 0
     started, seconds = time.time(), {}  # of each notebook's sections
     if options.fresh or options.write:  # what is committed, minutes included, comes from an empty cache
         for folder in ("stages", "outcomes", "runs", "samples", "teacher", "notebooks", "results"):
             shutil.rmtree(build_dir() / folder, ignore_errors=True)
     for number, chapter in enumerate(wanted, 1):
-        print(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}", flush=True)
+        _say(f"[{number}/{len(wanted)}] {chapter.name}: {chapter.title}")
         out = notebooks.executed_path(chapter)
-        seconds[chapter.name] = notebooks.execute(chapter, out, lambda line: print(line, flush=True))
-        print(f"  done in {sum(seconds[chapter.name].values()):.0f} s", flush=True)
+        seconds[chapter.name] = notebooks.execute(chapter, out, _say)
+        _say(f"  done in {sum(seconds[chapter.name].values()):.0f} s")
     if options.fresh or options.write:
         notebooks.record_seconds(seconds)
     if options.write:
@@ -62,11 +62,15 @@ def run(options: argparse.Namespace) -> int:
         write_atomic(lab.shipped_path(), lab.results_path().read_bytes())
         notebooks.write_finding()
         notebooks.write_badges()
-        print("Refreshed notebooks/, data/results/ and the README's map.", flush=True)
-    print(lab.report())
+        _say("Refreshed notebooks/, data/results/ and the README's map.")
+    _say(lab.report())
     minutes = f"{(time.time() - started) / 60:.1f} min"
-    print(f"{len(wanted)} notebooks in {minutes}. Executed copies: {build_dir() / 'notebooks'}", flush=True)
+    _say(f"{len(wanted)} notebooks in {minutes}. Executed copies: {build_dir() / 'notebooks'}")
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -246,10 +250,7 @@ def lab(_: argparse.Namespace) -> int:
     first = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
     root = ["--ServerApp.allow_root=True"] if os.name == "posix" and os.geteuid() == 0 else []
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
-        print(
-            "In a container: start it with `--network=host`, or forward port 8888 to its loopback.",
-            flush=True,
-        )
+        _say("In a container: start it with `--network=host`, or forward port 8888 to its loopback.")
     return _modules(["jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", *root, first])
 
 
@@ -279,7 +280,7 @@ def pretrain(options: argparse.Namespace) -> int:
     if options.compare:
         from helpers.lab import bases
 
-        bases.compare(lambda line: print(line, flush=True))
+        bases.compare(_say)
         bases.write_card()
         return 0
     facts = build.pretrain(DATA / "nano-base")
@@ -312,6 +313,7 @@ def parser() -> argparse.ArgumentParser:
     add("--write", action="store_true", help="refresh the committed outputs and data/results/")
     add("--fresh", action="store_true", help="empty the cache first")
     add("--seeds", type=int, metavar="N", help="seeds of every arm (default: 1; with --write: 3)")
+    add("--figure", type=int, metavar="N", help="of one notebook, this figure alone, as build/figures/….png")
 
     named = "a stage's name (built now if it is not there), base, or the folder of a model"
     add = command(train)

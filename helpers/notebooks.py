@@ -7,12 +7,13 @@ a test holds that regenerating changes nothing.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record, record_sections
+from helpers.machines import COMPILER
 from helpers.startup import NOTEBOOK_EXTRAS
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
@@ -93,6 +95,15 @@ PLAN: tuple[Chapter, ...] = (
     Chapter("13_real_weights", "Real weights", "Does it hold on a model that has read the world?", "pocket"),
     Chapter("14_report_card", "The report card", "Did the blog's findings hold?"),
 )
+
+
+def chosen(names: Sequence[str], say: Callable[[str], None]) -> list[Chapter]:
+    """The notebooks whose names begin so, or those of the profile nano, without those that lack packages."""
+    wanted = [one for one in PLAN if (one.name.startswith(tuple(names)) if names else one.profile == "nano")]
+    for one in (one for one in wanted if one.lacks):
+        say(f"{one.name} is left out: {', '.join(one.lacks)} is missing ({COMPILER}).")
+    return [one for one in wanted if not one.lacks]
+
 
 BOOTSTRAP = """# Set up. On your own machine this only checks; in Colab and Kaggle it first fetches what is missing, once.
 import os
@@ -231,9 +242,12 @@ def write_finding() -> None:
 
 
 # running
-def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> dict[str, float]:
+def execute(
+    chapter: Chapter, out: Path, say: Callable[[str], None] = print, until: int | None = None
+) -> dict[str, float]:
     """Run a notebook from top to bottom with a line per section, and write it to `out`.
 
+    `until`: end with the cell that draws the figure of this number, and write that picture instead of a page.
     Returns the seconds of each section by its heading; those before the first heading stand under "".
     Raises LabError: a cell failed; the message holds the cell's own error, without a stack trace.
     """
@@ -256,6 +270,8 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
     try:
         with client.setup_kernel():
             for index, cell in enumerate(notebook.cells):
+                if until and len(_pictures(notebook)) >= until:
+                    break
                 if cell.cell_type == "markdown":
                     for heading in re.findall(HEADING, cell.source, re.MULTILINE):
                         begun.append((heading, time.time()))
@@ -271,9 +287,21 @@ def execute(chapter: Chapter, out: Path, say: Callable[[str], None] = print) -> 
             why = llama_refusal() or why
         raise LabError(f"{chapter.name} stopped: {why}.") from error
     _clean(notebook)
-    write_atomic(out, nbformat.writes(notebook) + "\n")
+    if until:
+        pictures = _pictures(notebook)
+        if len(pictures) < until:
+            raise LabError(f"{chapter.name} has {len(pictures)} figures: there is no figure {until}.")
+        write_atomic(out, base64.b64decode(pictures[until - 1]))
+    else:
+        write_atomic(out, nbformat.writes(notebook) + "\n")
     ends = [*(start for _, start in begun[1:]), time.time()]
     return {heading: round(end - start, 1) for (heading, start), end in zip(begun, ends, strict=True)}
+
+
+def _pictures(notebook: NotebookNode) -> list[str]:
+    """The figures of an executed notebook in their order, as base64."""
+    data = [output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs]
+    return [one["image/png"] for one in data if "image/png" in one]
 
 
 def _clean(notebook: NotebookNode) -> None:

@@ -13,6 +13,7 @@ from helpers.evaluate.generation import (
     Answer,
     answer_logprobs,
     ask,
+    belief,
     generate,
     label_probabilities,
     load,

@@ -137,6 +137,11 @@ def ask(source: Model, text: str, country: str = "ES") -> str:
     return generate(source, [Example(text, LEVELS[0], (LEVELS[0],), country)])[0].text
 
 
+def belief(source: Model, text: str, country: str = "ES") -> dict[str, float]:
+    """One person's words, the model's share of each level, before it writes anything."""
+    return label_probabilities(source, [Example(text, LEVELS[0], (LEVELS[0],), country)])[0]
+
+
 @torch.inference_mode()
 def label_probabilities(
     source: Model, examples: Sequence[Example], *, heading: str = f"{LEVEL_HEADING} ", batch: int = 64

@@ -24,6 +24,7 @@ from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from helpers.files import DATA, ROOT, LabError, build_dir, fingerprint, read_json, sha256_of, write_json
+from helpers.lab.session import uses
 from helpers.lab.stages import LIBRARIES
 from helpers.progress import Progress, silenced
 from helpers.train import current_profile
@@ -64,6 +65,7 @@ def runs(
     profile = current_profile()
     place = build_dir() / "runs" / profile.name
     common = _common(function)
+    uses(f"runs of {function.__name__}-{fingerprint(common)[:6]}")
     paths = [place / f"{function.__name__}-{fingerprint([common, dict(cell)])}.json" for cell in cells]
     for path in filter(Path.exists, paths):
         _read(path)  # a damaged one is refused before anything runs

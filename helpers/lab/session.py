@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 
-from helpers.files import DATA, LabError, read_json
+from helpers.files import DATA, ROOT, LabError, read_json
 from helpers.train import Profile, choose_hardware, current_profile
 from helpers.train.profiles import VARIABLE
 
@@ -16,18 +20,33 @@ SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
 
 @dataclass(frozen=True)
 class Session:
-    """The running notebook, its profile and its machine; the opening line of every notebook."""
+    """The running notebook, its profile and its machine; the opening line of every notebook.
+
+    Attributes:
+        used: keys of the models and runs that the notebook has asked for so far.
+        figures: numbers of the figures to come.
+    """
 
     notebook: str
     profile: Profile
     versions: dict[str, str]
     machine: str
     seconds: float | None = None
+    used: list[str] = field(default_factory=list)
+    figures: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def stamp(self) -> str:
         """What every figure carries."""
         return self.profile.stamp
+
+    def origin(self, seeds: int | None) -> str:
+        """Where the next figure comes from: notebook, commit, models and runs so far, seeds, how to draw it again."""
+        number, several = next(self.figures), f" --seeds {seeds}" if seeds and seeds > 1 else ""
+        behind = ", ".join(self.used) or "no model"
+        which = {None: "no seed", 1: "seed 0"}.get(seeds, f"seeds 0 to {(seeds or 1) - 1}")
+        again = f"`python -m helpers run {self.notebook[:2]} --figure {number}{several}`"
+        return f"{self.notebook}, figure {number} · commit {commit()} · {behind} · {which} · {again}"
 
     def _repr_markdown_(self) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
@@ -40,6 +59,22 @@ class Session:
             minutes = f"{self.seconds / 60:.1f} min"
             lines.append(f"**Time**: {minutes} when this profile was last measured from an empty cache.")
         return "  \n".join(lines)
+
+
+@cache
+def commit() -> str:
+    """The commit of the code, with a + where files differ from it; "unknown" outside a repository."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=9", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False
+        ).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + "+" * bool(changed)
 
 
 _running: Session | None = None
@@ -87,6 +122,12 @@ def _measured_seconds(notebook: str) -> float | None:
     shipped = DATA / "results" / f"{current_profile().name}.json"
     known = read_json(shipped)["measurements"] if shipped.exists() else {}
     return known.get(f"series.{notebook}.seconds", {}).get("value")
+
+
+def uses(key: str) -> None:
+    """Note that the running notebook stands on this model or these runs."""
+    if _running and key not in _running.used:
+        _running.used.append(key)
 
 
 def session() -> Session:

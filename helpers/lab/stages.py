@@ -34,6 +34,7 @@ from helpers.files import (
     write_json,
     writing,
 )
+from helpers.lab.session import uses
 from helpers.progress import silenced
 from helpers.recipes import BASE, RECIPES, Recipe, recipe_named
 from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
@@ -193,6 +194,7 @@ def _kept(
                     f"Interrupted while building {name}. Nothing was begun; run it again."
                 ) from None
             _build(name, ready, folder, profile, seed, key)
+    uses(f"{name}-s{seed}-{key[:6]}")
     return Stage(name, seed, key, folder, why, read_json(folder / "training.json"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +41,13 @@ def stamp_text(n: int | None = None, seeds: int | None = 1) -> str:
 
 
 def present(figure: Figure, caption: str, *, n: int | None = None, seeds: int | None = 1) -> None:
-    """Stamp the figure, show it with its caption, and close it."""
+    """Stamp the figure, show it with its caption and its origin, and close it."""
     figure.tight_layout()
     figure.text(0.995, -0.02, stamp_text(n, seeds), ha="right", va="top", fontsize=8, color=GREY)
     display(figure)
     plt.close(figure)
-    display(Markdown(f"*Figure: {caption}*"))
+    origin = f"  \n<small>{session().origin(seeds)}</small>" if session().notebook else ""
+    display(Markdown(f"*Figure: {caption}*{origin}"))
 
 
 def color_of(level: str) -> str:
@@ -96,19 +97,55 @@ def predict(question: str, default: float = 0.5) -> Prediction:
         display(Markdown(f"*Prediction: {question} {text.format(default)}*"))
         return prediction
     display(Markdown(f"*{question} Move the slider, or write the share into `.value` in a new cell.*"))
+
+    def slider(widgets: Any) -> Any:
+        start = round(default * 100)
+        one = widgets.IntSlider(start, min=0, max=100, description="%", continuous_update=False)
+        one.observe(lambda change: setattr(prediction, "value", change["new"] / 100), "value")
+        return one
+
+    _live("slider", slider)
+    return prediction
+
+
+def patient_box(belief: Callable[[str], Mapping[str, float]], text: str) -> None:
+    """A box to type a patient into, and the model's share of each level under it, anew for every text.
+
+    Args:
+        belief: the five shares for a text. text: stands in the box at first; a static page shows it alone.
+    """
+    if static():
+        note = "<p><i>In a live notebook this text stands in a box that you can type into.</i></p>"
+        display(HTML(f"<p><b>{html.escape(text)}</b></p>{_shares(belief(text))}{note}"))
+        return
+
+    def box(widgets: Any) -> Any:
+        shown = widgets.HTML(_shares(belief(text)))
+        typed = widgets.Textarea(text, continuous_update=False, layout={"width": "95%"})
+        typed.observe(lambda change: setattr(shown, "value", _shares(belief(change["new"]))), "value")
+        return widgets.VBox([typed, shown])
+
+    _live("box", box)
+
+
+def _live(name: str, make: Callable[[Any], Any]) -> None:
+    """Show a widget, or say that there is none: they break in many ways, and no answer hangs on one."""
     try:
         import ipywidgets
 
-        slider = ipywidgets.IntSlider(
-            value=round(default * 100), min=0, max=100, description="%", continuous_update=False
-        )
-        slider.observe(lambda change: setattr(prediction, "value", change["new"] / 100), "value")
-        display(slider)
-    except (
-        Exception
-    ) as error:  # widgets break in many ways (version, page, extension); no answer hangs on one
-        print(f"No slider here ({type(error).__name__}).")
-    return prediction
+        display(make(ipywidgets))
+    except Exception as error:
+        print(f"No {name} here ({type(error).__name__}).")
+
+
+def _shares(belief: Mapping[str, float]) -> str:
+    """Levels with their shares as bars, in HTML."""
+    line = '<div style="white-space:nowrap"><span style="display:inline-block;width:7em">{}</span>{} {:.0%}</div>'
+    block = '<span style="display:inline-block;height:0.8em;width:{:.1f}em;background:{}"></span>'
+    return "".join(
+        line.format(level, block.format(18 * share, color_of(level)), share)
+        for level, share in belief.items()
+    )
 
 
 def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n: int) -> Figure:

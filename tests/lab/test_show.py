@@ -13,6 +13,7 @@ import pytest
 
 from helpers import cases, evaluate, lab, show
 from helpers.evaluate import wilson
+from helpers.lab.session import commit, uses
 from helpers.triage import LEVELS
 
 TESTS = cases.evaluation_prompts("dev")[:50]
@@ -231,6 +232,43 @@ def test_a_prediction_in_a_live_notebook_follows_the_slider(monkeypatch, shown):
     guess = show.predict("How many?", default=0.3)
     shown[1].value = 80
     assert guess.value == 0.8
+
+
+def test_the_box_on_a_static_page_shows_its_text_and_the_five_shares(shown):
+    show.patient_box(lambda _: dict.fromkeys(LEVELS, 0.2), "Me duele <aquí>")
+    page = shown[0].data
+    assert "Me duele &lt;aquí&gt;" in page and page.count("20%") == len(LEVELS)
+
+
+def test_the_box_in_a_live_notebook_asks_again_for_every_text(monkeypatch, shown):
+    monkeypatch.delenv("TRIAGE_STATIC")
+    show.patient_box(lambda text: {level: float(level == text) for level in LEVELS}, "ROJO")
+    box, bars = shown[0].children
+    before = bars.value
+    box.value = "AZUL"
+    assert before != bars.value and bars.value.endswith("100%</div>")
+
+
+def test_under_a_figure_stands_where_it_comes_from_and_how_to_draw_it_again(shown):
+    lab.start("05_balanced_sft")
+    uses("sft-balanced-s0-abcdef")
+    for _ in range(2):
+        show.bars(SHARES, "Shares", seeds=3)
+    line = shown[3].data
+    for part in (
+        "figure 2",
+        commit(),
+        "sft-balanced-s0-abcdef",
+        "seeds 0 to 2",
+        "run 05 --figure 2 --seeds 3",
+    ):
+        assert part in line
+
+
+def test_without_a_repository_the_commit_is_unknown_and_a_figure_is_drawn_all_the_same(monkeypatch, tmp_path):
+    alone = commit.__wrapped__
+    monkeypatch.setitem(alone.__globals__, "ROOT", tmp_path)
+    assert alone() == "unknown"
 
 
 def test_the_session_shows_profile_machine_and_versions():

@@ -361,6 +361,19 @@ def test_a_failing_cell_is_reported_in_one_message(tmp_path, monkeypatch):
         notebooks.execute(chapter, tmp_path / "out.ipynb", lambda _: None)
 
 
+def test_one_figure_alone_is_drawn_without_the_cells_behind_it(tmp_path, monkeypatch):
+    cells = ["from helpers import lab, show\nlab.start('05_x')\nshow.bars({'a': 0.5}, 'One')"]
+    cells += ["show.bars({'b': 0.5}, 'Two')", "1 / 0"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    (tmp_path / "05_x.ipynb").write_text(nbformat.writes(book))
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
+    chapter, out = notebooks.Chapter("05_x", "Figures", "?"), tmp_path / "two.png"
+    notebooks.execute(chapter, out, lambda _: None, until=2)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(LabError, match="ZeroDivisionError"):
+        notebooks.execute(chapter, out, lambda _: None, until=3)
+
+
 @pytest.mark.notebook
 def test_every_notebook_runs_from_an_empty_cache_and_every_claim_holds(tmp_path):
     """The promise: a fresh machine, one command, every sentence that was shipped, and every figure as far as

@@ -40,7 +40,7 @@ ENOUGH = 8 * 2**30  # bytes that a worker may hold on to
 ROOMS = ("cases", "recipes", "train", "evaluate")
 FILES = ("rewards.py", "triage.py")
 # Data that no run reads. The profile names a result by itself.
-OTHER_ROOMS = ("audit", "claims", "profiles", "gates", "own-gates", "parity", "teachers", "workshop")
+OTHER_ROOMS = ("audit", "claims", "fsdp", "profiles", "gates", "own-gates", "parity", "teachers", "workshop")
 
 
 def runs(

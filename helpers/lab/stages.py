@@ -228,9 +228,10 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
         trainer.label, trainer.args.output_dir = name, str(partial)
         if checkpoint or not trainer.state.global_step:  # one that has been trained already is kept as it is
             trainer.train(resume_from_checkpoint=checkpoint)
+        adapter = trainer.adapter()
         trainer.accelerator.wait_for_everyone()
         base = getattr(trainer.model, "source", None) or profile.base
-        merge_and_save(trainer.model, base, trainer.processing_class, partial, profile)
+        merge_and_save(trainer.model, base, trainer.processing_class, partial, profile, adapter)
         trainer.record.save(partial)
         for checkpoint in partial.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
@@ -253,6 +254,7 @@ def _help(name: str, trainer: SFTTrainer, folder: Path) -> None:
     trainer.label, trainer.args.output_dir = name, str(partial)
     with silenced():
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(partial)) if partial.is_dir() else None)
+    trainer.adapter()
     trainer.accelerator.wait_for_everyone()
     while damage(folder) and partial.is_dir():
         time.sleep(0.2)

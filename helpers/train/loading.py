@@ -150,12 +150,19 @@ def merged(trainer: Any) -> LoadedModel:
 
 
 def merge_and_save(
-    model: Any, source: str | Path, tokenizer: PreTrainedTokenizerBase, out: Path, profile: Profile
+    model: Any,
+    source: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    out: Path,
+    profile: Profile,
+    adapter: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or
     trained on alone.
+
+    `adapter`: its weights, where `model` holds a part of them only (`trainer.adapter()`).
     """
-    folded(model, source).to(getattr(torch, profile.save_dtype)).save_pretrained(out)
+    folded(model, source, adapter).to(getattr(torch, profile.save_dtype)).save_pretrained(out)
     save_tokenizer(tokenizer, out)
 
 
@@ -173,10 +180,12 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     write_json(out / "tokenizer_config.json", {key: v for key, v in config.items() if key not in here})
 
 
-def folded(trained: PeftModel, source: Any) -> PreTrainedModel:
+def folded(
+    trained: PeftModel, source: Any, adapter: dict[str, torch.Tensor] | None = None
+) -> PreTrainedModel:
     """The trained adapter folded into its base in float32, whatever engine and device trained it: a sum in 16
     bits rounds small changes of large weights away (peft#1388).
     """
     fresh = get_peft_model(load_model(source, torch.float32), trained.peft_config["default"])
-    set_peft_model_state_dict(fresh, get_peft_model_state_dict(trained))
+    set_peft_model_state_dict(fresh, adapter or get_peft_model_state_dict(trained))
     return fresh.merge_and_unload()

@@ -21,6 +21,7 @@ import transformers
 import trl
 from accelerate.state import AcceleratorState
 from datasets import Dataset, disable_progress_bars
+from peft import get_peft_model_state_dict
 from transformers import PrinterCallback, TrainerCallback
 
 from helpers.files import LabError, build_dir, write_json
@@ -158,6 +159,12 @@ class _OnFewCores:
     def record(self) -> TrainingRecord:
         """What the run was and what it cost."""
         return _record(self, len(self.rows), self.state.epoch or 0.0, self.seconds)  # type: ignore[attr-defined]
+
+    def adapter(self) -> dict[str, torch.Tensor]:
+        """The trained adapter. Where each process holds a part of it (FSDP), all of them have to ask."""
+        trainer: Any = self
+        whole = trainer.accelerator.get_state_dict(trainer.model) if PROCESSES > 1 else None
+        return get_peft_model_state_dict(trainer.model, state_dict=whole)
 
     def floating_point_ops(self, _: dict[str, Any]) -> int:
         """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small

@@ -7,9 +7,12 @@ import sys
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
+from transformers.models.lfm2 import modeling_lfm2
 
-from helpers.files import ROOT
+from helpers import train
+from helpers.files import DATA, ROOT
 
 SCRIPT = """
 import sys
@@ -115,3 +118,47 @@ def test_two_processes_reach_the_loss_of_one_at_the_same_global_batch_and_keep_o
     assert one["steps"] == two["steps"] == 6
     for (_, a), (_, b) in zip(one["losses"], two["losses"], strict=True):
         assert b == pytest.approx(a, rel=0.02)
+
+
+SHARDED = """
+import torch
+from peft import get_peft_model_state_dict
+from torch.distributed import destroy_process_group, get_rank, init_process_group
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import init_device_mesh
+from helpers import train
+
+init_process_group("gloo")
+mesh = init_device_mesh("cpu", (2,))
+model, _ = train.load(train.profile_named("nano"), seed=0)
+before = {name: weight.clone() for name, weight in get_peft_model_state_dict(model).items()}
+for block in model.get_base_model().model.layers:
+    fully_shard(block, mesh=mesh)
+fully_shard(model, mesh=mesh)
+part = next(iter(model.get_base_model().model.layers[0].parameters()))
+assert part.to_local().numel() < part.numel()
+options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, cpu_offload=True)  # as accelerate's
+after = get_peft_model_state_dict(model, state_dict=get_model_state_dict(model, options=options))
+if get_rank() == 0:  # the others get nothing
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+destroy_process_group()
+"""
+
+
+@pytest.mark.training
+def test_the_adapter_of_a_model_in_parts_is_put_together_again(tmp_path):
+    (tmp_path / "script.py").write_text(SHARDED)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TRIAGE_PRECISION": "fp32"}
+    done = subprocess.run(
+        [*start, "script.py"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_settings_for_several_cards_are_read_by_accelerate_and_name_a_block_of_the_model():
+    settings = load_config_from_file(str(DATA / "fsdp.yaml"))
+    assert settings.distributed_type == "FSDP" and settings.fsdp_config["fsdp_version"] == 2
+    assert hasattr(modeling_lfm2, settings.fsdp_config["fsdp_transformer_layer_cls_to_wrap"])
+    assert train.profile_named("cards").engine == "transformers"

@@ -150,6 +150,21 @@ def test_the_matrix_is_chosen_on_the_development_people_alone():
     assert "evaluation_prompts('dev')" in ast.unparse(ast.parse(dev)) and "columns" not in dev
 
 
+@pytest.mark.parametrize(("noise", "holds"), [(1.0, True), (0.01, False)])
+def test_the_claim_about_bits_turns_where_the_file_with_the_matrix_is_the_nearer_one(noise, holds):
+    lab.start("11_quantization")
+    dice = np.random.default_rng(0)
+    scores = dice.normal(size=(200, len(LEVELS)))
+    files = {"F16": 0, "Q4_K_M": 0.1, "Q2_K": 1.2, "matrix": noise}
+    noisy = {name: scores + size * dice.normal(size=scores.shape) for name, size in files.items()}
+    odds = {name: one - np.log(np.exp(one).sum(1, keepdims=True)) for name, one in noisy.items()}
+    price = evaluate.bootstrap_mean([0.5, 0.6])
+    space = _space() | {"odds": odds, "chosen": "matrix", "saved": price, "apart": {"Q2_K": price}}
+    exec(compile(_cell("behind = "), PATH.name, "exec"), space)
+    (claim,) = read_json(results_path())["claims"]["11_quantization"].values()
+    assert claim["holds"] is holds
+
+
 def test_the_record_holds_what_the_ledger_asks_for():
     lab.start("11_quantization")
     space = _space() | {"steps": STEPS, "show": show, "evaluate": evaluate}

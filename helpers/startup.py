@@ -36,16 +36,14 @@ def host() -> str:
 def extras_of(notebook: str) -> tuple[str, ...]:
     """Extras of pyproject.toml that a notebook needs under this profile; llama-cpp-python from 11 on only."""
     profile = os.environ.get("TRIAGE_PROFILE", "").strip()
-    both = NOTEBOOK_EXTRAS.get(notebook[:2], ()) + PROFILE_EXTRAS.get(profile, ())
-    return tuple(dict.fromkeys(both))
+    return tuple(dict.fromkeys(NOTEBOOK_EXTRAS.get(notebook[:2], ()) + PROFILE_EXTRAS.get(profile, ())))
 
 
 def prepare(notebook: str) -> None:
     """Make sure that this kernel can run a notebook; installs what is missing in Colab and Kaggle.
 
-    Raises:
-        InstallError: packages are missing and this is not the place to install them, pip failed (the next run
-            goes on from there), or what was installed needs a restart of the session.
+    Raises InstallError: packages are missing and this is not the place to install them, pip failed (the next
+    run goes on from there), or what was installed needs a restart of the session.
     """
     if tuple(sys.version_info) < (3, 11):
         install.check_machine()
@@ -95,9 +93,8 @@ def mismatch(name: str) -> str:
     wanted = re.search(r"^torch *\(?==([\d.]+)", "\n".join(metadata.requires(name) or ()), re.MULTILINE)
     if not wanted or within(versions["torch"], f"=={wanted[1]}"):
         return ""
-    return (
-        f"{name} {versions[name]} was made for torch {wanted[1]}, and torch {versions['torch']} is installed."
-    )
+    beside = f"torch {versions['torch']} is installed"
+    return f"{name} {versions[name]} was made for torch {wanted[1]}, and {beside}."
 
 
 def _advice(lacking: list[str]) -> str:

@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import sysconfig
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -109,18 +108,16 @@ def _advice(lacking: list[str]) -> str:
 
 def _install_once(extras: tuple[str, ...]) -> None:
     """Install what is missing into the host's own Python. The marker lies in that Python: it goes with it."""
-    name = "-".join(("triage-lab", *extras)) + ".installed"
-    marker = Path(sysconfig.get_path("purelib")) / name
+    marker = Path(sysconfig.get_path("purelib"), "-".join(("triage-lab", *extras)) + ".installed")
     if marker.exists() and not install.missing(*extras):
         return
     before, kept = _loaded(), [f"{one}=={version}" for one, version in _versions(KEPT).items()]
     print(f"Installing what {host()} lacks: {', '.join(install.missing(*extras)) or 'checking'}.", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "kept.txt"
-        constraints.write_text("\n".join(kept), encoding="utf-8")
-        wanted = map("".join, install.requirements(*extras).items())
-        install.pip(sys.executable, "--constraint", str(constraints), *wanted)
-    marker.write_text("\n".join(kept), encoding="utf-8")
+    constraints = marker.with_suffix(".constraints")
+    constraints.write_text("\n".join(kept), encoding="utf-8")
+    wanted = map("".join, install.requirements(*extras).items())
+    install.pip(sys.executable, "--constraint", str(constraints), *wanted)
+    constraints.replace(marker)
     importlib.invalidate_caches()
     if changed := [name for name, version in before.items() if _versions([name]).get(name) != version]:
         how = "Restart the session (menu Runtime or Run), then run this cell again"

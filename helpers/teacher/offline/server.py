@@ -140,7 +140,8 @@ class Teacher:
         await asyncio.sleep((low + (high - low) * dice("latency", *throw)) * self.second)
         value, which = dice("fault", *throw), dice("which", *throw)
         fault = next((name for name, share in options.faults if (value := value - share) < 0), None)
-        self.faults.update([fault] if fault else [])
+        if fault:
+            self.faults[fault] += 1
         if fault == "reset":
             return "broken", StreamingResponse(_torn(), headers={"content-length": "1000"})
         if fault == "error" and which < 1 / 3:

@@ -60,11 +60,9 @@ def readings(figure: str, language: str) -> set[Decimal]:
     if language == "en":
         return {Decimal(figure.replace(",", ""))}
     groups = re.split(r"\D", figure)
-    if len(groups) == 1:
-        return {Decimal(figure)}
-    decimal = Decimal(f"{''.join(groups[:-1]) or 0}.{groups[-1]}")
-    thousands = 1 <= len(groups[0]) <= 3 and groups[0] != "0" and {len(group) for group in groups[1:]} == {3}
-    return {decimal, Decimal("".join(groups))} if thousands else {decimal}
+    thousands = 1 <= len(groups[0]) <= 3 and groups[0] != "0" and {len(group) for group in groups[1:]} <= {3}
+    decimals = len(groups) > 1 and f"{''.join(groups[:-1]) or 0}.{groups[-1]}"
+    return {Decimal(one) for one in ("".join(groups) if thousands or not decimals else "", decimals) if one}
 
 
 def _unit(found: re.Match[str]) -> str | None:

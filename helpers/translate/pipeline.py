@@ -32,8 +32,9 @@ def request(fields: Mapping[str, str], country: str) -> Messages:
 
 def send_back(messages: Messages, answer: str, problems: Sequence[Problem | str]) -> Messages:
     """The chat that returns an answer to the teacher with its problems named."""
-    how = "Mend them, leave the rest as it is, and answer with the whole JSON object again."
-    complaint = "\n".join(["This translation has problems:", *(f"- {problem}" for problem in problems), how])
+    named = "\n".join(f"- {problem}" for problem in problems)
+    complaint = f"This translation has problems:\n{named}\nMend them, leave the rest as it is, "
+    complaint += "and answer with the whole JSON object again."
     return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": complaint}]
 
 

@@ -30,29 +30,18 @@ PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
 
 
 def check_machine(machine: Machine | None = None) -> None:
-    """Refuse early what pip would refuse late.
-
-    Raises:
-        InstallError: there are no packages for this Python, system or processor.
-    """
-    why = (machine or Machine()).refusal()
-    if why:
+    """Refuse early what pip would refuse late: InstallError where this Python or machine has no packages."""
+    if why := (machine or Machine()).refusal():
         how = "Install such a Python, or use such a machine, and run the same command with it"
         raise InstallError(f"{why[0].upper()}{why[1:]}. {SERVED}. {how}.")
 
 
 def check_disk() -> None:
-    """Refuse a disk that is too full.
-
-    Raises:
-        InstallError: less than `NEEDED_BYTES` are free.
-    """
+    """Refuse a disk that is too full: InstallError when less than `NEEDED_BYTES` are free."""
     free = shutil.disk_usage(ROOT).free
     if free < NEEDED_BYTES:
-        raise InstallError(
-            f"The disk is too full: {free / 1e9:.1f} GB free, about {NEEDED_BYTES / 1e9:.0f} GB needed. "
-            "Free some space and run the same command again."
-        )
+        room = f"{free / 1e9:.1f} GB free, about {NEEDED_BYTES / 1e9:.0f} GB needed"
+        raise InstallError(f"The disk is too full: {room}. Free some space and run the same command again.")
 
 
 def requirements(*extras: str) -> dict[str, str]:
@@ -61,10 +50,8 @@ def requirements(*extras: str) -> dict[str, str]:
 
     with (ROOT / "pyproject.toml").open("rb") as stream:
         project = tomllib.load(stream)["project"]
-    rows = [
-        *project["dependencies"],
-        *(row for name in extras for row in project["optional-dependencies"][name]),
-    ]
+    groups = project["optional-dependencies"]
+    rows = [*project["dependencies"], *(row for name in extras for row in groups[name])]
     return dict(re.findall(r"([\w.-]+)(.*)", "\n".join(rows)))
 
 
@@ -101,20 +88,13 @@ def venv_python() -> Path:
 def pip(python: str | Path, *arguments: str, act: str = "install") -> None:
     """`pip install`, or `pip wheel`, with another interpreter: one line with a clock, even while pip is silent.
 
-    Raises:
-        InstallError: pip failed; the message says why.
+    Raises InstallError: pip failed; the message says why.
     """
-    quiet = ["--progress-bar=off", "--disable-pip-version-check"]
-    quiet += ["--root-user-action=ignore"] if act == "install" else []
-    process = subprocess.Popen(
-        [str(python), "-m", "pip", act, *quiet, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", PORTABLE_BUILD)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
+    command = [str(python), "-m", "pip", act, "--progress-bar=off", "--disable-pip-version-check"]
+    command += ["--root-user-action=ignore"] if act == "install" else []
+    environment = {"CMAKE_ARGS": PORTABLE_BUILD, **os.environ}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    process = subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, **output)
     lines: queue.Queue[str] = queue.Queue()
     reader = threading.Thread(target=lambda: any(map(lines.put, process.stdout or ())), daemon=True)
     reader.start()
@@ -124,15 +104,15 @@ def pip(python: str | Path, *arguments: str, act: str = "install") -> None:
         while reader.is_alive() or not lines.empty():
             try:
                 log.append(lines.get(timeout=1))
-                words = log[-1].split()[:3]
+                words = log[-1].split()[:3] or [""]
             except queue.Empty:
-                words = []
-            news = bool(words) and words[0] in {"Building", "Installing", "Collecting", "Downloading"}
-            what = " ".join(words) if news else what
+                words = [""]
+            if words[0] in ("Building", "Installing", "Collecting", "Downloading"):
+                what = " ".join(words)
             seconds = time.time() - started
             if lively:
                 print(f"\r{f'[{seconds:4.0f} s] {what}'[:100]:<100}", end="", flush=True)
-            elif (news and words[0] in {"Building", "Installing"}) or seconds - told >= 30:
+            elif words[0] in ("Building", "Installing") or seconds - told >= 30:
                 print(f"[{seconds:4.0f} s] {what}"[:100], flush=True)
                 told = seconds
     finally:
@@ -150,25 +130,20 @@ def llama_refusal(python: str | Path = sys.executable) -> str:
     code = subprocess.run(probe, cwd=ROOT, capture_output=True, check=False).returncode
     if code not in (-4, 132, 0xC000001D):  # SIGILL, as Python, a shell and Windows tell it
         return ""
-    return (
-        "llama-cpp-python was built for another CPU («Illegal instruction»). Delete .venv and run the same "
-        f"command again, which builds it anew. {WITHOUT}"
-    )
+    how = "Delete .venv and run the same command again, which builds it anew"
+    return f"llama-cpp-python was built for another CPU («Illegal instruction»). {how}. {WITHOUT}"
 
 
 def install() -> None:
     """Create `.venv` and install the packages into it, in the versions of constraints.txt.
 
-    Raises:
-        InstallError: see `check_machine` and `check_disk`, or pip failed; the message says why.
+    Raises InstallError: see `check_machine` and `check_disk`, or pip failed; the message says why.
     """
     check_machine()
     check_disk()
     build = "gguf" in wanted_extras()
-    minutes = "5 to 15 minutes, most of it building llama-cpp-python" if build else "a few minutes"
-    print(
-        f"Installing the packages of constraints.txt into .venv. The first time takes {minutes}.", flush=True
-    )
+    wait = "5 to 15 minutes, most of it building llama-cpp-python" if build else "a few minutes"
+    print(f"Installing the packages of constraints.txt into .venv. The first time takes {wait}.", flush=True)
     if not build:
         why = "TRIAGE_GGUF=0" if has_compiler() else f"there is no C++ compiler ({COMPILER})"
         print(f"Notebooks 11 and 12 are left out, and llama-cpp-python with them: {why}.", flush=True)
@@ -186,8 +161,7 @@ def install() -> None:
     pip(venv_python(), *pinned, "--editable", ".[dev]")
     if build:  # never from pip's cache: a wheel in it may hold another machine's instructions
         pip(venv_python(), *pinned, "--no-cache-dir", *map("".join, requirements("gguf").items()))
-        why = llama_refusal(venv_python())
-        if why:
+        if why := llama_refusal(venv_python()):
             raise InstallError(why)
     print(f"Installed in {time.time() - started:.0f} s.", flush=True)
 
@@ -200,17 +174,17 @@ def ensure(arguments: list[str]) -> None:
     """
     if tuple(sys.version_info) < (3, 11):  # nothing below could even be read
         check_machine()
-    if not missing(*wanted_extras()):
+    lacking = missing(*wanted_extras())
+    if not lacking:
         os.environ.pop("TRIAGE_ENSURED", None)  # what this process starts may have to switch on its own
         return
     if os.environ.get("TRIAGE_ENSURED"):
         how = "Delete .venv and run the same command again"
-        raise InstallError(f"The environment still lacks {', '.join(missing(*wanted_extras()))}. {how}.")
+        raise InstallError(f"The environment still lacks {', '.join(lacking)}. {how}.")
     inside = Path(sys.prefix).resolve() == VENV.resolve()
     question = "import sys; from helpers.install import *; sys.exit(bool(missing(*wanted_extras())))"
     probe = [str(venv_python()), "-c", question]
-    if inside or not venv_python().exists() or subprocess.run(probe, cwd=ROOT, check=False).returncode:
+    if inside or not venv_python().exists() or subprocess.call(probe, cwd=ROOT):
         install()
     command = [str(venv_python()), "-m", "helpers", *arguments]
-    environment = {**os.environ, "TRIAGE_ENSURED": "1"}
-    sys.exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)
+    sys.exit(subprocess.call(command, cwd=ROOT, env={**os.environ, "TRIAGE_ENSURED": "1"}))

@@ -12,7 +12,6 @@ import os
 import re
 import sys
 import sysconfig
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -36,16 +35,14 @@ def host() -> str:
 def extras_of(notebook: str) -> tuple[str, ...]:
     """Extras of pyproject.toml that a notebook needs under this profile; llama-cpp-python from 11 on only."""
     profile = os.environ.get("TRIAGE_PROFILE", "").strip()
-    both = NOTEBOOK_EXTRAS.get(notebook[:2], ()) + PROFILE_EXTRAS.get(profile, ())
-    return tuple(dict.fromkeys(both))
+    return tuple(dict.fromkeys(NOTEBOOK_EXTRAS.get(notebook[:2], ()) + PROFILE_EXTRAS.get(profile, ())))
 
 
 def prepare(notebook: str) -> None:
     """Make sure that this kernel can run a notebook; installs what is missing in Colab and Kaggle.
 
-    Raises:
-        InstallError: packages are missing and this is not the place to install them, pip failed (the next run
-            goes on from there), or what was installed needs a restart of the session.
+    Raises InstallError: packages are missing and this is not the place to install them, pip failed (the next
+    run goes on from there), or what was installed needs a restart of the session.
     """
     if tuple(sys.version_info) < (3, 11):
         install.check_machine()
@@ -95,9 +92,8 @@ def mismatch(name: str) -> str:
     wanted = re.search(r"^torch *\(?==([\d.]+)", "\n".join(metadata.requires(name) or ()), re.MULTILINE)
     if not wanted or within(versions["torch"], f"=={wanted[1]}"):
         return ""
-    return (
-        f"{name} {versions[name]} was made for torch {wanted[1]}, and torch {versions['torch']} is installed."
-    )
+    beside = f"torch {versions['torch']} is installed"
+    return f"{name} {versions[name]} was made for torch {wanted[1]}, and {beside}."
 
 
 def _advice(lacking: list[str]) -> str:
@@ -112,18 +108,16 @@ def _advice(lacking: list[str]) -> str:
 
 def _install_once(extras: tuple[str, ...]) -> None:
     """Install what is missing into the host's own Python. The marker lies in that Python: it goes with it."""
-    name = "-".join(("triage-lab", *extras)) + ".installed"
-    marker = Path(sysconfig.get_path("purelib")) / name
+    marker = Path(sysconfig.get_path("purelib"), "-".join(("triage-lab", *extras)) + ".installed")
     if marker.exists() and not install.missing(*extras):
         return
     before, kept = _loaded(), [f"{one}=={version}" for one, version in _versions(KEPT).items()]
     print(f"Installing what {host()} lacks: {', '.join(install.missing(*extras)) or 'checking'}.", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "kept.txt"
-        constraints.write_text("\n".join(kept), encoding="utf-8")
-        wanted = map("".join, install.requirements(*extras).items())
-        install.pip(sys.executable, "--constraint", str(constraints), *wanted)
-    marker.write_text("\n".join(kept), encoding="utf-8")
+    constraints = marker.with_suffix(".constraints")
+    constraints.write_text("\n".join(kept), encoding="utf-8")
+    wanted = map("".join, install.requirements(*extras).items())
+    install.pip(sys.executable, "--constraint", str(constraints), *wanted)
+    constraints.replace(marker)
     importlib.invalidate_caches()
     if changed := [name for name, version in before.items() if _versions([name]).get(name) != version]:
         how = "Restart the session (menu Runtime or Run), then run this cell again"

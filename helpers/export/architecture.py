@@ -3,8 +3,6 @@
 Only `Lfm2ForCausalLM` is known here: another architecture has other tensors, names and rules of quantization.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from transformers import Lfm2Config, Lfm2ForCausalLM
 from helpers.export.header import Header
 from helpers.files import LabError
 
-SUPPORTED = Lfm2ForCausalLM.__name__
 NAME = gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.LFM2]
 ELSEWHERE = "Use llama.cpp's own convert_hf_to_gguf.py, which knows more kinds."
 _KEYS = {  # a dimension's name in config.json, and in a GGUF behind "lfm2."
@@ -80,11 +77,6 @@ class Architecture:
         return [kind != "conv" for kind in self.config.layer_types]
 
     @property
-    def feed_forward(self) -> int:
-        """Width of the feed-forward layers: transformers may cut the config's number to two thirds."""
-        return next(tensor.stored[0] for tensor in self.tensors if ".w1." in tensor.source)
-
-    @property
     def parameters(self) -> int:
         """Number of weights; a tied output layer counts once."""
         return sum(math.prod(tensor.stored) for tensor in self.tensors)
@@ -97,7 +89,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     names = ", ".join(map(str, config.get("architectures") or [config.get("model_type", "nothing")]))
     rope = (config.get("rope_parameters") or config.get("rope_scaling") or {}).get("rope_type", "default")
     problem = (
-        (SUPPORTED not in names and f"is a {names}; the export knows {SUPPORTED} only")
+        ("Lfm2ForCausalLM" not in names and f"is a {names}; the export knows Lfm2ForCausalLM only")
         or (rope != "default" and f"scales its rotary embedding ({rope!r}), which is not written here")
         or (config.get("conv_bias") and "has convolutions with a bias, which llama.cpp's LFM2 has not")
     )

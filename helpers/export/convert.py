@@ -3,8 +3,6 @@
 The folder holds a whole model: stages are saved with LoRA merged in. Files appear whole or not at all.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import shutil
@@ -25,9 +23,6 @@ from helpers.export.metadata import folder_metadata, metadata_bytes
 from helpers.export.sizes import check_step, choose_types, file_bytes
 from helpers.export.weights import Weights
 from helpers.files import LabError, arriving, read_json, writing
-
-QUANTIZER_MEMORY = 64 << 20  # bytes of rows that llama.cpp holds at a time
-_ERROR = 4  # GGML_LOG_LEVEL_ERROR in ggml.h
 
 
 @dataclass(frozen=True)
@@ -89,11 +84,7 @@ def write_f16(path: Path, architecture: Architecture, weights: Weights, writer: 
 
 
 def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0) -> Exported:
-    """Quantize a 16-bit GGUF of an LFM2 with llama.cpp: the whole ladder from one F16 file.
-
-    Args:
-        whole: a file that `export(…, "F16")` wrote.
-        out, quant, threads: as for `export`.
+    """Quantize `whole`, a file that `export(…, "F16")` wrote, with llama.cpp; the rest as for `export`.
 
     Raises LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or no LFM2.
     """
@@ -127,7 +118,8 @@ def _check_disk(out: Path, needed: int) -> None:
 def _run_llama_cpp(whole: Path, out: Path, step: gguf.LlamaFileType, threads: int) -> str:
     """Quantize; returns what llama.cpp said went wrong, or nothing."""
     settings = llama_cpp.llama_model_quantize_default_params()
-    settings.ftype, settings.nthread, settings.max_buf_size = int(step), threads, QUANTIZER_MEMORY
+    settings.ftype, settings.nthread = int(step), threads
+    settings.max_buf_size = 64 << 20  # bytes of rows that llama.cpp holds at a time
     with native_log() as errors:
         failed = llama_cpp.llama_model_quantize(os.fsencode(whole), os.fsencode(out), ctypes.byref(settings))
     return (" ".join(errors) or f"code {failed}") if failed else ""
@@ -140,7 +132,7 @@ def native_log() -> Iterator[list[str]]:
 
     @llama_cpp.llama_log_callback
     def keep(level: int, text: bytes, _: ctypes.c_void_p) -> None:
-        if level == _ERROR:
+        if level == 4:  # GGML_LOG_LEVEL_ERROR in ggml.h
             errors.append(text.decode(errors="replace").strip())
 
     llama_cpp.llama_log_set(keep, ctypes.c_void_p(0))

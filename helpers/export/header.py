@@ -4,12 +4,9 @@ llama.cpp stops the process on some damaged files, and gguf's reader counts for 
 noise. Here every length is held against the rest of the file. A bit flipped inside the weights is not seen.
 """
 
-from __future__ import annotations
-
 import math
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -64,8 +61,8 @@ def read_header(path: str | Path) -> Header:
             return _Reader(stream, path).header()
     except OSError as error:
         raise LabError(f"{path} cannot be read ({error.strerror}). Export the model first.") from error
-    except (_Damaged, UnicodeDecodeError) as error:
-        how = error if isinstance(error, _Damaged) else "a name in it is not text"
+    except ValueError as error:
+        how = "a name in it is not text" if isinstance(error, UnicodeDecodeError) else error
         raise LabError(f"{path} is not a whole GGUF: {how}. Delete it and export the model again.") from None
 
 
@@ -74,38 +71,33 @@ def renderer(header: Header) -> Callable[[Any], str]:
 
     Raises LabError: the template is missing or not Jinja; when it is called: it refuses the conversation.
     """
-    path, template = header.path, header.chat_template
+    template, again = header.chat_template, "Export the model again."
     if not template:
-        raise LabError(f"{path} carries no chat template, so nothing could ask it. Export the model again.")
-
-    @contextmanager
-    def explained(how: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # jinja2's own errors, and whatever the template itself raises
-            raise LabError(f"The chat template in {path} {how} ({error}). Export the model again.") from error
-
-    with explained("is not valid Jinja"):
+        raise LabError(f"{header.path} carries no chat template, so nothing could ask it. {again}")
+    what = f"The chat template in {header.path}"
+    try:
         formatter = Jinja2ChatFormatter(template, header.token("eos"), header.token("bos"))
+    except Exception as error:
+        raise LabError(f"{what} is not valid Jinja ({error}). {again}") from error
 
     def render(messages: Any) -> str:
-        with explained("cannot render a conversation"):
+        try:
             return formatter(messages=list(messages)).prompt
+        except Exception as error:  # jinja2's own errors, and whatever the template itself raises
+            raise LabError(f"{what} cannot render a conversation ({error}). {again}") from error
 
     return render
 
 
-class _Damaged(Exception):
-    """How the file is damaged; `read_header` says the rest."""
-
-
 class _Reader:
+    """Reads on through an open file; a ValueError says how it is damaged, and `read_header` the rest."""
+
     def __init__(self, stream: BinaryIO, path: Path) -> None:
         self.stream, self.path, self.size, self.at = stream, path, path.stat().st_size, 0
 
     def take(self, count: int) -> bytes:
         if count > self.size - self.at:
-            raise _Damaged("it ends in the middle of its header")
+            raise ValueError("it ends in the middle of its header")
         self.at += count
         return self.stream.read(count)
 
@@ -121,46 +113,46 @@ class _Reader:
         if kind == _STRING:
             return self.text()
         if kind != _ARRAY or depth > 1:
-            raise _Damaged(f"a value in it is of an unknown kind ({kind})")
+            raise ValueError(f"a value in it is of an unknown kind ({kind})")
         inner, count = self.number("I"), self.number("Q")
         if inner in _NUMBERS:
             raw = self.take(count * struct.calcsize(f"<{_NUMBERS[inner]}"))
             return list(struct.unpack(f"<{count}{_NUMBERS[inner]}", raw))
         if count > self.size - self.at:  # an item takes more than a byte
-            raise _Damaged("a list in it is longer than the file")
+            raise ValueError("a list in it is longer than the file")
         return [self.value(inner, depth + 1) for _ in range(count)]
 
     def header(self) -> Header:
         if self.take(4) != b"GGUF":
-            raise _Damaged("it does not begin like one")
+            raise ValueError("it does not begin like one")
         version, tensors, keys = self.number("I"), self.number("Q"), self.number("Q")
         if version not in (2, 3):
-            raise _Damaged(f"it is of version {version}, and 2 and 3 are known")
+            raise ValueError(f"it is of version {version}, and 2 and 3 are known")
         if tensors + keys > self.size:
-            raise _Damaged("it counts more entries than it has bytes")
+            raise ValueError("it counts more entries than it has bytes")
         metadata = {self.text(): self.value(self.number("I")) for _ in range(keys)}
         entries = [self.entry() for _ in range(tensors)]
         alignment = metadata.get("general.alignment", gguf.GGUF_DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment <= 0:
-            raise _Damaged("its alignment is not a size")
-        start = -(-self.at // alignment) * alignment
+            raise ValueError("its alignment is not a size")
+        start = gguf.GGUFWriter.ggml_pad(self.at, alignment)
         placed = {entry.name: replace(entry, offset=start + entry.offset) for entry in entries}
         if len(placed) != tensors or len(metadata) != keys:
-            raise _Damaged("two entries have the same name")
+            raise ValueError("two entries have the same name")
         for entry in placed.values():
             if entry.offset + entry.bytes > self.size:
-                raise _Damaged(f"it ends before the weights of {entry.name} do ({self.size:,} bytes)")
+                raise ValueError(f"it ends before the weights of {entry.name} do ({self.size:,} bytes)")
         return Header(self.path, self.size, metadata, placed)
 
     def entry(self) -> StoredTensor:
         name, dimensions = self.text(), self.number("I")
         if not 1 <= dimensions <= 4:
-            raise _Damaged(f"{name} has {dimensions} dimensions")
+            raise ValueError(f"{name} has {dimensions} dimensions")
         shape = tuple(reversed([self.number("Q") for _ in range(dimensions)]))
         kind, offset = self.number("I"), self.number("Q")
         if kind not in _TYPES:
-            raise _Damaged(f"{name} is of an unknown type ({kind})")
+            raise ValueError(f"{name} is of an unknown type ({kind})")
         weights, size = gguf.GGML_QUANT_SIZES[_TYPES[kind]]
         if shape[-1] % weights:
-            raise _Damaged(f"the rows of {name} are not whole blocks")
+            raise ValueError(f"the rows of {name} are not whole blocks")
         return StoredTensor(name, _TYPES[kind].name, shape, offset, math.prod(shape) // weights * size)

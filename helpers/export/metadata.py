@@ -4,10 +4,7 @@ Two things are said that llama.cpp would otherwise guess: whether a BOS is put b
 EOS after it. The guess for an LFM2 is "BOS, yes", and a template that writes its own BOS then gets two.
 """
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +15,11 @@ from helpers.export.architecture import ELSEWHERE, NAME, Architecture
 from helpers.files import LabError, read_json
 from helpers.train import load_tokenizer
 
-# Llama 3's way of cutting a text before the merges; "lfm2" is llama.cpp's name for it in an LFM2.
+# Llama 3's way of cutting a text before the merges.
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-PRE_TOKENIZER = "lfm2"
 
 
 def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
@@ -33,7 +29,8 @@ def architecture_metadata(architecture: Architecture) -> gguf.GGUFWriter:
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(architecture.feed_forward)
+    widths = (tensor.stored[0] for tensor in architecture.tensors if ".w1." in tensor.source)
+    writer.add_feed_forward_length(next(widths))  # transformers may cut the config's number to two thirds
     writer.add_head_count(config.num_attention_heads)
     keys = config.num_key_value_heads
     writer.add_head_count_kv([keys * attention for attention in architecture.attention])  # 0: a convolution
@@ -75,19 +72,22 @@ def metadata_bytes(writer: gguf.GGUFWriter) -> int:
 def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, architecture: Architecture) -> None:
     _check_split(folder)
     tokenizer = load_tokenizer(folder)
-    tokens, types = _tokens(tokenizer, architecture.config.vocab_size, folder)
+    by_id = {index: token for token, index in tokenizer.get_vocab().items()}
+    size, last, added = architecture.config.vocab_size, max(by_id), tokenizer.added_tokens_decoder
+    if last >= size:
+        raise LabError(f"The tokenizer in {folder} has ids up to {last:,}, and config.json ends at {size:,}.")
     writer.add_tokenizer_model("gpt2")  # byte-level BPE
-    writer.add_tokenizer_pre(PRE_TOKENIZER)
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=architecture.config.vocab_size)
+    writer.add_tokenizer_pre("lfm2")  # llama.cpp's name for `SPLIT` in an LFM2
+    # ids without a token are unused, as llama.cpp has it
+    writer.add_token_list([by_id.get(index, f"[PAD{index}]") for index in range(size)])
+    writer.add_token_types([_kind(by_id.get(index), added.get(index)) for index in range(size)])
+    special = gguf.SpecialVocab(folder, load_merges=True, n_vocab=size)
     ids = tokenizer("a").input_ids  # what it does decides, whatever its files say
-    ends = {"bos": ids[0] == tokenizer.bos_token_id, "eos": ids[-1] == tokenizer.eos_token_id}
-    special.add_special_token |= ends
+    special.add_special_token["bos"] = ids[0] == tokenizer.bos_token_id
+    special.add_special_token["eos"] = ids[-1] == tokenizer.eos_token_id
     if not special.chat_template:
-        raise LabError(
-            f"The tokenizer in {folder} has no chat template, so nothing can ask it. Save it again."
-        )
+        what = f"The tokenizer in {folder} has no chat template, so nothing can ask it"
+        raise LabError(f"{what}. Save it again.")
     special.add_to_gguf(writer, quiet=True)
 
 
@@ -102,19 +102,10 @@ def _check_split(folder: Path) -> None:
         raise LabError(f"The tokenizer in {folder} does not cut texts as LFM2's does. {ELSEWHERE}")
 
 
-def _tokens(tokenizer: Any, size: int, folder: Path) -> tuple[list[str], Sequence[gguf.TokenType]]:
-    """Text and kind of every token id below `size`; ids without a token are unused, as llama.cpp has it."""
-    by_id = {index: token for token, index in tokenizer.get_vocab().items()}
-    if (last := max(by_id)) >= size:
-        raise LabError(f"The tokenizer in {folder} has ids up to {last:,}, and config.json ends at {size:,}.")
-    added, ids = tokenizer.added_tokens_decoder, range(size)
-    return [by_id.get(one, f"[PAD{one}]") for one in ids], [_kind(one, by_id, added) for one in ids]
-
-
-def _kind(index: int, by_id: dict[int, str], added: dict[int, Any]) -> gguf.TokenType:
-    if index not in by_id:
+def _kind(token: str | None, added: Any) -> gguf.TokenType:
+    if token is None:
         return gguf.TokenType.UNUSED
-    if index not in added:
+    if added is None:
         return gguf.TokenType.NORMAL
-    looks_special = by_id[index].startswith("<|") and by_id[index].endswith("|>")
-    return gguf.TokenType.CONTROL if added[index].special or looks_special else gguf.TokenType.USER_DEFINED
+    special = added.special or (token.startswith("<|") and token.endswith("|>"))
+    return gguf.TokenType.CONTROL if special else gguf.TokenType.USER_DEFINED

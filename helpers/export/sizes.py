@@ -3,12 +3,9 @@
 The types follow llama.cpp's rules for LFM2: `llama_tensor_get_type_impl` and `tensor_type_fallback` of its
 `src/llama-quant.cpp`, as shipped with the pinned llama-cpp-python. A test quantizes with llama.cpp itself.
 
-A GGUF is a list of keys, a list of tensors, and the tensors' data, each padded to 32 bytes. All follows from
-config.json and the step of the ladder, except the tokenizer and the model's name, which take the same space
-on every step. The 1.2 B model is described by `data/lfm2.5-1.2b.json`.
+All sizes follow from config.json and the step, except the tokenizer's and the model's name, which take the same
+space on every step.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -23,7 +20,6 @@ from helpers.export.metadata import architecture_metadata, folder_metadata, meta
 from helpers.files import DATA, LabError, read_json
 
 LARGE = DATA / "lfm2.5-1.2b.json"
-_PREFIX = 24  # magic, version, number of tensors, number of keys
 LADDER = {
     step: gguf.LlamaFileType[f"MOSTLY_{step}"] for step in ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
 }
@@ -54,16 +50,20 @@ def check_step(quant: str) -> gguf.LlamaFileType:
 def choose_types(architecture: Architecture, quant: str) -> tuple[Choice, ...]:
     """The type of every tensor, in the architecture's order; a `LabError` if there is no such step."""
     check_step(quant)
-    values = [tensor.name for tensor in architecture.tensors if "attn_v" in tensor.name]
-    choices = []
-    for tensor in architecture.tensors:
-        plain = quant == "F16" or tensor.type == "F32"
-        wanted = tensor.type if plain else _wanted(tensor.name, architecture, quant, values)
-        choices.append(Choice(tensor, _fitting(wanted, tensor.shape[-1])))
-    return tuple(choices)
+    return tuple(Choice(tensor, _type_of(tensor, architecture, quant)) for tensor in architecture.tensors)
 
 
-def _wanted(name: str, architecture: Architecture, quant: str, values: list[str]) -> str:
+def _type_of(tensor: Tensor, architecture: Architecture, quant: str) -> str:
+    if quant == "F16" or tensor.type == "F32":
+        return tensor.type
+    wanted, row = _wanted(tensor.name, architecture, quant), tensor.shape[-1]
+    for kind in (wanted, _INSTEAD.get(wanted, wanted)):
+        if row % gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0] == 0:
+            return kind
+    return "F16"
+
+
+def _wanted(name: str, architecture: Architecture, quant: str) -> str:
     basis, config = quant.removesuffix("_M"), architecture.config
     if quant in ("Q8_0", "Q6_K"):
         return basis
@@ -74,23 +74,14 @@ def _wanted(name: str, architecture: Architecture, quant: str, values: list[str]
             heads_a_key = config.num_attention_heads // config.num_key_value_heads
             return "Q4_K" if architecture.attention[0] and heads_a_key >= 4 else "Q3_K"
         return "Q3_K" if "ffn_down" in name or "attn_output" in name else basis
-    if "attn_v" in name:
-        return "Q6_K" if _more_bits(values.index(name), len(values)) else basis
-    if "ffn_down" in name:
-        return "Q6_K" if _more_bits(int(name.split(".")[1]), config.num_hidden_layers) else basis
-    return basis
-
-
-def _more_bits(index: int, count: int) -> bool:
-    """The "M" of Q5_K_M: more bits for the first and last eighth of the layers, and every third between."""
-    return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
-
-
-def _fitting(wanted: str, row: int) -> str:
-    for kind in (wanted, _INSTEAD.get(wanted, wanted)):
-        if row % gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][0] == 0:
-            return kind
-    return "F16"
+    if "attn_v" not in name and "ffn_down" not in name:
+        return basis
+    # The "M" of Q5_K_M: more bits for the first and last eighth of such layers, and every third between.
+    part = name.split(".")[2]
+    alike = [one.name for one in architecture.tensors if part in one.name]
+    index, eighth = alike.index(name), len(alike) // 8
+    more_bits = index < eighth or index >= 7 * len(alike) // 8 or (index - eighth) % 3 == 2
+    return "Q6_K" if more_bits else basis
 
 
 @dataclass(frozen=True)
@@ -131,5 +122,6 @@ def file_bytes(choices: Sequence[Choice], keys: int) -> int:
     """Size of a GGUF with these tensors, and keys and values of `keys` bytes."""
     # a line in the list of tensors: name, number of dimensions, dimensions, type, place
     lines = (8 + len(one.tensor.name.encode()) + 4 + 8 * len(one.tensor.shape) + 4 + 8 for one in choices)
-    parts = [_PREFIX + keys + sum(lines), *(choice.bytes for choice in choices)]
+    # before the keys: magic, version, number of tensors, number of keys
+    parts = [24 + keys + sum(lines), *(choice.bytes for choice in choices)]
     return sum(gguf.GGUFWriter.ggml_pad(part, gguf.GGUF_DEFAULT_ALIGNMENT) for part in parts)

@@ -1,7 +1,5 @@
 """Read safetensors one tensor at a time, and refuse damaged files before anything is made of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +28,14 @@ class Weights:
         self.folder = folder
         self._places: dict[str, _Place] = {}
         for path in _shards(folder):
-            self._places |= _read_places(path)
+            try:  # the library checks that header and data fit each other
+                with safe_open(path, "pt") as file:
+                    for name in file.keys():  # noqa: SIM118
+                        one = file.get_slice(name)
+                        self._places[name] = _Place(path, one.get_dtype(), tuple(one.get_shape()))
+            except (SafetensorError, OSError) as error:
+                how = f"{path} is damaged: {error}. Nothing was written"
+                raise LabError(f"{how}. Restore it, or build the stage again.") from None
 
     def check(self, expected: tuple[Tensor, ...]) -> None:
         """A `LabError` unless these are all weights of that architecture, in its shapes, and no others."""
@@ -75,14 +80,3 @@ def _shards(folder: Path) -> list[Path]:
     if missing := [path.name for path in paths if not path.is_file()]:
         raise LabError(f"{folder} lacks {', '.join(missing)}, which {INDEX} names: a copy not finished.")
     return paths
-
-
-def _read_places(path: Path) -> dict[str, _Place]:
-    """Type and shape of every tensor in a file. The library checks that header and data fit each other."""
-    try:
-        with safe_open(path, "pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            return {n: _Place(path, one.get_dtype(), tuple(one.get_shape())) for n, one in slices.items()}
-    except (SafetensorError, OSError) as error:
-        how = f"{path} is damaged: {error}. Nothing was written"
-        raise LabError(f"{how}. Restore it, or build the stage again.") from None

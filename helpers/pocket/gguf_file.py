@@ -1,54 +1,43 @@
 """A Gemma 3 folder as one GGUF, tensor by tensor. `helpers.export` knows LFM2 only: other tensors, other names."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 
 import gguf
-import numpy as np
-import torch
 from safetensors import safe_open
+from tokenizers import AddedToken
 from transformers import AutoConfig, AutoTokenizer, Gemma3TextConfig, PreTrainedTokenizerBase
 
 from helpers.files import LabError, arriving
-
-NAME = gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.GEMMA3]
 
 
 def write_gguf(folder: str | Path, out: Path) -> Path:
     """Write the model in `folder` (one safetensors file) as a 16-bit GGUF; llama.cpp quantizes it from there.
 
-    Raises:
-        LabError: no Gemma 3, or the disk is full. Nothing half-made is left.
+    Raises LabError: no Gemma 3, or the disk is full. Nothing half-made is left.
     """
     config = AutoConfig.from_pretrained(str(folder))
     if not isinstance(config, Gemma3TextConfig):
-        raise LabError(
-            f"{folder} holds a {config.model_type}; this writes Gemma 3. Use `helpers.export` for LFM2."
-        )
+        what = f"{folder} holds a {config.model_type}; this writes Gemma 3"
+        raise LabError(f"{what}. Use `helpers.export` for LFM2.")
     if config.query_pre_attn_scalar != config.head_dim:
         raise LabError(f"{folder} scales its attention in a way that llama.cpp does not know.")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
-    with arriving(out) as path, closing(gguf.GGUFWriter(path, NAME)) as writer:
+    with arriving(out) as path, closing(gguf.GGUFWriter(path, "gemma3")) as writer:
         _add_dimensions(writer, config)
         _add_tokenizer(writer, AutoTokenizer.from_pretrained(str(folder)))
         with safe_open(Path(folder) / "model.safetensors", "pt") as weights:
             for source in weights.keys():  # noqa: SIM118
-                if source != "lm_head.weight":  # the embedding again
-                    name = names.get_name(source, try_suffixes=(".weight",))
-                    writer.add_tensor(str(name), _array(source, weights.get_tensor(source)))
+                if source == "lm_head.weight":  # the embedding again
+                    continue
+                weight = weights.get_tensor(source)
+                # llama.cpp's Gemma multiplies by the norm's weight, transformers' by 1 + weight
+                weight = weight.float() + 1 if source.endswith("norm.weight") else weight.half()
+                writer.add_tensor(names.get_name(source, try_suffixes=(".weight",)), weight.numpy())
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
     return out
-
-
-def _array(source: str, weight: torch.Tensor) -> np.ndarray:
-    """llama.cpp's Gemma multiplies by the norm's weight, transformers' by 1 + weight."""
-    if source.endswith("norm.weight"):
-        return (weight.float() + 1).numpy()
-    return weight.to(torch.float16).numpy()
 
 
 def _add_dimensions(writer: gguf.GGUFWriter, config: Gemma3TextConfig) -> None:
@@ -86,7 +75,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerBase) 
     writer.add_chat_template(tokenizer.chat_template)
 
 
-def _kind(token: str, added: object) -> gguf.TokenType:
+def _kind(token: str, added: AddedToken | None) -> gguf.TokenType:
     if added is not None:
-        return gguf.TokenType.CONTROL if getattr(added, "special", False) else gguf.TokenType.USER_DEFINED
+        return gguf.TokenType.CONTROL if added.special else gguf.TokenType.USER_DEFINED
     return gguf.TokenType.BYTE if token.startswith("<0x") else gguf.TokenType.NORMAL

@@ -5,12 +5,9 @@ way to it are kept, so all of these stay. Then every text that was counted is cu
 before, and any other text still comes back whole from its tokens; it may take more of them.
 """
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -56,30 +53,23 @@ def _bytes(ids: dict[str, int]) -> list[int]:
 def trim(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, keep: Collection[int]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A model and a tokenizer that know the tokens `keep` and no others, in their old order.
+    """A model and a tokenizer that know the tokens `keep` (ids of `needed`) and no others, in their old order.
 
     The rows of the embedding and of the output layer are copied; for a text made of kept tokens, the logits of
     kept tokens are the old ones.
 
-    Args:
-        keep: ids, as `needed` gives them.
-
-    Raises:
-        LabError: the tokenizer is no BPE, or a token that it cannot do without is not kept.
+    Raises LabError: the tokenizer is no BPE, or a token that it cannot do without is not kept.
     """
-    old = sorted(keep)
-    return _fewer_rows(model, old), _fewer_tokens(
-        tokenizer, {number: place for place, number in enumerate(old)}
-    )
+    return _fewer_rows(model, sorted(keep)), _fewer_tokens(tokenizer, sorted(keep))
 
 
-def _fewer_tokens(tokenizer: PreTrainedTokenizerFast, place: dict[int, int]) -> PreTrainedTokenizerFast:
+def _fewer_tokens(tokenizer: PreTrainedTokenizerFast, keep: list[int]) -> PreTrainedTokenizerFast:
+    place = {number: index for index, number in enumerate(keep)}
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     if parts["model"]["type"] != "BPE":
         raise LabError(f"This tokenizer is a {parts['model']['type']}; only BPE can be trimmed here.")
-    special = {
-        name: getattr(tokenizer, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")
-    }
+    names = ("bos_token", "eos_token", "pad_token", "unk_token")
+    special = {name: getattr(tokenizer, name) for name in names}
     lost = [token for token in special.values() if token and tokenizer.get_vocab()[token] not in place]
     if lost:
         raise LabError(f"{', '.join(lost)} would be trimmed away. Keep the special tokens: use `needed`.")
@@ -88,28 +78,24 @@ def _fewer_tokens(tokenizer: PreTrainedTokenizerFast, place: dict[int, int]) -> 
     parts["model"] |= {"vocab": vocab, "merges": merges}
     added = [one for one in parts["added_tokens"] if one["id"] in place]
     parts["added_tokens"] = [one | {"id": place[one["id"]]} for one in added]
-    fresh = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_renumbered(parts, place)), **special)
+    # a template that puts a BOS before each text names it by its id
+    for one in ((parts.get("post_processor") or {}).get("special_tokens") or {}).values():
+        one["ids"] = [place[number] for number in one["ids"]]
+    inner = Tokenizer.from_str(json.dumps(parts, ensure_ascii=False))
+    fresh = PreTrainedTokenizerFast(tokenizer_object=inner, **special)
     fresh.chat_template = tokenizer.chat_template
     return fresh
 
 
-def _renumbered(parts: dict[str, Any], place: dict[int, int]) -> str:
-    """The tokenizer as text; a template that puts a BOS before each text names it by its id."""
-    for one in ((parts.get("post_processor") or {}).get("special_tokens") or {}).values():
-        one["ids"] = [place[number] for number in one["ids"]]
-    return json.dumps(parts, ensure_ascii=False)
-
-
 def _fewer_rows(model: PreTrainedModel, keep: list[int]) -> PreTrainedModel:
-    settings = {
-        name: value for name, value in model.config.to_dict().items() if name != "quantization_config"
-    }
+    settings = model.config.to_dict()
+    settings.pop("quantization_config", None)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         settings[name] = keep.index(settings[name]) if settings.get(name) in keep else None
     fresh = type(model)(type(model.config)(**settings | {"vocab_size": len(keep)})).to(model.dtype)
     weights = model.state_dict()
-    of_tokens = {"lm_head.weight", *(name for name in weights if name.endswith("embed_tokens.weight"))}
-    fresh.load_state_dict(
-        {name: weight[keep] if name in of_tokens else weight for name, weight in weights.items()}
-    )
+    for name in weights:
+        if name == "lm_head.weight" or name.endswith("embed_tokens.weight"):
+            weights[name] = weights[name][keep]
+    fresh.load_state_dict(weights)
     return fresh.eval()

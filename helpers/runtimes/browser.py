@@ -4,8 +4,6 @@ Chromium is found, not downloaded. It is driven by playwright in a thread of its
 thread runs an event loop and playwright's plain interface refuses to start beside one.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
@@ -34,10 +32,7 @@ NAMES = (
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
-QUIET = (
-    *("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--disable-quic"),
-)
+QUIET = ("--disable-gpu", "--disable-quic")  # beside what playwright switches off by itself
 SECONDS = 120  # patience with a page that loads, and with each question of a self-test
 PHONE = {"width": 360, "height": 740}  # CSS pixels of a small phone
 
@@ -45,9 +40,7 @@ PHONE = {"width": 360, "height": 740}  # CSS pixels of a small phone
 class Browser:
     """A GGUF as the phone's page runs it: WebAssembly in headless Chromium, on loopback, in a fresh profile.
 
-    Attributes:
-        version: what the page says of itself after `complete`: wllama's version and llama.cpp's.
-
+    After `complete`, `version` is what the page says of itself: wllama's version and llama.cpp's.
     Raises Missing: there is no Chromium, or the page's engine cannot be fetched.
     """
 
@@ -60,9 +53,9 @@ class Browser:
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers in order, by the page's own self-test; a `LabError` if the page reports trouble."""
-        patience = SECONDS * (1 + len(conversations))
-        how = {"examples": conversations, "max_new_tokens": max_new_tokens}
-        result = on_the_page(self.path, lambda page: run_self_test(page, patience), **how)
+        seconds = SECONDS * (1 + len(conversations))
+        test = {"examples": conversations, "max_new_tokens": max_new_tokens}
+        result = on_the_page(self.path, lambda page: run_self_test(page, seconds), **test)
         self.version = result["runtime"]
         return [_reply(row) for row in result["replies"]]
 
@@ -108,43 +101,34 @@ def open_page(page: Page, address: str) -> None:
         page.goto(address)
         page.wait_for_selector("body[data-ready]", timeout=1000 * SECONDS)
     except Error as error:
-        said = error.message.splitlines()[0]
-        how = "Run the same command again"
-        raise LabError(f"The page at {address} did not load in Chromium: {said}. {how}.") from None
+        what = f"The page at {address} did not load in Chromium: {error.message.splitlines()[0]}"
+        raise LabError(f"{what}. Run the same command again.") from None
     if page.get_attribute("body", "data-ready") not in ("offline", "online"):
         raise LabError(f"The page could not load the model. It says: {page.inner_text('#trouble')}")
 
 
-def run_self_test(page: Page, seconds: float = SECONDS) -> dict[str, Any]:
+def run_self_test(page: Page, seconds: float) -> dict[str, Any]:
     """Press the self-test's button and read the file that the page saves; a `LabError` if it fails."""
     page.locator("details").evaluate("details => details.open = true")
-    with tempfile.TemporaryDirectory() as place:
-        saved = Path(place) / "result.json"
-        try:
-            with page.expect_download(timeout=1000 * seconds) as download:
-                page.click("#selftest")
-                page.wait_for_selector("#selftest-status[data-done]", timeout=1000 * seconds)
-                if page.get_attribute("#selftest-status", "data-done") != "saved":
-                    said = page.inner_text("#selftest-status")
-                    raise LabError(f"The page's self-test failed. It says: {said}")
-            download.value.save_as(saved)
-        except Error as error:
-            raise LabError(f"The page's self-test did not end: {error.message.splitlines()[0]}.") from None
-        return read_json(saved)
+    try:
+        with page.expect_download(timeout=1000 * seconds) as download:
+            page.click("#selftest")
+            page.wait_for_selector("#selftest-status[data-done]", timeout=1000 * seconds)
+            if page.get_attribute("#selftest-status", "data-done") != "saved":
+                said = page.inner_text("#selftest-status")
+                raise LabError(f"The page's self-test failed. It says: {said}")
+        return read_json(download.value.path())
+    except Error as error:
+        raise LabError(f"The page's self-test did not end: {error.message.splitlines()[0]}.") from None
 
 
 @contextmanager
 def chromium(*arguments: str) -> Iterator[Chromium]:
     """A headless Chromium while the block runs; not for a thread with an event loop, as a notebook's is.
 
-    Args:
-        arguments: more of Chromium's command line.
-
-    Raises LabError: there is no Chromium, or it does not start.
+    `arguments` are more of Chromium's command line. Raises LabError: there is no Chromium, or it does not start.
     """
     path = find_chromium()
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments = (*arguments, "--no-sandbox")  # Chromium refuses to run as root in one
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=path, args=[*QUIET, *arguments])
@@ -152,15 +136,13 @@ def chromium(*arguments: str) -> Iterator[Chromium]:
             said = error.message.splitlines()[0]
             how = "Reinstall Chromium, or set CHROMIUM to another"
             raise LabError(f"{path} does not start: {said}. {how}.") from None
-        try:
+        with browser:
             yield browser
-        finally:
-            browser.close()
 
 
 def find_chromium() -> str:
     """Path of this machine's Chromium, Chrome or Edge, or of `CHROMIUM`; `Missing` if there is none."""
-    wanted = os.environ.get("CHROMIUM", "")
+    wanted = os.environ.get("CHROMIUM")
     for path in map(shutil.which, [wanted] if wanted else NAMES):
         if path:
             return path

@@ -4,8 +4,6 @@ llama.cpp is compared with transformers (did the export keep the model?), the se
 llama.cpp on the same file (does another program read the file alike?).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

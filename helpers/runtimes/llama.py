@@ -3,9 +3,8 @@
 The file is `checked` before llama.cpp sees it, which ends the whole process on some damaged files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import llama_cpp
@@ -19,12 +18,10 @@ from helpers.runtimes.reply import LENGTH, STOP, Reply, level_place
 from helpers.train import Profile, current_profile
 
 
-class LlamaCpp:
+class LlamaCpp(AbstractContextManager):
     """A GGUF, loaded and ready to answer. Close it, or use it in a `with` block.
 
-    Attributes:
-        place: the answer's tokens before the level.
-
+    `place` holds the answer's tokens before the level.
     Raises LabError: there is no such file, it is damaged, no LFM2, or llama.cpp refuses it.
     """
 
@@ -35,19 +32,15 @@ class LlamaCpp:
         self._limit, self._size = profile.generate["max_new_tokens"], context_size(profile)
         header = checked(self.path)
         self._render, cores = renderer(header), default_threads(header.bytes)
-        room = dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), self._size)
+        settings = dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), self._size)
+        settings |= {"n_threads": cores, "n_threads_batch": cores, "verbose": False}
         with native_log() as errors:
             try:
-                self._llama = llama_cpp.Llama(
-                    str(self.path), **room, n_threads=cores, n_threads_batch=cores, verbose=False
-                )
+                self._llama = llama_cpp.Llama(str(self.path), **settings)
             except (ValueError, RuntimeError) as error:
                 said = " ".join(errors) or error
                 raise LabError(f"llama.cpp refuses {self.path}: {said}. Export the model again.") from None
         self.place = level_place(self.encode)
-
-    def __enter__(self) -> LlamaCpp:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -76,10 +69,6 @@ class LlamaCpp:
         """Text to tokens; special tokens are read, and none is added."""
         return self._llama.tokenize(text.encode(), add_bos=False, special=True)
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Tokens to text, special tokens left out."""
-        return self._llama.detokenize(list(tokens)).decode(errors="replace")
-
     def _answer(self, example: Example, limit: int) -> Reply:
         rendered, tokens = self.prompt(example)
         scores, answer, reason = self._start(tokens), [], LENGTH
@@ -92,7 +81,8 @@ class LlamaCpp:
             answer.append(token)
             if left > 1:
                 scores = self._feed([token])
-        return Reply(rendered, tuple(tokens), self.decode(answer).strip(), reason)
+        text = self._llama.detokenize(answer).decode(errors="replace").strip()  # without special tokens
+        return Reply(rendered, tuple(tokens), text, reason)
 
     def _start(self, tokens: Sequence[int]) -> np.ndarray:
         """Forget everything and read a prompt; the logits after it, valid until the next call."""
@@ -128,9 +118,8 @@ def checked(path: Path) -> Header:
     tokens = header.metadata.get("tokenizer.ggml.tokens", [])
     different = len({text for text in tokens if isinstance(text, str)})
     if not len(tokens) == different == size or header.metadata.get("tokenizer.ggml.model") != "gpt2":
-        raise LabError(
-            f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary. {again}"
-        )
+        what = f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary"
+        raise LabError(f"{what}. {again}")
     if not 0 < header.metadata["lfm2.rope.freq_base"] < float("inf"):
         raise LabError(f"{path} holds no usable base of its positions. {again}")
     return header

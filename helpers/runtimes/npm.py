@@ -4,8 +4,6 @@ A package is known by the SHA-512 of its archive, checked every time the kept on
 what was pinned, wherever it came from. `npm pack` where npm is (it knows mirrors), else the registry.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
@@ -68,16 +66,15 @@ def _archive(package: Package) -> bytes:
     if kept.is_file() and package.whole(raw := kept.read_bytes()):
         return raw
     refused = []
-    for way in (_by_npm, _by_hand):
+    for way, fetch in {"npm pack": _by_npm, "the registry": _by_hand}.items():
         try:
-            raw = way(package)
+            if not package.whole(raw := fetch(package)):
+                raise OSError("the archive is not the pinned one (SHA-512 differs)")
         except (OSError, subprocess.SubprocessError) as error:
-            refused.append(f"{way.__doc__}: {' '.join(str(error).split())[-200:]}")
-            continue
-        if package.whole(raw):
+            refused.append(f"{way}: {' '.join(str(error).split())[-200:]}")
+        else:
             write_atomic(kept, raw)
             return raw
-        refused.append(f"{way.__doc__}: the archive is not the pinned one (SHA-512 differs)")
     raise Missing(
         f"{package.name} {package.version} could not be fetched, and the page cannot run a model without it. "
         f"{'; '.join(refused)}. Connect to the network once and run the same command again, "
@@ -86,15 +83,13 @@ def _archive(package: Package) -> bytes:
 
 
 def _by_npm(package: Package) -> bytes:
-    """npm pack"""
     npm = shutil.which("npm")
     if not npm:
         raise FileNotFoundError("npm is not installed")
     with tempfile.TemporaryDirectory() as place:
         command = [npm, "pack", f"{package.name}@{package.version}", "--silent", "--ignore-scripts"]
-        done = subprocess.run(
-            command, cwd=place, capture_output=True, text=True, check=False, timeout=SECONDS
-        )
+        how = {"capture_output": True, "text": True, "timeout": SECONDS}
+        done = subprocess.run(command, cwd=place, check=False, **how)
         packed = list(Path(place).glob("*.tgz"))
         if done.returncode or not packed:
             raise FileNotFoundError(done.stderr.strip() or f"npm ended with code {done.returncode}")
@@ -102,7 +97,6 @@ def _by_npm(package: Package) -> bytes:
 
 
 def _by_hand(package: Package) -> bytes:
-    """the registry"""
     last = package.name.rpartition("/")[2]
     url = f"https://registry.npmjs.org/{package.name}/-/{last}-{package.version}.tgz"
     with urllib.request.urlopen(url, timeout=SECONDS) as response:

@@ -1,18 +1,18 @@
 """Any model before a reader's own cases and gates: a folder, a GGUF, or an OpenAI-compatible endpoint."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import llama_cpp
 import openai
 
 from helpers.audit.reading import items, rows
 from helpers.evaluate import generate
 from helpers.evaluate.gates import Gate, Judged, Report, load_gates
+from helpers.export import native_log, read_header
 from helpers.files import DATA, LabError
 from helpers.progress import Progress
 from helpers.runtimes.server import GREEDY, UNPENALISED
@@ -71,9 +71,8 @@ def judge(cases: Sequence[Case], answers: Sequence[str], gates: Sequence[Gate], 
         else:
             held = [one in case.accepted for case, one in zip(cases, given, strict=True)]
         if not held:
-            raise LabError(
-                f"Gate {gate.id!r}: no case asks for {what!r} alone. The labels: {', '.join(labels)}."
-            )
+            told = f"no case asks for {what!r} alone. The labels: {', '.join(labels)}"
+            raise LabError(f"Gate {gate.id!r}: {told}.")
         rate = wilson(sum(held), len(held))
         judged.append(Judged(gate, rate, gate.verdict(rate)))
     return Report(len(cases), on, tuple(judged))
@@ -99,9 +98,8 @@ def answer(model: str, cases: Sequence[Case], name: str = "", limit: int = 0) ->
             try:
                 answers.append(ask(case.prompt))
             except (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError) as error:
-                raise LabError(
-                    f"{model} did not answer case {number} ({type(error).__name__}: {error})."
-                ) from None
+                what = f"{type(error).__name__}: {error}"
+                raise LabError(f"{model} did not answer case {number} ({what}).") from None
             progress.update(1)
         progress.done(f"{len(answers):,} cases answered.")
     return answers
@@ -109,11 +107,7 @@ def answer(model: str, cases: Sequence[Case], name: str = "", limit: int = 0) ->
 
 def _file(path: str, limit: int) -> Callable[[Chat], str]:
     """A GGUF of any architecture that llama.cpp knows, asked through its own chat template."""
-    import llama_cpp
-
-    from helpers.export import native_log, read_header
-
-    read_header(Path(path))  # llama.cpp ends the whole process on some damaged files
+    read_header(path)  # llama.cpp ends the whole process on some damaged files
     room = current_profile().max_length + limit
     with native_log() as errors:
         try:

@@ -4,8 +4,6 @@ The depths, from shallow to deep: the rendered prompt, its tokens, the label, th
 shallow depth shows need not reach a deep one, and the other way round. The bounds are in `data/parity.yaml`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

@@ -5,8 +5,6 @@ and the patterns that read an answer come from `data/` and `helpers.triage`; onl
 should wait (`phone/redflags.js`) stand in the app.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -19,22 +17,12 @@ from typing import Any
 
 from helpers.cases import Example, evaluation_prompts
 from helpers.export import read_header
-from helpers.files import (
-    DATA,
-    ROOT,
-    LabError,
-    fingerprint,
-    read_json,
-    sha256_of,
-    write_atomic,
-    write_json,
-    writing,
-)
+from helpers.files import DATA, LabError, fingerprint, read_json, sha256_of, write_atomic, write_json, writing
 from helpers.runtimes import npm
 from helpers.train import current_profile
 from helpers.triage import LEVEL_HEADING, RUBRIC, SCALE, countries, reader_in_javascript
 
-PAGE = ROOT / "phone"
+PAGE = DATA.with_name("phone")
 SELF_TEST = 24  # questions of a page's self-test
 PIECE = 16 << 20  # bytes of a model that are hashed at once: a browser hashes only what it holds in memory
 ENGINE = {
@@ -113,14 +101,17 @@ def self_test(examples: Sequence[Example] | None, max_new_tokens: int) -> dict[s
 
 def from_data() -> dict[str, Any]:
     """What the page takes from `data/` and from `helpers.triage`."""
-    lands = {
-        code: {**asdict(row), "services": dict(row.services), "numbers": row.numbers, "call": row.call}
-        for code, row in countries().items()
+    return {
+        "levels": {key: asdict(level) for key, level in SCALE.items()},
+        "countries": {
+            code: {**asdict(row), "services": dict(row.services), "numbers": row.numbers, "call": row.call}
+            for code, row in countries().items()
+        },
+        "measured": measured(),
+        "prompt": {"system": RUBRIC["system"], "user": RUBRIC["user"]},
+        "engine": npm.WLLAMA.version,
+        "reader": reader_in_javascript(),
     }
-    prompt = {"system": RUBRIC["system"], "user": RUBRIC["user"]}
-    levels = {key: asdict(level) for key, level in SCALE.items()}
-    known = {"levels": levels, "countries": lands, "measured": measured(), "prompt": prompt}
-    return known | {"engine": npm.WLLAMA.version, "reader": reader_in_javascript()}
 
 
 def measured() -> dict[str, Any] | None:

@@ -1,7 +1,5 @@
 """What every runtime answers with, so that they can be compared: prompt, tokens, text, odds of the level."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile

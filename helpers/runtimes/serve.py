@@ -3,8 +3,6 @@
 The page brings what it needs (its service worker sets the headers), so the plainest server is enough.
 """
 
-from __future__ import annotations
-
 import io
 import socket
 import threading

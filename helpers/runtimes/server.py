@@ -3,8 +3,6 @@
 The client sends chat messages; the server renders the template inside its GGUF, tokenizes and answers.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import os
@@ -13,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,10 @@ _SCRIPT = Path(__file__).with_name("serving.py")
 _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")  # nothing the server needs
 
 
-class Server:
+class Server(AbstractContextManager):
     """A GGUF behind an OpenAI-compatible endpoint on loopback, for a `with` block. It ends with its owner.
 
-    Attributes:
-        url, key: for any client: `OpenAI(base_url=server.url, api_key=server.key)`.
-
+    `url` and `key` are for any client: `OpenAI(base_url=server.url, api_key=server.key)`.
     Raises LabError: the file is damaged, or the server does not come up; the message holds its last words.
     """
 
@@ -54,25 +51,19 @@ class Server:
         self.key = secrets.token_urlsafe(32)
         self.url = f"http://127.0.0.1:{self._start({'api_key': self.key, 'model': model})}/v1"
         direct = openai.DefaultHttpxClient(trust_env=False)  # a proxy has no business on loopback
-        self._client = openai.OpenAI(
-            base_url=self.url, api_key=self.key, max_retries=0, timeout=120, http_client=direct
-        )
+        how = {"max_retries": 0, "timeout": 120, "http_client": direct}
+        self._client = openai.OpenAI(base_url=self.url, api_key=self.key, **how)
 
     def _start(self, settings: dict[str, Any]) -> int:
         environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `stop`)
-        self._process = subprocess.Popen(
-            [sys.executable, str(_SCRIPT)],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C is for the owner, who stops it in order
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._log}
+        # Ctrl-C is for the owner, who stops the server in order: it gets a session of its own
+        how = {"env": environment, "text": True, "start_new_session": True}
+        self._process = subprocess.Popen([sys.executable, str(_SCRIPT)], **pipes, **how)
         atexit.register(self.stop)
         try:
-            self._process.stdin.write(json.dumps(settings).encode() + b"\n")  # type: ignore[union-attr]
-            self._process.stdin.flush()  # type: ignore[union-attr]
+            print(json.dumps(settings), file=self._process.stdin, flush=True)
             return int(self._process.stdout.readline())  # type: ignore[union-attr]
         except (OSError, ValueError):
             last = self._last_words()
@@ -97,9 +88,6 @@ class Server:
         self._log.close()
         atexit.unregister(self.stop)
 
-    def __enter__(self) -> Server:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.stop()
 
@@ -120,9 +108,7 @@ class Server:
 
     def _answer(self, example: Example, limit: int) -> Reply:
         how = {**GREEDY, "max_tokens": limit, "extra_body": UNPENALISED}
-        completion = self._client.chat.completions.create(
-            model=self.path.stem, messages=example.prompt, **how
-        )
-        choice = completion.choices[0]
+        ask = self._client.chat.completions.create
+        choice = ask(model=self.path.stem, messages=example.prompt, **how).choices[0]
         reason = LENGTH if choice.finish_reason == "length" else STOP
         return Reply(*self.fed(), (choice.message.content or "").strip(), reason)

@@ -1,7 +1,5 @@
 """transformers: the model as it was trained and evaluated, and so the reference of every other runtime."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -10,11 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from helpers.files import DATA, LabError, read_yaml
 
-
-@cache
-def table() -> dict[str, Any]:
-    """`data/teachers.yaml`: teachers, outcomes, advice."""
-    return read_yaml(DATA / "teachers.yaml")
+TABLE = read_yaml(DATA / "teachers.yaml")  # teachers, outcomes, advice
 
 
 class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
@@ -57,9 +52,9 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float | None:
         """US dollars for so many tokens; None when the price is unknown."""
-        if self.price_in is not None and self.price_out is not None:
-            return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
-        return None
+        if self.price_in is None or self.price_out is None:
+            return None
+        return (prompt_tokens * self.price_in + completion_tokens * self.price_out) / 1e6
 
     def hide(self, text: str) -> str:
         """`text` with every occurrence of the key blotted out (a server may echo it in an error)."""
@@ -83,7 +78,7 @@ class Endpoint(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True
 
 def described(name: str, **changes: Any) -> Endpoint:
     """A teacher of `data/teachers.yaml`, with what the caller knows better."""
-    return Endpoint(**{"name": name, **table()["teachers"][name], **changes})
+    return Endpoint(**{"name": name, **TABLE["teachers"][name], **changes})
 
 
 def _variable(name: str) -> str:
@@ -94,7 +89,7 @@ def chosen() -> str:
     """What the environment asks for: "minimax", "compatible" or "offline"; LabError if it is another."""
     by_address = "compatible" if _variable("OPENAI_BASE_URL") else "offline"
     by_key = "minimax" if _variable("MINIMAX_API_KEY") else by_address
-    wanted, known = _variable("TRIAGE_TEACHER").lower() or by_key, table()["teachers"]
+    wanted, known = _variable("TRIAGE_TEACHER").lower() or by_key, TABLE["teachers"]
     if wanted not in known:
         raise LabError(f"There is no teacher {wanted!r}. Set TRIAGE_TEACHER to one of {', '.join(known)}.")
     return wanted

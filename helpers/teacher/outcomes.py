@@ -5,11 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from helpers.teacher.config import Endpoint, table
+from helpers.teacher.config import TABLE, Endpoint
 from helpers.teacher.limits import retry_after
 from helpers.triage import strip_thinking
 
-_IN_BRACKETS = re.compile(r"\((\d{4,5})\)")  # MiniMax: "insufficient balance (1008)"
 _WAIT = re.compile(r"(?:retry|try again) (?:in|after) ((?:\d+(?:\.\d+)? ?(?:h|ms|m|s))+)", re.IGNORECASE)
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _TAG = re.compile(r"(?i)[<\[◁]\W{0,3}(?:\w{1,9}[:_])?(?:think|reasoning|thought)|(?:think|thinking)[>▷\]]")
@@ -43,9 +42,9 @@ def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
         "garbage": openai.APIError | json.JSONDecodeError | UnicodeDecodeError,
     }
     origin = error.__cause__ or error
-    cause = next((name for name in causes if isinstance(error, causes[name])), "")
-    told = endpoint.hide(f"{cause or 'not sent'}: {type(origin).__name__} {origin}")[:200]
-    return Outcome("retry" if cause else "refuse", told, cause or "not sent")
+    cause = next((name for name, kinds in causes.items() if isinstance(error, kinds)), "not sent")
+    told = endpoint.hide(f"{cause}: {type(origin).__name__} {origin}")[:200]
+    return Outcome("retry" if cause in causes else "refuse", told, cause)
 
 
 def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:
@@ -89,15 +88,15 @@ def _at(value: Any, *path: str | int) -> Any:
 def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> Outcome:
     """What the first row of the table says that fits a status and an error body."""
     codes, said = _read(body)
-    codes |= set(_IN_BRACKETS.findall(said))
-    for row in table()["outcomes"]:
+    codes |= set(re.findall(r"\((\d{4,5})\)", said))  # MiniMax: "insufficient balance (1008)"
+    for row in TABLE["outcomes"]:
         fits = codes & set(row.get("codes", ())) or re.search(row.get("says", "(?!)"), said, re.IGNORECASE)
         if re.fullmatch(row.get("status", ".*"), str(status)) and (fits or not {"codes", "says"} & set(row)):
             break
     told = f"HTTP {status}: {endpoint.hide(said)[:300]}"
     if row["kind"] == "fatal":
         fields = {"model": endpoint.model, "date": endpoint.price_date or "their day"}
-        what, advice = (text.format(**fields) for text in table()["advice"][row["why"]])
+        what, advice = (text.format(**fields) for text in TABLE["advice"][row["why"]])
         return Outcome("fatal", f"{what} ({told}). {advice}", str(status))
     cause = "refused" if row["kind"] == "refuse" else str(status)
     return Outcome(row["kind"], told, cause, wait or _asked(said))

@@ -29,14 +29,13 @@ class OfflineTeacher:
 
     def start(self) -> OfflineTeacher:
         """Start the server; returns itself once it listens, or LabError with the process's last words."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
-        pipes["env"] = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
-        command = [sys.executable, "-c", "from helpers.teacher.offline import server; server.main()"]
+        code = "from helpers.teacher.offline import server; server.main()"
+        command = [sys.executable, "-c", code, self.options.model_dump_json()]
+        environment = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+        # A session of its own: Ctrl-C is for the owner, who stops it in order.
+        how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
         with tempfile.TemporaryFile() as words:
-            # A session of its own: Ctrl-C is for the owner, who stops it in order.
-            self.process = subprocess.Popen(
-                [*command, self.options.model_dump_json()], stderr=words, start_new_session=True, **pipes
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=words, **how)
             line = self.process.stdout.readline()
             if not line:
                 words.seek(0)

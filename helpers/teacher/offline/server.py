@@ -91,10 +91,9 @@ class Teacher:
     def __init__(self, options: Options) -> None:
         self.options, self.second, limit = options, options.minute / 60, options.requests_per_minute or 1e9
         self.gateway = Gateway(limit, options.burst or max(1, limit / 10), self.second)
-        self.started = 0.0  # the first request
+        self.started, self.in_flight = 0.0, 0  # `started`: the first request
         self.counts = Counter(accepted=0, limited=0, broken=0, refused=0)
         self.faults, self.seen = Counter(), Counter()  # `seen`: by content, so that a retry throws new dice
-        self.in_flight = 0
         self.series: list[dict[str, int]] = []
 
     def bin(self) -> dict[str, int]:
@@ -141,7 +140,8 @@ class Teacher:
         await asyncio.sleep((low + (high - low) * dice("latency", *throw)) * self.second)
         value, which = dice("fault", *throw), dice("which", *throw)
         fault = next((name for name, share in options.faults if (value := value - share) < 0), None)
-        self.faults.update([fault] if fault else [])
+        if fault:
+            self.faults[fault] += 1
         if fault == "reset":
             return "broken", StreamingResponse(_torn(), headers={"content-length": "1000"})
         if fault == "error" and which < 1 / 3:
@@ -183,14 +183,13 @@ def _completion(messages: list[dict[str, str]], text: str, reason: str) -> dict[
 
 def _spoilt(text: str, fault: str | None, asked: str, which: float) -> str:
     """The text as a fault leaves it."""
-    muttered = (
-        f"La persona pregunta: «{asked[:80]}». Podría ser ROJO o VERDE; reviso la escala antes de responder."
-    )
+    doubt = "Podría ser ROJO o VERDE; reviso la escala antes de responder."
+    muttered = f"La persona pregunta: «{asked[:80]}». {doubt}"
     tag = ("think", "thinking", "mm:think")[int(which * 6) % 3]
+    english = "Urgency level: urgent. What to do: see a health worker today. This is not medical advice."
     spoilt = {
         "cut": text[: len(text) // 2],
-        "language": "Urgency level: urgent. What to do: see a health worker today. This is not medical "
-        "advice.",
+        "language": english,
         "think": f"<{tag}>\n{muttered}\n</{tag}>\n\n{text}",
         "broken_think": f"{muttered}\n</{tag}>\n\n{text}" if which < 0.5 else f"<{tag}>\n{muttered}\n{text}",
     }

@@ -76,7 +76,7 @@ def has_compiler() -> bool:
 def wanted_extras() -> tuple[str, ...]:
     """What a command needs besides; llama-cpp-python only where it is there or can be built."""
     gguf = os.environ.get("TRIAGE_GGUF") != "0" and (has_compiler() or not missing("gguf"))
-    real = os.environ.get("TRIAGE_PROFILE") in ("pocket", "rehearsal")
+    real = os.environ.get("TRIAGE_PROFILE", "").strip() in ("pocket", "rehearsal")
     return ("dev", *(["gguf"] if gguf else []), *(["real"] if real else []))
 
 

@@ -70,7 +70,7 @@ def _archive(package: Package) -> bytes:
         try:
             if not package.whole(raw := fetch(package)):
                 raise OSError("the archive is not the pinned one (SHA-512 differs)")
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, HTTPException, subprocess.SubprocessError) as error:
             refused.append(f"{way}: {' '.join(str(error).split())[-200:]}")
         else:
             write_atomic(kept, raw)

@@ -51,7 +51,7 @@ def read_request(messages: Sequence[Mapping[str, str]]) -> Request | None:
     found = _COUNTRY.search(messages[0]["content"])
     try:
         fields = json.loads(messages[1]["content"]) if found else None
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not all(isinstance(text, str) for text in fields.values()):
         return None

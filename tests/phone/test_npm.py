@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from http.client import IncompleteRead
 
 import pytest
 
@@ -32,6 +33,16 @@ def package():
 def _refuse(package):
     """nowhere"""
     raise OSError("no network")
+
+
+def test_a_download_that_breaks_off_is_one_message(package, monkeypatch):
+    def breaks(_):
+        raise IncompleteRead(b"1")
+
+    monkeypatch.setattr(npm, "_by_npm", _refuse)
+    monkeypatch.setattr(npm, "_by_hand", breaks)
+    with pytest.raises(LabError, match="IncompleteRead"):
+        npm.files(package[0], ("a.js",))
 
 
 def test_what_is_not_the_pinned_archive_is_never_used(package, monkeypatch, tmp_path):

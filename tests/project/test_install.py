@@ -166,6 +166,11 @@ def test_without_a_compiler_or_if_asked_everything_but_llama_cpp_is_installed(
     assert re.search(f"11 and 12 are left out.*{reason}", capsys.readouterr().out)
 
 
+def test_blanks_around_the_profiles_name_change_nothing_of_what_is_installed(monkeypatch):
+    monkeypatch.setenv("TRIAGE_PROFILE", " pocket ")
+    assert "real" in install.wanted_extras()
+
+
 def test_an_interrupted_installation_leaves_no_pip_behind(monkeypatch, tmp_path):
     """The next run would start a second one in the same environment."""
     python = tmp_path / "python"

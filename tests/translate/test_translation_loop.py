@@ -42,6 +42,8 @@ def test_a_request_is_read_back_as_it_was_written_and_so_is_its_answer(fields, c
     asked = translate.read_request(messages)
     assert (asked.fields, asked.country, asked.again) == (fields, country, False)
     assert translate.read_request(translate.send_back(messages, "x", ["y"])).again
+    deep = [messages[0], {"role": "user", "content": "[" * 100_000}]
+    assert translate.read_request(deep) is None
     for shape in ("{}", "```json\n{}\n```", "Claro:\n{}", "<think>a {{</think>{}", "{}\n"):
         answer = json.dumps(fields, ensure_ascii=False)
         if "think>" not in answer.lower():

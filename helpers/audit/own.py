@@ -62,7 +62,7 @@ class Lengths:
             whole, room = "\n".join((item.system, item.text, text)), self.limit - self.frame[0] * item.turns
             if len(whole) * 4 > room and len(whole.encode()) > room:
                 long.append((place, whole, room))
-        texts = [whole[: 50 * self.limit] for _, whole, _ in long[: max(0, COUNTED - self.counted)]]
+        texts = [whole[: 50 * self.limit] for _, whole, _ in long[: COUNTED - self.counted]]
         counts = self.of(texts) if texts else []
         self.counted += len(texts)
         self.tokens += sum(counts)

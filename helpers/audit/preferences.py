@@ -172,14 +172,14 @@ def _direction(value: float, shown: bool) -> str:
 
 def _feature(name: str, chosen: Iterable[bool], rejected: Iterable[bool]) -> FeatureAudit:
     one, other = list(map(bool, chosen)), list(map(bool, rejected))
-    n, has, have = len(one), sum(one), sum(other)
-    table = Table2x2(np.array([[has, n - has], [have, n - have]]) + 0.5, shift_zeros=False)
+    n, ones, others = len(one), sum(one), sum(other)
+    table = Table2x2(np.array([[ones, n - ones], [others, n - others]]) + 0.5, shift_zeros=False)
     odds = Rate(float(table.oddsratio), n, *map(float, table.oddsratio_confint(ALPHA)))
     more = sum(a > b for a, b in zip(one, other, strict=True))
     less = sum(a < b for a, b in zip(one, other, strict=True))
     p = paired_test(one, other)
     direction = _direction(more - less, p < ALPHA)
-    return FeatureAudit(name, wilson(has, n), wilson(have, n), odds, more, less, p, direction)
+    return FeatureAudit(name, wilson(ones, n), wilson(others, n), odds, more, less, p, direction)
 
 
 def _length(name: str, chosen: list[int], rejected: list[int]) -> LengthAudit:

@@ -113,7 +113,7 @@ def _hub(name: str, split: str) -> Rows:
     try:
         yield from load_dataset(name, split=split, streaming=True)
     except Exception as error:  # whatever the network, the hub or a loader raises: one message
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"the hub does not give its split {split!r} ({reason})") from error
 
 

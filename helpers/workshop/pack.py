@@ -95,10 +95,9 @@ def contents(out: Path, root: Path = ROOT) -> dict[str, Path]:
     found = {name: root / name for name in FILES if (root / name).is_file()}
     places = [("", root, TREES), ("", out, ("notebooks", "wheels")), ("build/", build_dir(), KEPT)]
     for above, folder, trees in places:
-        for path in (path for tree in trees for path in (folder / tree).rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_file() and not LEFT_OUT.search(name):
-                found[above + name] = path
+        files = [path for tree in trees for path in (folder / tree).rglob("*") if path.is_file()]
+        names = {path.relative_to(folder).as_posix(): path for path in files}
+        found |= {above + name: path for name, path in names.items() if not LEFT_OUT.search(name)}
     return found
 
 

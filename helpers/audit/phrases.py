@@ -6,12 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-_WORD = re.compile(r"\w+")
-
 
 def words(text: str) -> list[str]:
     """Lower-case words of a text, digits included."""
-    return _WORD.findall(text.lower())
+    return re.findall(r"\w+", text.lower())
 
 
 class PhraseIndex:
@@ -20,8 +18,7 @@ class PhraseIndex:
     def __init__(self, phrases: Iterable[str]) -> None:
         self._by_start: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
         for phrase in phrases:
-            tokens = tuple(words(phrase))
-            if tokens:
+            if tokens := tuple(words(phrase)):
                 self._by_start[tokens[0]].append(tokens)
 
     def search(self, text: str) -> str | None:

@@ -8,9 +8,9 @@ model does with features on which both sides agree (notebook 08).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -41,14 +41,9 @@ class Side:
 
 
 Feature = Callable[[Side], bool]
-
-
-def _has(part: str, side: Side) -> bool:
-    return side.reading.has(part, side.example.country)
-
-
 FEATURES: dict[str, Feature] = {
-    **{part: partial(_has, part) for part in PARTS},  # the number has to be the person's own country's
+    # the number has to be the person's own country's
+    **{part: lambda side, part=part: side.reading.has(part, side.example.country) for part in PARTS},
     "correct level": lambda side: side.reading.level in side.example.accepted,
     "readable level": lambda side: side.reading.level is not None,
     "ROJO given": lambda side: side.reading.level == "ROJO",
@@ -59,57 +54,41 @@ FEATURES: dict[str, Feature] = {
 class FeatureAudit:
     """One yes-or-no feature of an answer, on both sides of the pairs.
 
-    Attributes:
-        chosen, rejected: share of these answers that have it, with Wilson's interval.
-        odds_ratio: odds of it among the chosen over the odds among the rejected, with ½ added to each of the
-            four counts (Haldane 1956, Anscombe 1956) and Woolf's (1955) logarithmic 95 % interval. It
-            describes the two *sets* of answers; 1 is even.
-        only_chosen, only_rejected: pairs in which one side alone has it: DPO sees a difference in no other.
-        p: exact two-sided sign test on those pairs (McNemar's): both sides are equally likely.
-        direction: where DPO will push it: `up` or `down` if p is below 5 %, else `not shown`.
+    `odds_ratio`: odds of it among the chosen over the odds among the rejected, with ½ added to each of the four
+    counts (Haldane 1956, Anscombe 1956) and Woolf's (1955) logarithmic 95 % interval. It describes the two
+    *sets* of answers; 1 is even.
     """
 
     name: str
-    chosen: Rate
+    chosen: Rate  # share of these answers that have it, with Wilson's interval
     rejected: Rate
     odds_ratio: Rate
-    only_chosen: int
+    only_chosen: int  # pairs in which this side alone has it: DPO sees a difference in no other
     only_rejected: int
-    p: float
-    direction: str
+    p: float  # exact two-sided sign test on those pairs (McNemar's): both sides are equally likely
+    direction: str  # where DPO will push it: `up` or `down` if p is below 5 %, else `not shown`
 
 
 @dataclass(frozen=True)
 class LengthAudit:
-    """The length of an answer (`name` is its unit), on both sides of the pairs.
-
-    Attributes:
-        chosen, rejected: mean length.
-        difference: mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit.
-        direction: the sign of the difference, if its interval leaves out 0 and `FEWEST` pairs or more differ.
-    """
+    """The length of an answer (`name` is its unit), on both sides of the pairs."""
 
     name: str
-    chosen: float
+    chosen: float  # mean length
     rejected: float
-    difference: Rate
-    direction: str
+    difference: (
+        Rate  # mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit
+    )
+    direction: str  # sign of the difference, if its interval leaves out 0 and `FEWEST` pairs or more differ
 
 
 @dataclass(frozen=True)
 class PreferenceAudit:
-    """What a set of pairs will push. Prints as a table.
+    """What a set of pairs will push. Prints as a table."""
 
-    Attributes:
-        pairs: pairs handed in.
-        counted: pairs whose sides differ and are not empty. Repeats count: p-values are then too small.
-        faults: pairs left out, by reason (see `cases.Pair.fault`).
-        features, lengths: see `FeatureAudit` and `LengthAudit`.
-    """
-
-    pairs: int
-    counted: int
-    faults: dict[str, int]
+    pairs: int  # handed in
+    counted: int  # whose sides differ and are not empty; repeats count, and p-values are then too small
+    faults: dict[str, int]  # pairs left out, by reason (see `cases.Pair.fault`)
     features: tuple[FeatureAudit, ...]
     lengths: tuple[LengthAudit, ...]
 
@@ -124,25 +103,27 @@ class PreferenceAudit:
         """Where DPO will push a feature or a length: `up`, `down` or `not shown`."""
         return self[name].direction
 
+    def rows(self) -> list[tuple[str, ...]]:
+        """What a table shows: name, both sides, odds ratio, pairs with one side only, direction."""
+        found = []
+        for row in self.features:
+            sides = (f"{row.chosen.value:.1%}", f"{row.rejected.value:.1%}")
+            odds = f"{row.odds_ratio.value:.2f} [{row.odds_ratio.low:.2f}–{row.odds_ratio.high:.2f}]"
+            only = f"{row.only_chosen:,} / {row.only_rejected:,}"
+            found.append((row.name, *sides, odds, only, row.direction))
+        for row in self.lengths:
+            found.append((row.name, f"{row.chosen:,.0f}", f"{row.rejected:,.0f}", "", "", row.direction))
+        return found
+
     def __str__(self) -> str:
-        rows = [row for row in (*self.features, *self.lengths) if row.direction != NOT_SHOWN]
-        pushed = [f"{row.name} {row.direction}" for row in rows]
+        pushed = [f"{name} {push}" for name, *_, push in self.rows() if push != NOT_SHOWN]
         return f"{self._counts()} DPO will push: {', '.join(pushed) or 'nothing that can be shown'}."
 
     def _repr_markdown_(self) -> str:
-        rows = [
-            f"| {row.name} | {row.chosen.value:.1%} | {row.rejected.value:.1%} "
-            f"| {row.odds_ratio.value:.2f} [{row.odds_ratio.low:.2f}–{row.odds_ratio.high:.2f}] "
-            f"| {row.only_chosen:,} / {row.only_rejected:,} | {row.direction} |"
-            for row in self.features
-        ]
-        rows += [
-            f"| {row.name} | {row.chosen:,.0f} | {row.rejected:,.0f} | | | {row.direction} |"
-            for row in self.lengths
-        ]
-        heads = ("feature", "in chosen", "in rejected", "odds ratio [95 % interval]")
-        heads += ("only chosen / only rejected", "DPO will push")
-        return "\n".join([f"| {' | '.join(heads)} |", "|---" * 6 + "|", *rows, "", self._counts()])
+        head = "| feature | in chosen | in rejected | odds ratio [95 % interval] "
+        head += "| only chosen / only rejected | DPO will push |\n" + "|---" * 6 + "|"
+        rows = ["".join(f"| {cell} " if cell else "| " for cell in row) + "|" for row in self.rows()]
+        return "\n".join([head, *rows, "", self._counts()])
 
     def _counts(self) -> str:
         left_out = _listed(self.faults) or "none"
@@ -172,39 +153,39 @@ def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] | None = 
     chosen = [Side(pair.example, pair.chosen) for pair in kept]
     rejected = [Side(pair.example, pair.rejected) for pair in kept]
     asked = FEATURES if features is None else features
-    measures: dict[str, Callable[[str], int]] = {"characters": len, "words": lambda text: len(words(text))}
+    measures = {"characters": len, "words": lambda text: len(words(text))}
     return PreferenceAudit(
         pairs=len(pairs),
         counted=len(kept),
         faults=faults,
-        features=tuple(_feature(name, has, chosen, rejected) for name, has in asked.items()),
-        lengths=tuple(_length(name, measure, chosen, rejected) for name, measure in measures.items()),
+        features=tuple(_feature(name, map(has, chosen), map(has, rejected)) for name, has in asked.items()),
+        lengths=tuple(
+            _length(name, [of(side.text) for side in chosen], [of(side.text) for side in rejected])
+            for name, of in measures.items()
+        ),
     )
 
 
-def _feature(name: str, has: Feature, chosen: Sequence[Side], rejected: Sequence[Side]) -> FeatureAudit:
-    n, one, other = len(chosen), [bool(has(side)) for side in chosen], [bool(has(side)) for side in rejected]
-    counts = np.array([[sum(one), n - sum(one)], [sum(other), n - sum(other)]])
-    table = Table2x2(counts + 0.5, shift_zeros=False)
-    more = sum(a and not b for a, b in zip(one, other, strict=True))
-    less = sum(b and not a for a, b in zip(one, other, strict=True))
+def _direction(value: float, shown: bool) -> str:
+    return NOT_SHOWN if not shown else UP if value > 0 else DOWN
+
+
+def _feature(name: str, chosen: Iterable[bool], rejected: Iterable[bool]) -> FeatureAudit:
+    one, other = list(map(bool, chosen)), list(map(bool, rejected))
+    n, ones, others = len(one), sum(one), sum(other)
+    table = Table2x2(np.array([[ones, n - ones], [others, n - others]]) + 0.5, shift_zeros=False)
     odds = Rate(float(table.oddsratio), n, *map(float, table.oddsratio_confint(ALPHA)))
+    more = sum(a > b for a, b in zip(one, other, strict=True))
+    less = sum(a < b for a, b in zip(one, other, strict=True))
     p = paired_test(one, other)
-    direction = _sign(more - less) if p < ALPHA else NOT_SHOWN
-    return FeatureAudit(name, wilson(sum(one), n), wilson(sum(other), n), odds, more, less, p, direction)
+    direction = _direction(more - less, p < ALPHA)
+    return FeatureAudit(name, wilson(ones, n), wilson(others, n), odds, more, less, p, direction)
 
 
-def _sign(value: float) -> str:
-    return UP if value > 0 else DOWN if value < 0 else NOT_SHOWN
-
-
-def _length(
-    name: str, measure: Callable[[str], int], chosen: Sequence[Side], rejected: Sequence[Side]
-) -> LengthAudit:
-    one, other = (np.array([measure(side.text) for side in sides]) for sides in (chosen, rejected))
-    gaps = one - other
+def _length(name: str, chosen: list[int], rejected: list[int]) -> LengthAudit:
+    gaps = np.subtract(chosen, rejected)
     mean, n = float(gaps.mean()), len(gaps)
     reach = float(stats.t.ppf(1 - ALPHA / 2, n - 1) * stats.sem(gaps)) if n > 1 else np.inf
-    shown = abs(mean) > reach and np.count_nonzero(gaps) >= FEWEST
-    gap, direction = Rate(mean, n, mean - reach, mean + reach), _sign(mean) if shown else NOT_SHOWN
-    return LengthAudit(name, float(one.mean()), float(other.mean()), gap, direction)
+    gap = Rate(mean, n, mean - reach, mean + reach)
+    direction = _direction(mean, abs(mean) > reach and np.count_nonzero(gaps) >= FEWEST)
+    return LengthAudit(name, float(np.mean(chosen)), float(np.mean(rejected)), gap, direction)

@@ -19,12 +19,8 @@ from helpers.files import LabError
 TEXTS = ("text", "sentence", "prompt", "question", "content", "review", "message", "comment", "document")
 LABELS = ("label", "labels", "class", "category", "target", "sentiment", "level", "intent", "topic")
 CHATS = ("messages", "conversations", "conversation")
-ANSWERS = (
-    ("prompt", "completion"),
-    ("prompt", "response"),
-    ("instruction", "output"),
-    ("question", "answer"),
-)
+ANSWERS = ("prompt", "completion"), ("prompt", "response"), ("instruction", "output"), ("question", "answer")
+Rows = Iterator[dict[str, Any]]
 LARGEST_CELL = 100_000_000  # characters; a quote that is never closed swallows the rest of a CSV file
 
 
@@ -33,27 +29,27 @@ class Unreadable(LabError):
 
 
 class Item(NamedTuple):
-    """A row: what the model reads (`text`), what it learns to write (`answer`) and the label, "" if none.
-
-    `turns` counts a conversation's messages; `system` is counted in its length and not compared. Of a pair, `answer` is the chosen side.
-    """
+    """A row: what the model reads (`text`), what it learns to write (`answer`) and the label, "" if none."""
 
     text: str
     label: str = ""
-    answer: str = ""
-    turns: int = 2
+    answer: str = ""  # of a pair, the chosen side
+    turns: int = 2  # messages of a conversation
     rejected: str = ""
-    system: str = ""
+    system: str = ""  # counted in the length and not compared
 
 
-def rows(source: str, encoding: str = "utf-8", split: str = "train") -> Iterator[dict[str, Any]]:
+def rows(source: str, encoding: str = "utf-8", split: str = "train") -> Rows:
     """The rows of a file or of a data set on the hub, one after the other. Raises Unreadable."""
     number, path = 0, Path(source)
     try:
-        if not path.is_file() and (path.suffix or not re.fullmatch(r"[\w-]+(/[\w.-]+)?", source)):
+        if path.is_file():
+            found = READERS.get(path.suffix.lower(), _json_lines)(path, encoding)
+        elif path.suffix or not re.fullmatch(r"[\w-]+(/[\w.-]+)?", source):
             raise ValueError("there is no such file, and no data set of the hub is named so")
-        kind = READERS.get(path.suffix.lower(), _json_lines) if path.is_file() else None
-        for row in kind(path, encoding) if kind else _hub(source, split):
+        else:
+            found = _hub(source, split)
+        for row in found:
             if not isinstance(row, dict):
                 raise ValueError(f"an object with named fields is expected, and this is {row!r:.60}")
             number += 1
@@ -89,11 +85,11 @@ def _json_lines(path: Path, encoding: str) -> Iterator[Any]:
     first = next(lines, "")
     if first.lstrip().startswith("["):  # one array of rows
         yield from json.loads(first + "".join(lines))
-        return
-    yield from (json.loads(line) for line in chain([first], lines) if line.strip())
+    else:
+        yield from (json.loads(line) for line in chain([first], lines) if line.strip())
 
 
-def _csv(path: Path, encoding: str) -> Iterator[dict[Any, Any]]:
+def _csv(path: Path, encoding: str) -> Rows:
     csv.field_size_limit(LARGEST_CELL)
     lines = _lines(path, encoding)
     head = next(lines, "")
@@ -105,19 +101,19 @@ def _csv(path: Path, encoding: str) -> Iterator[dict[Any, Any]]:
         yield row
 
 
-def _parquet(path: Path, _: str) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path, _: str) -> Rows:
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches(5_000):
             yield from batch.to_pylist()
 
 
-def _hub(name: str, split: str) -> Iterator[dict[str, Any]]:
+def _hub(name: str, split: str) -> Rows:
     from datasets import load_dataset
 
     try:
         yield from load_dataset(name, split=split, streaming=True)
     except Exception as error:  # whatever the network, the hub or a loader raises: one message
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"the hub does not give its split {split!r} ({reason})") from error
 
 
@@ -137,11 +133,7 @@ def about_how_many(source: str) -> int:
 
 # ---------------------------------------------------------------------------------------- what the columns mean
 def items(
-    found: Iterator[dict[str, Any]],
-    source: str,
-    text: str | None = None,
-    label: str | None = None,
-    pairs: bool = False,
+    found: Rows, source: str, text: str | None = None, label: str | None = None, pairs: bool = False
 ) -> Iterator[Item]:
     """Rows as items. Raises Unreadable: no column is known, or a row does not hold what its column promises."""
     first = list(islice(found, 50))
@@ -189,14 +181,12 @@ def _role(turn: Mapping[str, Any]) -> Any:
     return turn.get("role", turn.get("from"))
 
 
-def _said(value: Any, system: bool = False) -> str:
-    """A cell as text: a conversation's contents joined (or its `system` messages), nothing as "", a lone surrogate as a question mark."""
-    if isinstance(value, list):
-        said = [turn for turn in value if (_role(turn) == "system") == system]
+def _said(cell: Any, system: bool = False) -> str:
+    """A cell as text: a conversation's contents joined (or its `system` messages); a lone surrogate as "?"."""
+    if isinstance(cell, list):
+        said = [turn for turn in cell if (_role(turn) == "system") == system]
         return "\n".join(_said(turn.get("content", turn.get("value"))) for turn in said)
-    if system:
-        return ""
-    text = "" if value is None else value if isinstance(value, str) else str(value)
+    text = "" if system or cell is None else str(cell)
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 

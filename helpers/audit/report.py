@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment
 
@@ -15,15 +15,15 @@ from helpers.audit.reading import Unreadable
 from helpers.files import DATA, Row, arriving, check_entry, read_yaml, write_atomic
 
 MOST_ROWS = 200  # in report.html; rows.jsonl holds every row
+ADVISED = ("row", "advice", "why", "text")
 
 
-@dataclass
-class Finding:
+class Finding(NamedTuple):
     """What one check found: a sentence or two, and rows of a table (the first one its head)."""
 
     title: str
     says: str
-    table: list[tuple[Any, ...]] = field(default_factory=list)
+    table: list[tuple[Any, ...]] | tuple[()] = ()
 
 
 @dataclass
@@ -32,11 +32,11 @@ class Report:
 
     source: str
     count: int
-    findings: list[Finding]
-    measures: dict[str, float]
-    advice: dict[int, tuple[str, list[str]]]  # of rows that are not simply kept: drop or look, and why
-    heads: list[str]
-    labels: list[str]
+    heads: list[str]  # the beginning of each row
+    labels: list[str]  # of each row; empty if there are none
+    findings: list[Finding] = field(default_factory=list)
+    measures: dict[str, float] = field(default_factory=dict)
+    advice: dict[int, tuple[str, list[str]]] = field(default_factory=dict)  # drop or look, and why; else keep
     more: list[dict[str, Any]] = field(default_factory=list)  # what else is said of each row (pairs)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -52,14 +52,9 @@ class Threshold(Row):
     """How much of something a data set may hold: `at_most`, or `at_least`, and the reason."""
 
     says: str
-    at_most: float | None = None
-    at_least: float | None = None
+    at_most: float = float("inf")
+    at_least: float = float("-inf")
     why: str
-
-    def holds(self, value: float) -> bool:
-        """Is the value within the bounds?"""
-        above = self.at_least is None or value >= self.at_least
-        return above and (self.at_most is None or value <= self.at_most)
 
 
 def thresholds(path: Path = DATA / "audit.yaml") -> dict[str, Threshold]:
@@ -72,8 +67,11 @@ def thresholds(path: Path = DATA / "audit.yaml") -> dict[str, Threshold]:
 
 def judged(report: Report, bounds: dict[str, Threshold]) -> list[tuple[str, bool, str]]:
     """(what is asked, does it hold, the value found) of each bound whose measure could be taken."""
-    known = [(bound, report.measures[name]) for name, bound in bounds.items() if name in report.measures]
-    return [(bound.says, bound.holds(value), f"{value:.3g}") for bound, value in known]
+    return [
+        (bound.says, bound.at_least <= report.measures[name] <= bound.at_most, f"{report.measures[name]:.3g}")
+        for name, bound in bounds.items()
+        if name in report.measures
+    ]
 
 
 def printed(report: Report, verdicts: list[tuple[str, bool, str]]) -> str:
@@ -87,11 +85,13 @@ def printed(report: Report, verdicts: list[tuple[str, bool, str]]) -> str:
 def write(report: Report, verdicts: list[tuple[str, bool, str]], folder: Path) -> None:
     """Write rows.jsonl and report.html, each whole or not at all. Raises LabError: it cannot be written."""
     with arriving(folder / "rows.jsonl") as path, path.open("w", encoding="utf-8") as stream:
-        for row in report.rows():
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.rows())
     rows = list(islice((row for row in report.rows() if row["advice"] != "keep"), MOST_ROWS))
+    table = [(row["row"], row["advice"], "; ".join(row["reasons"]), row["text"]) for row in rows]
+    advised = Finding("Rows to drop or to look at", f"The first {len(rows)}.", [ADVISED, *table])
     page = Environment(autoescape=True, trim_blocks=True).from_string(PAGE)
-    write_atomic(folder / "report.html", page.render(report=report, verdicts=verdicts, rows=rows))
+    findings = [*report.findings, advised]
+    write_atomic(folder / "report.html", page.render(report=report, findings=findings, verdicts=verdicts))
 
 
 PAGE = """<!doctype html>
@@ -111,7 +111,7 @@ th, td { border-bottom: 1px solid #8886; padding: .3rem .6rem; text-align: left;
 {% for says, held, value in verdicts %}<li>{{ "✓" if held else "✗" }} {{ says }} (found: {{ value }})</li>
 {% endfor %}
 </ul>
-{% for finding in report.findings %}
+{% for finding in findings %}
 <h2>{{ finding.title }}</h2>
 <p>{{ finding.says }}</p>
 {% if finding.table %}<div><table>
@@ -120,13 +120,5 @@ th, td { border-bottom: 1px solid #8886; padding: .3rem .6rem; text-align: left;
 {% endfor %}
 </table></div>{% endif %}
 {% endfor %}
-<h2>Rows to drop or to look at</h2>
-<p>The first {{ rows | length }}.</p>
-<div><table>
-<tr><th>row</th><th>advice</th><th>why</th><th>text</th></tr>
-{% for row in rows %}
-<tr><td>{{ row.row }}</td><td>{{ row.advice }}</td><td>{{ row.reasons | join("; ") }}</td><td>{{ row.text }}</td></tr>
-{% endfor %}
-</table></div>
 </html>
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from helpers.files import ROOT, Row, check_entry, read_yaml
 from helpers.notebooks import PLAN, Chapter
@@ -55,21 +54,18 @@ def _clock(spent: float) -> str:
 
 def _plan(name: str, plan: Plan) -> str:
     """A plan as a table, with the clock at which each step begins."""
-    rows, spent = [], 0.0
+    lines, spent = [f"## Plan: {name}\n\n{plan.what}\n\n| clock | what | minutes |\n| --- | --- | --- |"], 0.0
     for step in plan.steps:
         parts = minutes(step)
         told = ", ".join(f"{kind} {value:.0f}" for kind, value in parts.items() if value >= 0.5)
-        rows.append(f"| {_clock(spent)} | {_step(step)} | {sum(parts.values()):.0f} ({told}) |")
+        lines.append(f"| {_clock(spent)} | {_step(step)} | {sum(parts.values()):.0f} ({told}) |")
         spent += sum(parts.values())
-    return "\n".join(
-        [
-            f"## Plan: {name}\n\n{plan.what}\n",
-            "| clock | what | minutes |\n| --- | --- | --- |",
-            *rows,
-            f"\nIt ends at {_clock(spent)} and leaves {plan.minutes - spent:.0f} minutes of "
-            f"{plan.minutes}.\n",
-        ]
-    )
+    left = f"leaves {plan.minutes - spent:.0f} minutes of {plan.minutes}"
+    return "\n".join([*lines, f"\nIt ends at {_clock(spent)} and {left}.\n"])
+
+
+def _checkpoints(chapter: Chapter) -> str:
+    return f"Checkpoint: {', '.join(pages.stages(page(chapter))) or 'none needed'}."
 
 
 def _step(step: Step) -> str:
@@ -77,42 +73,31 @@ def _step(step: Step) -> str:
     if step.pause:
         return "pause"
     chapter = chapter_of(step.notebook)
-    needed = pages.stages(page(chapter))
-    places = ", ".join(str(one) for one in step.exercises)
+    asked = f"Exercises {', '.join(map(str, step.exercises))}." if step.exercises else "No exercise."
     left = f" Run, but do not read: *{'*, *'.join(step.leave_out)}*." if step.leave_out else ""
-    asked = f"Exercises {places}." if places else "No exercise."
-    return f"{chapter.name}. {asked}{left} Checkpoint: {', '.join(needed) or 'none needed'}."
+    return f"{chapter.name}. {asked}{left} {_checkpoints(chapter)}"
 
 
 def _chapter(chapter: Chapter) -> str:
-    """A notebook's part of the guide."""
-    notebook, times, pace = page(chapter), measured(chapter), rule()
+    """A notebook's part of the guide: its sections, then each exercise, its solution, and what goes wrong."""
+    times, pace, wrong = measured(chapter), rule(), mistakes()
     total = "not measured yet" if times.seconds is None else f"{times.seconds / 60:.1f} minutes"
-    rows = []
-    for heading, section in pages.sections(notebook).items():
+    lines = [
+        f"## {chapter.name}: {chapter.title}\n",
+        f"**{chapter.question}** Running: {total}. {_checkpoints(chapter)}\n",
+        "| section | running, measured (minutes) | reading, estimated (minutes) |\n| --- | --- | --- |",
+    ]
+    for heading, section in pages.sections(page(chapter)).items():
         if heading:
             ran = times.sections.get(heading)
             shown = "not measured" if ran is None else f"{ran / 60:.1f}" if ran >= 3 else "under 0.1"
-            rows.append(f"| {heading} | {shown} | {reading(section, pace):.0f} |")
-    return "\n".join(
-        [
-            f"## {chapter.name}: {chapter.title}\n\n**{chapter.question}** Running: {total}. "
-            f"Checkpoint: {', '.join(pages.stages(notebook)) or 'none needed'}.\n",
-            "| section | running, measured (minutes) | reading, estimated (minutes) |\n| --- | --- | --- |",
-            *rows,
-            "",
-            *_exercises(chapter),
-        ]
-    )
-
-
-def _exercises(chapter: Chapter) -> Iterator[str]:
-    """The exercises of a notebook: what is asked, the solution, and what goes wrong."""
-    wrong = mistakes()
+            lines.append(f"| {heading} | {shown} | {reading(section, pace):.0f} |")
+    lines.append("")
     for number, exercise in enumerate(pages.exercises(chapter, page(chapter)), 1):
         asks = re.sub(r"^\*\*\W*\d*[ .·]*", "**", exercise.asks)
-        yield f"### {chapter.name[:2]}, exercise {number}: {pages.KINDS[exercise.kind]}\n\n{asks}\n"
-        yield f"*Solution.*\n\n{exercise.solution}\n" if exercise.solution else "*No one solution.*\n"
+        lines.append(f"### {chapter.name[:2]}, exercise {number}: {pages.KINDS[exercise.kind]}\n\n{asks}\n")
+        lines.append(f"*Solution.*\n\n{exercise.solution}\n" if exercise.solution else "*No one solution.*\n")
         for one in wrong.get(exercise.key, []):
             told = f"\n\n```python\n{one.code.rstrip()}\n```\n\n" if one.code else f" “{one.answer}” "
-            yield f"*Common wrong answer.*{told}*What it shows.* {one.shows}\n"
+            lines.append(f"*Common wrong answer.*{told}*What it shows.* {one.shows}\n")
+    return "\n".join(lines)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
+import re
 import shutil
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -25,6 +24,8 @@ NAME = "triage-lab-workshop"  # the folder in the zip
 TREES = ("helpers", "data", "phone", "tests/exercises")
 FILES = ("README.md", "LICENSE", "CITATION.cff", "pyproject.toml", "constraints.txt", "Makefile")
 KEPT = ("stages", "runs", "corpus")  # of build/: what earlier notebooks leave for later ones
+# caches, locks, half-made stages, and names that begin with a dot
+LEFT_OUT = re.compile(r"(^|/)(\.|__pycache__/|node_modules/)|\.partial(/|$)|\.(lock|pyc)$")
 REQUIREMENTS = "requirements.txt"
 
 START = """# Start
@@ -69,32 +70,20 @@ def wheels(folder: Path) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    torch = {"torch": f"=={metadata.version('torch')}"}
-    own = install.requirements("dev") | torch
+    torch = metadata.version("torch")
+    own = install.requirements("dev") | {"torch": f"=={torch}"}
     more = install.requirements("gguf") if "gguf" in install.wanted_extras() else {}
-    built = {name: bounds for name, bounds in more.items() if name not in own}
+    wanted = [name + bounds for name, bounds in own.items()]
+    built = [name + bounds for name, bounds in more.items() if name not in own]
     into = ("--constraint", "constraints.txt", "--wheel-dir", str(folder.resolve()))
     try:
-        install.pip(sys.executable, *into, *map("".join, own.items()), act="wheel")
+        install.pip(sys.executable, *into, *wanted, act="wheel")
         if built:  # never from pip's cache: see `install.install`
-            install.pip(sys.executable, *into, "--no-cache-dir", *map("".join, built.items()), act="wheel")
+            install.pip(sys.executable, *into, "--no-cache-dir", *built, act="wheel")
     except InstallError as error:
-        how = f"Torch is asked for as {torch['torch'][2:]}; PIP_EXTRA_INDEX_URL names the index it came from"
+        how = f"Torch is asked for as {torch}; PIP_EXTRA_INDEX_URL names the index it came from"
         raise LabError(f"The wheels could not be collected. {error} {how}.") from error
-    rows = "".join(f"{name}{bounds}\n" for name, bounds in (own | built).items())
-    write_atomic(folder / REQUIREMENTS, rows)
-
-
-def _files(root: Path, below: Path) -> Iterator[tuple[Path, str]]:
-    """(file, name in the zip) of everything below a folder; no caches, locks and half-made stages."""
-    for path in sorted(below.rglob("*")):
-        parts = path.relative_to(root).parts
-        left_out = any(
-            part.startswith(".") or part in ("__pycache__", "node_modules") or part.endswith(".partial")
-            for part in parts
-        )
-        if path.is_file() and not left_out and path.suffix not in (".lock", ".pyc"):
-            yield path, "/".join(parts)
+    write_atomic(folder / REQUIREMENTS, "\n".join([*wanted, *built, ""]))
 
 
 def contents(out: Path, root: Path = ROOT) -> dict[str, Path]:
@@ -104,12 +93,11 @@ def contents(out: Path, root: Path = ROOT) -> dict[str, Path]:
         out: where `write` and `wheels` have put theirs. root: the checkout.
     """
     found = {name: root / name for name in FILES if (root / name).is_file()}
-    for tree in TREES:
-        found |= {name: path for path, name in _files(root, root / tree)}
-    for tree in ("notebooks", "wheels"):
-        found |= {name: path for path, name in _files(out, out / tree)}
-    for tree in KEPT:
-        found |= {f"build/{name}": path for path, name in _files(build_dir(), build_dir() / tree)}
+    places = [("", root, TREES), ("", out, ("notebooks", "wheels")), ("build/", build_dir(), KEPT)]
+    for above, folder, trees in places:
+        files = [path for tree in trees for path in (folder / tree).rglob("*") if path.is_file()]
+        names = {path.relative_to(folder).as_posix(): path for path in files}
+        found |= {above + name: path for name, path in names.items() if not LEFT_OUT.search(name)}
     return found
 
 
@@ -122,10 +110,9 @@ def checkpoints() -> str:
 
 def start_page(gguf: bool) -> str:
     """START.md: two commands."""
-    python = ".".join(platform.python_version_tuple()[:2])
     start = f"{'' if gguf else 'TRIAGE_GGUF=0 '}.venv/bin/python -m helpers lab"
     more = "" if gguf else " Notebooks 11 and 12 are left out: llama-cpp-python is not among the wheels."
-    system = sysconfig.get_platform()
+    python, system = sysconfig.get_python_version(), sysconfig.get_platform()
     return START.format(python=python, system=system, make=MAKE, start=start, more=more)
 
 

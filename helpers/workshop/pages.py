@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -21,100 +22,81 @@ PROSE = re.compile(r"<details>.*?</details>|```.*?```|<[^>]+>|\]\([^)]*\)", re.D
 OPENING = re.compile(r"^(?=\*\*)", re.MULTILINE)  # an exercise begins with its name in bold
 
 
-@dataclass(frozen=True)
+@dataclass
 class Exercise:
-    """One exercise of a notebook.
+    """One exercise of a notebook."""
 
-    Attributes:
-        place: notebook and place in it, as `03.5`.
-        name: of its check, for an exercise that asks for code.
-        solution: Markdown; empty where the page gives none.
-    """
-
-    place: str
-    kind: str
-    asks: str
-    name: str = ""
-    solution: str = ""
-
-    @property
-    def key(self) -> str:
-        """The name of its check; else its place."""
-        return self.name or self.place
+    key: str  # the name of its check, or notebook and place in it, as `03.5`
+    kind: str  # of KINDS
+    asks: str = ""
+    name: str = ""  # of its check, if it asks for code
+    solution: str = ""  # Markdown; empty where the page gives none
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """How much there is to read under a heading: words of prose, lines of code."""
 
     words: int = 0
     lines: int = 0
 
 
+def _tag(cell: NotebookNode, beginning: str) -> str:
+    """What follows this beginning in a tag of the cell; "" if no tag begins so."""
+    tags = cell.metadata.get("tags", [])
+    return next((tag.removeprefix(beginning) for tag in tags if tag.startswith(beginning)), "")
+
+
+def _parts(notebook: NotebookNode) -> Iterator[tuple[str, NotebookNode, str]]:
+    """(heading, cell, what the cell holds below it) in order; the first heading is ""."""
+    heading = ""
+    for cell in notebook.cells:
+        is_code = cell.cell_type == "code"
+        first, *parts = [cell.source] if is_code else re.split(HEADING, cell.source, flags=re.MULTILINE)
+        yield heading, cell, first
+        for heading, text in zip(parts[::2], parts[1::2], strict=True):
+            yield heading, cell, text
+
+
 def sections(notebook: NotebookNode) -> dict[str, Section]:
     """What there is to read under every heading, in order; before the first one it is under ""."""
-    found, heading = {"": Section()}, ""
-    for cell in notebook.cells:
-        now = found[heading]
-        if cell.cell_type == "code" and BOOT_TAG not in cell.metadata.get("tags", []):
-            lines = sum(bool(line.strip()) for line in cell.source.splitlines())
-            found[heading] = replace(now, lines=now.lines + lines)
-        elif cell.cell_type == "markdown":
-            parts = re.split(HEADING, PROSE.sub(" ", cell.source), flags=re.MULTILINE)
-            found[heading] = replace(now, words=now.words + len(parts[0].split()))
-            for name, text in zip(parts[1::2], parts[2::2], strict=True):
-                heading, found[name] = name, Section(words=len(text.split()))
+    found = {"": Section()}
+    for heading, cell, text in _parts(notebook):
+        words, lines = found.get(heading, Section())
+        if cell.cell_type == "markdown":
+            words += len(PROSE.sub(" ", text).split())
+        elif BOOT_TAG not in cell.metadata.get("tags", []):
+            lines += sum(bool(line.strip()) for line in text.splitlines())
+        found[heading] = Section(words, lines)
     return found
 
 
 def exercises(chapter: Chapter, notebook: NotebookNode) -> list[Exercise]:
-    """The exercises of a notebook, in order."""
+    """The exercises of a notebook, in order: what stands under "Exercises", split where a bold name begins."""
     found: list[Exercise] = []
-    told = True  # is the question of the last one complete?
-    for cell in _exercise_cells(notebook):
-        tags = cell.metadata.get("tags", [])
-        name = next((tag.removeprefix("exercise:") for tag in tags if tag.startswith("exercise:")), "")
-        if name:
-            found[-1], told = replace(found[-1], name=name, kind="code"), True
+    for heading, cell, text in _parts(notebook):
+        if heading != "Exercises":
+            continue
+        if name := _tag(cell, "exercise:"):
+            found[-1].key = found[-1].name = name
+            found[-1].kind = "code"
         if cell.cell_type == "code":
             continue
-        for place, piece in enumerate(OPENING.split(cell.source)):
+        for place, piece in enumerate(OPENING.split(text)):
             if place:
-                asked = re.sub(r"^\*\*\W*\d*[ .·]*", "", piece)
-                kind = "explain" if asked.startswith("Explain") else "change"
-                found.append(Exercise(f"{chapter.name[:2]}.{len(found) + 1}", kind, ""))
-                told = False
+                kind = "explain" if re.match(r"\*\*\W*\d*[ .·]*Explain", piece) else "change"
+                found.append(Exercise(f"{chapter.name[:2]}.{len(found) + 1}", kind))
             if found:
-                found[-1] = _with(found[-1], piece, told)
+                _add(found[-1], piece)
     return found
 
 
-def _with(exercise: Exercise, piece: str, told: bool) -> Exercise:
-    """The exercise with one more piece of Markdown: the folded part is its solution, the rest its question."""
-    folded = [
-        re.sub(r"</?details>|<summary>.*?</summary>", "", part).strip() for part in DETAILS.findall(piece)
-    ]
-    rest = "" if told else DETAILS.sub("", piece).strip()
-    asks = "\n\n".join(part for part in (exercise.asks, rest) if part)
-    return replace(exercise, asks=asks, solution="\n\n".join([exercise.solution, *folded]).strip())
-
-
-def _exercise_cells(notebook: NotebookNode) -> Iterator[NotebookNode]:
-    """The cells under "Exercises", as copies; text under other headings is cut away."""
-    inside = False
-    for cell in notebook.cells:
-        kept = copy.copy(cell)
-        if cell.cell_type == "markdown":
-            parts = re.split(HEADING, cell.source, flags=re.MULTILINE)
-            under = [parts[0]] if inside else []
-            for heading, text in zip(parts[1::2], parts[2::2], strict=True):
-                inside = heading == "Exercises"
-                under += [text] if inside else []
-            kept.source = "\n".join(under)
-            if under:
-                yield kept
-        elif inside:
-            yield kept
+def _add(exercise: Exercise, piece: str) -> None:
+    """One more piece of Markdown: what is folded is solution, the rest question, up to the cell of its code."""
+    for folded in DETAILS.findall(piece):
+        solution = re.sub(r"</?details>|<summary>.*?</summary>", "", folded).strip()
+        exercise.solution = f"{exercise.solution}\n\n{solution}".strip()
+    if not exercise.name:
+        exercise.asks = f"{exercise.asks}\n\n{DETAILS.sub('', piece).strip()}".strip()
 
 
 def stages(notebook: NotebookNode) -> list[str]:
@@ -130,15 +112,10 @@ def student(chapter: Chapter, notebook: NotebookNode) -> NotebookNode:
     page keeps its outputs: that of another profile, which takes too long for a class and is read.
     """
     edition = copy.deepcopy(notebook)
-    edition.cells = [
-        cell
-        for cell in edition.cells
-        if not any(tag.startswith("solution:") for tag in cell.metadata.get("tags", []))
-    ]
+    edition.cells = [cell for cell in edition.cells if not _tag(cell, "solution:")]
     for cell in edition.cells:
-        tags = cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
             cell.source = DETAILS.sub("*Your answer:*", cell.source)
-        elif chapter.profile == "nano" or any(tag.startswith("exercise:") for tag in tags):
+        elif chapter.profile == "nano" or _tag(cell, "exercise:"):
             cell.outputs, cell.execution_count = [], None
     return edition

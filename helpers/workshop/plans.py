@@ -6,9 +6,8 @@ minutes for every exercise. The computer runs while people read, so a step has s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 from nbformat import NotebookNode
 
@@ -44,8 +43,7 @@ class Plan(Row):
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """How long a notebook ran: seconds in all (None: not measured), of its sections, and on what machine."""
 
     seconds: float | None
@@ -58,7 +56,7 @@ def measured(chapter: Chapter) -> Measured:
     found = Measured(None, {}, "")
     for folder in (DATA / "results", build_dir() / "results"):
         path = folder / f"{chapter.profile}.json"
-        stored: dict[str, Any] = read_json(path) if path.exists() else {}
+        stored = read_json(path) if path.exists() else {}
         if total := stored.get("measurements", {}).get(f"series.{chapter.name}.seconds"):
             sections = stored.get("sections", {}).get(chapter.name, {})
             found = Measured(total["value"], sections, stored.get("machine", "a machine of unknown kind"))
@@ -101,16 +99,15 @@ def minutes(step: Step) -> dict[str, float]:
     if step.pause:
         return {"pause": step.pause}
     chapter, pace = chapter_of(step.notebook), rule()
-    notebook = page(chapter)
-    found, there = pages.sections(notebook), len(pages.exercises(chapter, notebook))
+    found, seconds = pages.sections(page(chapter)), measured(chapter).seconds
+    there = len(pages.exercises(chapter, page(chapter)))
     unknown = [*(set(step.leave_out) - set(found)), *(str(one) for one in step.exercises if one > there)]
-    seconds = measured(chapter).seconds
     if unknown or seconds is None:
         lacks = f"has no {', '.join(unknown)}" if unknown else "was never measured"
         raise LabError(f"{PLANS.name}: {chapter.name} {lacks}. Mend the plan, or run the notebook.")
-    read_too = set(found) - {*step.leave_out, "Exercises"}
+    read_too = [one for heading, one in found.items() if heading not in (*step.leave_out, "Exercises")]
     return {
         "running": seconds / 60,
-        "reading": sum(reading(found[heading], pace) for heading in read_too),
+        "reading": sum(reading(one, pace) for one in read_too),
         "exercises": float(pace.exercise_minutes * len(step.exercises)),
     }

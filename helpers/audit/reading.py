@@ -82,7 +82,7 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
 
 def _json_lines(path: Path, encoding: str) -> Iterator[Any]:
     lines = _lines(path, encoding)
-    first = next(lines, "")
+    first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("["):  # one array of rows
         yield from json.loads(first + "".join(lines))
     else:
@@ -181,11 +181,16 @@ def _role(turn: Mapping[str, Any]) -> Any:
     return turn.get("role", turn.get("from"))
 
 
+def _content(turn: Mapping[str, Any]) -> Any:
+    """What a message says, by whatever name; a part of a message that also holds pictures is named text."""
+    return next((turn[name] for name in ("content", "value", "text") if name in turn), None)
+
+
 def _said(cell: Any, system: bool = False) -> str:
     """A cell as text: a conversation's contents joined (or its `system` messages); a lone surrogate as "?"."""
     if isinstance(cell, list):
         said = [turn for turn in cell if (_role(turn) == "system") == system]
-        return "\n".join(_said(turn.get("content", turn.get("value"))) for turn in said)
+        return "\n".join(_said(_content(turn)) for turn in said)
     text = "" if system or cell is None else str(cell)
     return text if text.isascii() else text.encode(errors="replace").decode()
 

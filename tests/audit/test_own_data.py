@@ -188,12 +188,24 @@ def test_parquet_and_every_shape_of_a_row_are_recognised(tmp_path):
         {"prompt": "p", "completion": "respuesta"},
         {"messages": [{"role": "system", "content": "s"}, asked, told]},
         {"conversations": [{"from": "human", "value": "p"}, {"from": "gpt", "value": "respuesta"}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "p"}]},
+                told | {"content": [{"text": "respuesta"}]},
+            ]
+        },
     ]
     for number, shape in enumerate(shapes):
         path = str(tmp_path / f"{number}.parquet")
         pq.write_table(pa.Table.from_pylist([shape]), path)
         (one,) = items(rows(path), path)
         assert (one.text, one.answer) == ("p", "respuesta")
+
+
+def test_blank_lines_before_an_array_of_rows_are_no_rows(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('\n  \n[{"text": "a"},\n {"text": "b"}]')
+    assert [row["text"] for row in rows(str(path))] == ["a", "b"]
 
 
 @pytest.mark.slow

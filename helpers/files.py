@@ -4,8 +4,6 @@ Everything generated goes under `build/` (`TRIAGE_BUILD` moves it). Every write 
 file sees the old content or the new one, never half of it.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

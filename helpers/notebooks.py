@@ -5,8 +5,6 @@ are generated from it (`python -m helpers badges`), so that a new notebook or a 
 a test holds that regenerating changes nothing.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re

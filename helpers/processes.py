@@ -1,7 +1,5 @@
 """Child processes that end with their owner: they read their standard input, and its end is theirs."""
 
-from __future__ import annotations
-
 import subprocess
 
 

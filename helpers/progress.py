@@ -1,13 +1,12 @@
 """A progress line that leaves one sentence behind: in a notebook updated in place, else a tqdm bar."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Self
 
 from tqdm import tqdm
 
@@ -59,7 +58,7 @@ class Progress:
         elif self._handle is not None:
             self._show(sentence)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Where a number comes from: its notebook and cell, the models behind it, the machine, and how to get it again."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import re

@@ -5,8 +5,6 @@ three of them. `matrix` reads off the prices what each level earns. What the fil
 that prices ask for (notebook 10 derives it in its cells).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -130,7 +128,7 @@ class Reward:
             bill[part] = float(absent if lacks else present)
         return bill
 
-    def split(self) -> list[Reward]:
+    def split(self) -> "list[Reward]":
         """The same prices as several rewards that sum to this one: the level, and each part by itself.
 
         GRPO divides a group's rewards by their spread. In one sum the dearest term sets that spread; given

@@ -1,7 +1,5 @@
 """One job, several processes or machines, no coordinator: a folder that all of them see is enough."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Iterator

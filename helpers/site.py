@@ -4,8 +4,6 @@ Sphinx and its theme live in an environment of their own, `build/site-venv`: not
 package with them. What the pages look like stands in `docs/`. Nothing is executed.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Intervals and tests. A rate never travels without its n and its interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

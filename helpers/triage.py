@@ -5,8 +5,6 @@ writes the answer a model is taught; `parse` reads *any* text and says what is p
 does not judge whether the level is right: that is `evaluate`'s question.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Collection, Sequence

@@ -4,8 +4,6 @@ A text becomes a hash, and its words become a set of hashes. MinHash and LSH (no
 texts, the words themselves decide. It is notebook 03's method on words instead of letters, as arrays.
 """
 
-from __future__ import annotations
-
 import string
 import unicodedata
 from collections.abc import Sequence

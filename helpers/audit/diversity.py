@@ -3,8 +3,6 @@
 Notebook 03 shows each of these functions in a cell. None of them knows what a right label is.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -3,8 +3,6 @@
 Rows are streamed: hashes, label and the first characters stay in memory, about 1 KB a row. Rows count from 1.
 """
 
-from __future__ import annotations
-
 import heapq
 import re
 import sys

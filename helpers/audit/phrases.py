@@ -1,7 +1,5 @@
 """The words of a text, and the search of a corpus for what it must not say."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable

@@ -6,8 +6,6 @@ and the rejected ones do, it is trained away. What this file cannot see: what a 
 model does with features on which both sides agree (notebook 08).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """What DPO will push on a reader's own pairs: feature by feature, and what differs in each row."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from typing import Any

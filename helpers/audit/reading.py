@@ -1,7 +1,5 @@
 """Rows of a data set that somebody else made: JSON lines, CSV, Parquet, or a name on the model hub."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

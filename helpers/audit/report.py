@@ -1,7 +1,5 @@
 """The audit on paper: what is printed, report.html, rows.jsonl, and the thresholds of data/audit.yaml."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Everyday Spanish without medicine: what a model should still read after it has read a lot of medicine."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

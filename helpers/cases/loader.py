@@ -1,7 +1,5 @@
 """Read `data/cases/*.yaml` and the held-out syndromes, and refuse what is malformed by file, entry, field."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

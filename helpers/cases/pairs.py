@@ -1,7 +1,5 @@
 """Preference pairs: two answers to one person. Weak pairs, near misses, and doses of the disclaimer."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Read `data/syndromes.yaml`: one rule for each syndrome, which findings and vignettes name."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The two prompt writers (the blog's mistake and its cure), the evaluation prompts, and the vignettes."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Iterable, Mapping

@@ -4,8 +4,6 @@ naive Bayes on every training wording.
 Each returns answers as text (a level line), so that one scorer serves models and baselines.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

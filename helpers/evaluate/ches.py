@@ -1,7 +1,5 @@
 """Which pairs may lower the probability of their own chosen answer: the CHES score, before any training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ The unit of a recipe is a training run, not an answer: hundreds of answers of on
 model is, and only other seeds say how good the recipe is.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

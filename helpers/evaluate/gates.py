@@ -3,8 +3,6 @@
 A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Make answers and look inside the model: batched generation, label probabilities, loss token by token."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

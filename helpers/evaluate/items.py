@@ -1,7 +1,5 @@
 """The gates item by item: paired tests and paired intervals need this, not a rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from helpers.cases import Example

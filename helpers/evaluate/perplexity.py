@@ -1,7 +1,5 @@
 """How surprised a model is by a text: the loss of every token. Notebook 02 turns it into perplexity."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

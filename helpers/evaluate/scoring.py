@@ -1,7 +1,5 @@
 """From answers to figures: accuracy, recall, under- and over-triage, kappa, cost, and an answer's parts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

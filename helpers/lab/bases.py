@@ -4,8 +4,6 @@
 `data/nano-base/columns.json`, from which the card is made.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

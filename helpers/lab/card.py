@@ -3,8 +3,6 @@
 The card's words stand in `data/model_card.md`; its figures are filled in here, and none is typed.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping

@@ -4,8 +4,6 @@
 other numbers, by a source, or not at all.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ recipe scatter, and so do two kinds of machine). Both go into a two-sided z-test
 (Bonferroni).
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import defaultdict

@@ -4,8 +4,6 @@ A run writes `build/results/<profile>.json`; the copy in `data/results/` is what
 and is refreshed by `python -m helpers run --write`.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import time

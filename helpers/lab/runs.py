@@ -3,8 +3,6 @@
 An interrupted experiment goes on where it stopped. No weights are kept: a run returns what was measured.
 """
 
-from __future__ import annotations
-
 import dis
 import inspect
 import os

@@ -1,7 +1,5 @@
 """What a notebook's first cell starts: which notebook, on what machine, with which versions, and why."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

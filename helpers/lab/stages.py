@@ -5,8 +5,6 @@ a recipe, and the same training has the same key. A folder appears by atomic ren
 with checksums; a damaged one is rebuilt with a message. A stage resumes from its last checkpoint, if any.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

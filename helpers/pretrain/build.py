@@ -5,8 +5,6 @@ grouped-query attention, ChatML, and a byte-level BPE that splits text exactly a
 pre-tokenizer does.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ severity of *training* wordings. It must not know a level for any finding, a sev
 wording, or anything of a held-out syndrome: `leaks` searches the finished text for these.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

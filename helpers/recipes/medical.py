@@ -5,8 +5,6 @@ a file and starts nothing. Beside it, texts of the kind that the nano base has r
 pre-training may overwrite, and what a *replay* mixes in.
 """
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Sequence

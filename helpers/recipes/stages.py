@@ -3,8 +3,6 @@
 Sizes come from the profile (`data/profiles.yaml`), never from this file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Every figure goes through `present`, which adds the stamp and a caption (the alt
 see it).
 """
 
-from __future__ import annotations
-
 import html
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Another picture is drawn in a cell and ended with `present`. `source` opens a helper in the page.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle

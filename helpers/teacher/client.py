@@ -3,8 +3,6 @@
 After any accident, `kill -9` included, the next run goes on where it was. Notebook 07 builds its four ideas.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -15,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from filelock import FileLock, Timeout
 
@@ -58,7 +56,7 @@ class Client:
 
     def run(
         self, prompts: Chats, out: str | Path, validate: Validate | None = None, label: str | None = "Asking"
-    ) -> Job:
+    ) -> Self:
         """Return when every prompt is answered, by this run or an earlier one, or given up.
 
         Args:

@@ -4,8 +4,6 @@ The 1.2 B model has its real shapes and random weights: every step costs what it
 Settings are those of the profile `gpu`, which are the blog's. Each engine trains in a process of its own.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -6,8 +6,6 @@ a pass over them: the allocator keeps freed buffers, LoRA adds into the layer's 
 at the answer's tokens alone.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import sys

@@ -2,8 +2,6 @@
 whose numbers differ.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from functools import cache

@@ -3,8 +3,6 @@
 `transformers` is the plain road (CPU and GPU); `unsloth` is imported only when a profile asks for it.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The three profiles as data (`data/profiles.yaml`)."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Batches of rows are length-grouped and padded to their longest row; LFM2 is neve
 CPU its convolution fallback leaks one document into the next.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import sys

@@ -3,14 +3,12 @@
 Matching is by whole words, singular or plural, whatever their case and accents.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -35,7 +33,7 @@ class Term(Row):
     unless: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Term:
+    def _agrees_with_itself(self) -> Self:
         clash = set(map(fold, (*self.es, *self.regional.values()))) & set(map(fold, self.avoid))
         if clash:
             raise ValueError(f"{clash.pop()!r} is both accepted and to be avoided")

@@ -1,7 +1,5 @@
 """The instructor's guide, one Markdown file: plans, then every notebook with its exercises and their answers."""
 
-from __future__ import annotations
-
 import re
 
 from helpers.files import ROOT, Row, check_entry, read_yaml

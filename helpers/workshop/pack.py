@@ -1,7 +1,5 @@
 """What a class gets, written down: the students' notebooks, the guide, and one zip for a room without network."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

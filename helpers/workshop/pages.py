@@ -1,7 +1,5 @@
 """A notebook as a class sees it: its sections, its exercises, and the edition without solutions."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator

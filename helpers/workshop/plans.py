@@ -4,8 +4,6 @@ A step takes the measured time of its notebook, plus reading at the pace that th
 minutes for every exercise. The computer runs while people read, so a step has some room.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

@@ -3,15 +3,13 @@
 It runs in a process of its own and ends with its owner, even when the owner is killed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import urllib.request
-from typing import Any
+from typing import Any, Self
 
 from helpers import processes
 from helpers.files import ROOT, LabError
@@ -27,7 +25,7 @@ class OfflineTeacher:
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
 
-    def start(self) -> OfflineTeacher:
+    def start(self) -> Self:
         """Start the server; returns itself once it listens, or LabError with the process's last words."""
         code = "from helpers.teacher.offline import server; server.main()"
         command = [sys.executable, "-c", code, self.options.model_dump_json()]

@@ -1,7 +1,5 @@
 """The offline teacher's process: a chat endpoint on loopback that limits, delays, breaks and keeps count."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math
@@ -12,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from pydantic import BaseModel
@@ -42,7 +40,7 @@ class Faults(BaseModel, frozen=True, extra="forbid"):
     language: float = 0.0
 
     @classmethod
-    def storm(cls, total: float = 0.3) -> Faults:
+    def storm(cls, total: float = 0.3) -> Self:
         """Every kind equally often."""
         return cls(**dict.fromkeys(cls.model_fields, total / len(cls.model_fields)))
 

@@ -1,6 +1,6 @@
 # Every target sets up .venv by itself the first time. Without make: python3 -m helpers run | test | quick | format | lab
 PYTHON ?= python3
-.PHONY: tutorial seeds real site help quick test test-all test-unsloth test-workshop test-site format lab clean
+.PHONY: tutorial seeds real site help quick test test-all test-unsloth test-laptop test-workshop test-site format lab clean
 
 tutorial: ## run every notebook and print what was found
 	@$(PYTHON) -m helpers run
@@ -28,13 +28,16 @@ test-unsloth: ## Unsloth, installed beside the rest and driven on the CPU (the f
 	@CUDA_VISIBLE_DEVICES= $${TRIAGE_BUILD:-build}/unsloth-venv/bin/python -m pytest -rs \
 		tests/train/test_unsloth_drive.py tests/train/test_keywords.py tests/train/test_bench.py
 
+test-laptop: ## a model of the profile laptop's shapes, with random weights, through every stage (minutes)
+	@PYTHONPATH=. $${VIRTUAL_ENV:-.venv}/bin/python tests/drive_laptop.py
+
 test-workshop: ## the zip for a class, installed and run without network (fetches some GB, half an hour)
 	@PYTHON="$(PYTHON)" tests/workshop/offline.sh
 
 test-site: ## build the site and look at every page of it in a browser (minutes)
 	@$(PYTHON) -m helpers test tests/site -m site
 
-test-all: test test-site test-unsloth test-workshop ## the suite, and all that CI has no time for
+test-all: test test-site test-laptop test-unsloth test-workshop ## the suite, and all that CI has no time for
 
 format: ## sort imports and format code, notebooks included
 	@$(PYTHON) -m helpers format

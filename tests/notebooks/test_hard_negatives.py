@@ -183,13 +183,14 @@ MEASURED = {  # like what the series has measured: answers by who gives them, ga
 
 # What a claim is recognised by, and what has to be swapped to turn it.
 TURNS = {
-    "The strongest rate makes gates worse": {"strongest": START},
+    "the strongest rate makes gates worse": {"strongest": START},
     "No gate is worse in every chain": {"after": {"right": 0.65, "number": 0.7}},
     "not shown to make the level right more often": {"after": {"right": 0.95}},
     "Every kind teaches its own lesson": {"gain": lambda name, kind: 6.0 if name == "hard" else 0.0},
     "teaches less than a tenth of each": {"gain": lambda name, kind: 20.0},
     "The audit foresees most lessons": {"gain": lambda name, kind: 20.0 if name == "easy" else -5.0},
-    "Only hard negatives keep disclaimers": {"CHES filter": START},
+    "any other cure than hard negatives": {"CHES filter": START},
+    "Hard negatives keep a part": {"hard negatives": {"disclaimer": 0.0}},
 }
 
 
@@ -221,7 +222,7 @@ def _run(changes):
         told = [preference(cell, place, pair) for place, pair in enumerate(space["probes"])]
         return {**judged(who, columns), "preferences": told}
 
-    def claim(sentence, holds, *evidence):
+    def claim(sentence, holds, *evidence, seeds=None):
         assert evidence and all(evidence)
         claims[sentence] = bool(holds)
 

@@ -41,7 +41,7 @@ class Session:
     def origin(self, seeds: int | None) -> str:
         """Where the next figure comes from: notebook, commit, models and runs so far, seeds, how to draw it again."""
         number, several = next(self.figures), f" --seeds {seeds}" if seeds and seeds > 1 else ""
-        behind = ", ".join(self.used) or "no model"
+        behind = ", ".join(self.used) or "nothing trained"
         which = {None: "no seed", 1: "seed 0"}.get(seeds, f"seeds 0 to {(seeds or 1) - 1}")
         again = f"`python -m helpers run {self.notebook[:2]} --figure {number}{several}`"
         return f"{self.notebook}, figure {number} · commit {commit()} · {behind} · {which} · {again}"

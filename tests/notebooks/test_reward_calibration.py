@@ -254,7 +254,7 @@ TURNS = {
     "What has no price is not safe": {"naive": _model(rojo=0.45), "blog": SOUND, "calibrated": SOUND},
     "The wrong names are a wrong lookup": {"calibrated": _model(names=0.3)},
     "That a cure keeps every part": {"loud": SOUND},
-    "One patient changes": {"one prompt": _model(low=0.4)},
+    "In some run one patient changes": {"one prompt": SOUND},
     "The count of failing gates": {"one prompt": _model(low=0.4, lacks=PARTS, share=0.5)},
     "No group of the collapsed model": {"mute": True},
 }

@@ -52,7 +52,9 @@ def describe_figures(tree):
         if isinstance(node, nodes.image):
             waiting += [] if node.get("alt") else [node]
         elif waiting and node.astext().startswith("Figure: "):
-            waiting.pop(0)["alt"] = node[0].astext().removeprefix("Figure: ")  # without the line of its origin
+            waiting.pop(0)["alt"] = (
+                node[0].astext().removeprefix("Figure: ")
+            )  # without the line of its origin
 
 
 def explain_terms(tree, glossary):

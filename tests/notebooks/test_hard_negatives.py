@@ -190,7 +190,7 @@ TURNS = {
     "teaches less than a tenth of each": {"gain": lambda name, kind: 20.0},
     "The audit foresees most lessons": {"gain": lambda name, kind: 20.0 if name == "easy" else -5.0},
     "any other cure than hard negatives": {"CHES filter": START},
-    "Hard negatives keep a part": {"hard negatives": {"disclaimer": 0.0}},
+    "Hard negatives keep some": {"hard negatives": {"disclaimer": 0.0}},
 }
 
 

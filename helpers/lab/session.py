@@ -30,8 +30,8 @@ class Session:
     versions: dict[str, str]
     machine: str
     seconds: float | None = None
-    used: list[str] = field(default_factory=list)
-    figures: Iterator[int] = field(default_factory=lambda: count(1))
+    used: list[str] = field(default_factory=list, repr=False)
+    figures: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
     @property
     def stamp(self) -> str:

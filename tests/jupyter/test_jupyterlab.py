@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
+from browsers import a_browser
 
-from helpers.files import ROOT, LabError
-from helpers.runtimes.browser import chromium, find_chromium
+from helpers.files import ROOT
 
 pytestmark = pytest.mark.slow
 MINUTE = 60_000  # Playwright counts milliseconds
@@ -100,13 +100,7 @@ def _address(place, server):
 
 @pytest.fixture(scope="module")
 def browser():
-    try:
-        find_chromium()
-    except LabError as reason:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must open JupyterLab in a browser. {reason}")
-        pytest.skip(str(reason))
-    with chromium() as started:
+    with a_browser() as started:
         yield started
 
 

@@ -1,33 +1,24 @@
 """One browser, one server and one small model for all tests of the page. The model is trained here for a few
 seconds: it knows five answers by heart."""
 
-import os
 from dataclasses import replace
 
 import pytest
 import torch
+from browsers import a_browser
 from page import known, tab
 from tools import fine_tuned
 
 from helpers import cases, train
 from helpers.export import export
-from helpers.files import LabError
 from helpers.runtimes import LlamaCpp, phone
-from helpers.runtimes.browser import chromium, find_chromium
 from helpers.runtimes.serve import serving
 from helpers.triage import LEVELS, parse
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """One a file: while it is open Playwright runs an event loop in this thread, and no other test could."""
-    try:
-        find_chromium()
-    except LabError as reason:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must test the page in a browser. {reason}")
-        pytest.skip(str(reason))
-    with chromium("--host-resolver-rules=MAP lab.test 127.0.0.1") as started:
+    with a_browser("--host-resolver-rules=MAP lab.test 127.0.0.1") as started:
         yield started
 
 

@@ -13,10 +13,10 @@ from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsers import a_browser
 
 from helpers import notebooks, site
-from helpers.files import LabError
-from helpers.runtimes.browser import PHONE, chromium, find_chromium
+from helpers.runtimes.browser import PHONE
 
 pytestmark = [pytest.mark.site, pytest.mark.slow]
 
@@ -69,11 +69,7 @@ def address(built):
 
 @pytest.fixture(scope="module")
 def browser():
-    try:
-        find_chromium()
-    except LabError as reason:
-        pytest.skip(str(reason))
-    with chromium("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1") as started:
+    with a_browser("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1") as started:
         yield started
 
 

@@ -25,7 +25,7 @@ from helpers.files import DATA, ROOT, LabError, build_dir, read_json, write_json
 from helpers.train import SFTTrainer, choose_hardware, load, load_tokenizer, machine, profile_named
 from helpers.train.profiles import VARIABLE
 
-ENGINES = {"transformers": "nano", "unsloth": "gpu"}  # and the profile whose engine is imported first
+ENGINES = {"transformers": "cards", "unsloth": "gpu"}  # and the profile whose engine is imported first
 
 
 def matmul_peak(dtype: torch.dtype, device: str = "cpu", size: int = 2048, seconds: float = 1.5) -> float:
@@ -81,7 +81,8 @@ def _random_model() -> str:
         print("Making 1.2 B random weights (2.3 GB) …", flush=True)
         config = Lfm2Config(**read_json(DATA / "lfm2.5-1.2b.json")["config"])
         load_tokenizer(profile_named("nano").base).save_pretrained(out)
-        AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(out)
+        with torch.device("cuda"):  # where they are drawn in a second
+            AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(out)
     return str(out)
 
 

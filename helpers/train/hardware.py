@@ -52,11 +52,13 @@ def _cpu_flags() -> set[str]:
 
 
 def _unserved() -> str:
-    """Why this torch cannot use the CUDA card that it sees (no kernels built for it); empty where it can.
+    """Why the CUDA card that torch sees is left alone; empty where it is used.
 
     A build for SM 75 runs on 75 and later cards of that major version; one of PTX (`compute_90`) on every later
     card (CUDA C++ Programming Guide, "Binary Compatibility" and "PTX Compatibility").
     """
+    if current_profile().name == "nano":  # a card trains it no faster (notebook 02 on an H100: 89 s)
+        return f"{torch.cuda.get_device_name()} is not used: nano and its pages are made for a CPU"
     card = torch.cuda.get_device_capability()
     for name in torch.cuda.get_arch_list():
         kind, _, digits = name.partition("_")
@@ -77,11 +79,11 @@ def choose_hardware() -> Hardware:
     """
     unserved = _unserved() if torch.cuda.is_available() else ""
     if torch.cuda.is_available() and not unserved:
-        name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
+        (major, minor), name = torch.cuda.get_device_capability(), torch.cuda.get_device_name()
         precision = "bf16" if major >= 8 else "fp16"
+        # cuDNN's attention prepares each new shape, and nearly every batch has one: two fifths of a step (bench-h100.json).
+        torch.backends.cuda.enable_cudnn_sdp(False)
         reason = f"{name}, SM {major}{minor}: {precision}"
-        if current_profile().name == "nano":
-            reason += ". The numbers on these pages are a CPU's: CUDA_VISIBLE_DEVICES=-1 keeps nano on yours"
         return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", reason)
     cores = int(os.environ.get(THREADS) or cpu_count())  # a container's quota counts, not the host's cores
     torch.set_num_threads(cores)

@@ -15,6 +15,7 @@ from helpers.cases import Example, Pair
 from helpers.files import LabError
 from helpers.progress import Progress
 from helpers.train import LoadedModel, Profile, current_profile, load_model, load_tokenizer
+from helpers.train.fast import LARGE
 from helpers.triage import LEVEL_HEADING, LEVELS
 
 Model = str | PathLike[str] | LoadedModel  # a stage is a path
@@ -60,6 +61,11 @@ def batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     """Places of the rows, the shortest first, `size` at a time: so that little padding is computed."""
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
     return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _fitting(loaded: LoadedModel, batch: int) -> int:
+    """Rows to read at a time: of a large model a quarter, whose caches and vocabulary fill gigabytes otherwise."""
+    return batch // 4 if loaded.model.num_parameters() > LARGE else batch
 
 
 @contextmanager
@@ -156,7 +162,7 @@ def label_probabilities(
     rests = [option[shared:] for option in options]
     prompts = [[*prompt_ids(loaded, example), *options[0][:shared]] for example in examples]
     found: list[dict[str, float]] = [{}] * len(prompts)
-    for chunk in batches(prompts, batch):
+    for chunk in batches(prompts, _fitting(loaded, batch)):
         for index, scores in zip(chunk, _scored(loaded, [prompts[one] for one in chunk], rests), strict=True):
             found[index] = dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
     return found
@@ -193,7 +199,7 @@ def next_logits(
     loaded = load(source)
     rows = [[*prompt_ids(loaded, example), *said] for example in examples]
     found = np.empty((len(rows), loaded.model.config.vocab_size), np.float32)
-    for chunk in batches(rows, batch):
+    for chunk in batches(rows, _fitting(loaded, batch)):
         inputs = padded(loaded, [rows[index] for index in chunk], "left")
         found[chunk] = loaded.model(**inputs, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
     return found
@@ -222,7 +228,7 @@ def answer_logprobs(
     answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
     rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     found = [0.0] * len(texts)
-    for chunk in batches(rows, batch):
+    for chunk in batches(rows, _fitting(loaded, batch)):
         logits = loaded.model(**padded(loaded, [rows[index] for index in chunk], "right")).logits.float()
         for place, index in enumerate(chunk):
             found[index] = float(_sequence_logprob(logits[place], prompts[index], answers[index]))

@@ -87,6 +87,7 @@ def side_by_side(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) 
         if workers == 1:
             results: Iterator[tuple[int, Any]] = ((number, work(job)) for number, job in enumerate(jobs))
         else:
+            hand_back_memory()  # what this process kept of earlier cells is theirs now
             pool = Parallel(
                 workers, backend="loky", return_as="generator_unordered", pre_dispatch=workers, batch_size=1
             )

@@ -22,7 +22,7 @@ from transformers import (
 
 from helpers.files import LabError, read_json, write_json
 from helpers.train.engine import import_unsloth
-from helpers.train.fast import keep_freed_memory
+from helpers.train.fast import keep_few_kernels, keep_freed_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import LORA_TARGETS, Profile
 
@@ -81,6 +81,7 @@ def load_model(source: Any, dtype: torch.dtype | None = None) -> PreTrainedModel
         model = AutoModelForCausalLM.from_pretrained(
             str(source), dtype=dtype, attn_implementation=hardware.attention, use_safetensors=True
         )
+    keep_few_kernels(model)
     return model.to(hardware.device)
 
 

@@ -24,13 +24,12 @@ from transformers import PrinterCallback, TrainerCallback
 
 from helpers.files import LabError, build_dir, write_json
 from helpers.progress import Progress
-from helpers.train.fast import fuse_lora, hand_back_memory
+from helpers.train.fast import LARGE, HandBack, fuse_lora, hand_back_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import Profile
 
 # How many train together: the profile's batch is shared among them.
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
-LARGE = 50_000_000  # parameters of a model whose training is announced: it takes minutes
 # What is kept of TRL's log: names that begin so.
 CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")
 
@@ -130,8 +129,10 @@ class _OnFewCores:
         if not AcceleratorState._shared_state:  # making another configuration resets what accelerate shares
             trainer.create_accelerator_and_postprocess()
         started = time.time()
-        if self.fast and hasattr(self, "expected") and trainer.model.num_parameters() > LARGE:
-            print(trainer.expected(), flush=True)
+        if self.fast and trainer.model.num_parameters() > LARGE:
+            trainer.add_callback(HandBack())
+            if hasattr(self, "expected"):
+                print(trainer.expected(), flush=True)
         with Progress(self.label, self.steps) as progress:
             trainer.add_callback(_Bar(progress))
             result = super().train(*arguments, **more)  # type: ignore[misc]

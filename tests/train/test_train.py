@@ -318,7 +318,7 @@ def test_the_training_of_a_large_model_is_announced_with_minutes_and_memory_and_
     rows = Dataset.from_list(cases.chat_rows(cases.write_diverse(32, seed=0)))
     losses = []
     for large in (10**9, 0):
-        monkeypatch.setattr(trainers, "LARGE", large)
+        monkeypatch.setattr(trainers, "LARGE", large)  # and memory is handed back
         profile = train.profile_named("nano")
         model, tokenizer = train.load(profile, seed=0)
         args = SFTConfig(

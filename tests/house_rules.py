@@ -148,6 +148,13 @@ def only_the_blogs_numbers(notebook: NotebookNode) -> Iterator[str]:
                 yield f"the number {number!r} is typed by hand and not in data/claims.yaml: {cell.source[:60]!r}"
 
 
+def tensors_follow_the_model(notebook: NotebookNode) -> Iterator[str]:
+    """What a tokenizer returns as tensors goes to the device of the model: with a GPU that is another one."""
+    for cell in code_cells(notebook):
+        if 'return_tensors="pt"' in cell.source and not re.search(r"\.to\(\w+\.device\)", cell.source):
+            yield f"tensors stay where the tokenizer made them: {cell.source.splitlines()[0]!r}"
+
+
 RULES: tuple[Rule, ...] = (
     no_long_cells,
     no_wide_code,
@@ -162,6 +169,7 @@ RULES: tuple[Rule, ...] = (
     opens_and_closes_as_agreed,
     figures_are_captioned_and_stamped,
     only_the_blogs_numbers,
+    tensors_follow_the_model,
 )
 
 

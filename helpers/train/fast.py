@@ -61,6 +61,7 @@ class HandBack(TrainerCallback):
     """
 
     def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        """Called by the trainer after each optimizer step."""
         if state.global_step % 4 == 0:
             hand_back_memory()
 

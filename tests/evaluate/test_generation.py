@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers import cases, evaluate, lab
+from helpers.evaluate import generation
 from helpers.files import LabError
 from helpers.train import LoadedModel
 from helpers.triage import LEVELS
@@ -50,6 +51,24 @@ def _logprob(base, row, text):
 def test_label_probabilities_are_a_distribution_over_the_levels():
     for belief in evaluate.label_probabilities(lab.base_model(), ROWS[:3]):
         assert set(belief) == set(LEVELS) and sum(belief.values()) == pytest.approx(1)
+
+
+def test_a_large_model_reads_fewer_rows_at_a_time_and_means_the_same(monkeypatch):
+    base, sizes = lab.base_model(), []
+    padded = generation.padded
+    monkeypatch.setattr(generation, "padded", lambda *all: sizes.append(len(all[1])) or padded(*all))
+
+    def read():
+        beliefs = evaluate.label_probabilities(base, ROWS, batch=8)
+        return [
+            *beliefs[0].values(),
+            *evaluate.answer_logprobs(base, ROWS, [row.answer for row in ROWS], batch=8),
+        ]
+
+    small = read()
+    monkeypatch.setattr(generation, "LARGE", 0)
+    assert read() == pytest.approx(small, abs=1e-3)
+    assert sizes == [8] * 2 + [2] * 8
 
 
 def test_token_losses_average_to_the_models_own_loss():

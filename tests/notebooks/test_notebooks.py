@@ -88,6 +88,7 @@ MUTATIONS = {
     "opens_and_closes_as_agreed": lambda notebook: notebook.cells.pop(0),
     "figures_are_captioned_and_stamped": _add(_code("plot()", outputs=[PICTURE])),
     "only_the_blogs_numbers": _add(nbformat.v4.new_markdown_cell("Our model reaches 73.4 % accuracy.")),
+    "tensors_follow_the_model": _add(_code('model(**tokenizer("a", return_tensors="pt"))')),
 }
 
 

@@ -316,16 +316,26 @@ def test_the_training_of_a_large_model_is_announced_with_minutes_and_memory_and_
     from helpers.train import trainers
 
     rows = Dataset.from_list(cases.chat_rows(cases.write_diverse(32, seed=0)))
-    losses = []
+    losses, handed = [], []
+    monkeypatch.setattr(fast, "hand_back_memory", lambda: handed.append(large))
     for large in (10**9, 0):
-        monkeypatch.setattr(trainers, "LARGE", large)  # and memory is handed back
+        monkeypatch.setattr(trainers, "LARGE", large)
         profile = train.profile_named("nano")
         model, tokenizer = train.load(profile, seed=0)
         args = SFTConfig(
-            max_steps=3, learning_rate=1e-3, seed=0, **train.machine(profile) | {"logging_steps": 1}
+            max_steps=8, learning_rate=1e-3, seed=0, **train.machine(profile) | {"logging_steps": 1}
         )
         trainer = train.SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=args)
         trainer.train()
         losses.append((trainer.record.losses, trainer.record.tokens))
     assert "min and" in capsys.readouterr().out
     assert losses[0] == losses[1]
+    assert handed == [0, 0]  # every fourth step, of the large one alone
+
+
+@pytest.mark.parametrize(("large", "kept"), [(10**9, None), (0, "16")])
+def test_few_prepared_kernels_are_kept_of_a_large_model_alone(monkeypatch, large, kept):
+    monkeypatch.setattr(fast, "LARGE", large)
+    monkeypatch.setattr(fast.os, "environ", {})
+    train.load_model(NANO.base)
+    assert fast.os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY") == kept

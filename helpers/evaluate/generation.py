@@ -63,9 +63,9 @@ def batches(rows: Sequence[Sequence[int]], size: int) -> Iterator[list[int]]:
     return (order[start : start + size] for start in range(0, len(order), size))
 
 
-def _fitting(loaded: LoadedModel, batch: int) -> int:
-    """Rows to read at a time: of a large model a quarter, whose caches and vocabulary fill gigabytes otherwise."""
-    return batch // 4 if loaded.model.num_parameters() > LARGE else batch
+def _at_once(loaded: LoadedModel) -> int:
+    """Rows to read at a time, where nobody says it: the caches and logits of a large model's rows fill gigabytes."""
+    return 16 if loaded.model.num_parameters() > LARGE else 64
 
 
 @contextmanager
@@ -148,7 +148,11 @@ def belief(source: Model, text: str, country: str = "ES") -> dict[str, float]:
 
 @torch.inference_mode()
 def label_probabilities(
-    source: Model, examples: Sequence[Example], *, heading: str = f"{LEVEL_HEADING} ", batch: int = 64
+    source: Model,
+    examples: Sequence[Example],
+    *,
+    heading: str = f"{LEVEL_HEADING} ",
+    batch: int | None = None,
 ) -> list[dict[str, float]]:
     """The model's belief over the five levels at the label's place, normalised over the five.
 
@@ -162,7 +166,7 @@ def label_probabilities(
     rests = [option[shared:] for option in options]
     prompts = [[*prompt_ids(loaded, example), *options[0][:shared]] for example in examples]
     found: list[dict[str, float]] = [{}] * len(prompts)
-    for chunk in batches(prompts, _fitting(loaded, batch)):
+    for chunk in batches(prompts, batch or _at_once(loaded)):
         for index, scores in zip(chunk, _scored(loaded, [prompts[one] for one in chunk], rests), strict=True):
             found[index] = dict(zip(LEVELS, torch.softmax(scores, 0).tolist(), strict=True))
     return found
@@ -193,13 +197,13 @@ def _scored(
 
 @torch.inference_mode()
 def next_logits(
-    source: Model, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int = 64
+    source: Model, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int | None = None
 ) -> np.ndarray:
     """Logits over the token after the answer's tokens `said`: shape (examples, vocabulary), float32."""
     loaded = load(source)
     rows = [[*prompt_ids(loaded, example), *said] for example in examples]
     found = np.empty((len(rows), loaded.model.config.vocab_size), np.float32)
-    for chunk in batches(rows, _fitting(loaded, batch)):
+    for chunk in batches(rows, batch or _at_once(loaded)):
         inputs = padded(loaded, [rows[index] for index in chunk], "left")
         found[chunk] = loaded.model(**inputs, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
     return found
@@ -214,7 +218,7 @@ def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: S
 
 @torch.inference_mode()
 def answer_logprobs(
-    source: Model, examples: Sequence[Example], texts: Sequence[str], *, batch: int = 48
+    source: Model, examples: Sequence[Example], texts: Sequence[str], *, batch: int | None = None
 ) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
@@ -228,7 +232,7 @@ def answer_logprobs(
     answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
     rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
     found = [0.0] * len(texts)
-    for chunk in batches(rows, _fitting(loaded, batch)):
+    for chunk in batches(rows, batch or _at_once(loaded)):
         logits = loaded.model(**padded(loaded, [rows[index] for index in chunk], "right")).logits.float()
         for place, index in enumerate(chunk):
             found[index] = float(_sequence_logprob(logits[place], prompts[index], answers[index]))

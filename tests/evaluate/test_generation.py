@@ -54,21 +54,18 @@ def test_label_probabilities_are_a_distribution_over_the_levels():
 
 
 def test_a_large_model_reads_fewer_rows_at_a_time_and_means_the_same(monkeypatch):
-    base, sizes = lab.base_model(), []
+    base, people, sizes = lab.base_model(), cases.write_diverse(20, seed=3), []
     padded = generation.padded
     monkeypatch.setattr(generation, "padded", lambda *all: sizes.append(len(all[1])) or padded(*all))
 
     def read():
-        beliefs = evaluate.label_probabilities(base, ROWS, batch=8)
-        return [
-            *beliefs[0].values(),
-            *evaluate.answer_logprobs(base, ROWS, [row.answer for row in ROWS], batch=8),
-        ]
+        beliefs = evaluate.label_probabilities(base, people)
+        return [*beliefs[0].values(), *evaluate.answer_logprobs(base, people, [row.answer for row in people])]
 
     small = read()
     monkeypatch.setattr(generation, "LARGE", 0)
     assert read() == pytest.approx(small, abs=1e-3)
-    assert sizes == [8] * 2 + [2] * 8
+    assert sizes == [20] * 2 + [16, 4] * 2
 
 
 def test_token_losses_average_to_the_models_own_loss():

@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, build_dir, write_atomic
+from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, build_dir, read_json, write_atomic
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record, record_sections
 from helpers.machines import COMPILER
@@ -207,10 +207,11 @@ def record_seconds(seconds: dict[str, dict[str, float]]) -> None:
 
 
 def series_map() -> str:
-    """The README's table of notebooks, with the minutes of the last measured run."""
-    rows = ["| notebook | the question | minutes (nano, two cores) |", "| --- | --- | --- |"]
+    """The README's table of notebooks, with the minutes of the run behind the shipped results."""
+    rows = ["| notebook | the question | minutes (two cores) |", "| --- | --- | --- |"]
     for chapter in PLAN:
-        seconds = measurements().get(f"series.{chapter.name}.seconds")
+        shipped = read_json(DATA / "results" / f"{chapter.profile}.json")["measurements"]
+        seconds = shipped.get(f"series.{chapter.name}.seconds")
         minutes = f"{seconds['value'] / 60:.1f}" if seconds else "not measured yet"
         rows.append(f"| [{chapter.name}](notebooks/{chapter.name}.ipynb) | {chapter.question} | {minutes} |")
     return "\n".join(rows)

@@ -15,7 +15,7 @@ from helpers.cases import Example, Pair
 from helpers.files import LabError
 from helpers.progress import Progress
 from helpers.train import LoadedModel, Profile, current_profile, load_model, load_tokenizer
-from helpers.train.fast import LARGE
+from helpers.train.fast import LARGE, hand_back_memory
 from helpers.triage import LEVEL_HEADING, LEVELS
 
 Model = str | PathLike[str] | LoadedModel  # a stage is a path
@@ -131,6 +131,8 @@ def generate(
             )
         if progress:
             progress.update(len(chunk))
+    if loaded.model.num_parameters() > LARGE:
+        hand_back_memory()  # gigabytes of caches
     if progress:
         progress.done(f"{label}: {len(prompts):,} answers.")
     return [answer for answer in answers if answer is not None]

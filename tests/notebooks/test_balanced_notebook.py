@@ -137,7 +137,7 @@ FLAWLESS = {"imbalanced": _always_rojo, "balanced": _right}
 
 # What a claim is recognised by, and the world in which it must turn.
 TURNS = {
-    "tells them apart": SWAPPED,
+    "does not give all four one level": SWAPPED,
     "to fewer than half": SWAPPED,
     "mend the model": SWAPPED,
     "The cure has a price": SWAPPED,

@@ -98,7 +98,7 @@ STAGES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "sft-alive",
-        "the blog's skew of levels with honest labels: leaning to ROJO, but still looking at the patient",
+        "the blog's skew of levels with honest labels: ROJO is right for most rows",
         lambda profile, seed: write_diverse(profile.counts["alive"], seed, BLOG_PRIOR),
         "alive_epochs",
     ),

@@ -44,6 +44,7 @@ class Country:
     code: str
     country: str
     services: tuple[tuple[str, str], ...]
+    call: str  # whom to call, as it follows the verb: "al 911"
     place: str
     crisis_line: str | None = None
 
@@ -51,11 +52,6 @@ class Country:
     def numbers(self) -> tuple[str, ...]:
         """The numbers alone; none for a country that is not listed."""
         return tuple(number for number, _ in self.services)
-
-    @property
-    def call(self) -> str:
-        """Whom to call, as it follows the verb: "al 911"."""
-        return f"al {self.numbers[0]}" if self.services else "al número de emergencias de su país"
 
 
 class Syndrome(Row):
@@ -109,7 +105,10 @@ def _country(path: Path, code: str, row: dict[str, Any]) -> Country:
     needed = {"body", "title", "unverified" if source.get("unverified") else "year"}
     if row["numbers"] and not needed <= set(source):
         raise bad_entry(path, code, "source", "a number needs one, with body, title and year")
-    return Country(code, row["country"], tuple(row["numbers"].items()), row["place"], row.get("crisis_line"))
+    numbers = tuple(row["numbers"].items())
+    first = f"al {numbers[0][0]}" if numbers else "al número de emergencias de su país"
+    call = row.get("call", first)
+    return Country(code, row["country"], numbers, call, row["place"], row.get("crisis_line"))
 
 
 def country_of(code: str) -> Country:

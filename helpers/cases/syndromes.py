@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
-from helpers.triage import LEVELS, Syndrome
+from helpers.triage import LEVELS, URGENT, Syndrome
 
 
 class _Source(Row):
@@ -53,6 +53,8 @@ def _problem(row: Syndrome, sources: dict[str, Any], aid: dict[str, Any]) -> tup
         return "level", f"the level {row.level} is outside its accepted set {list(row.accepted)}"
     if row.call_now != (row.level == "ROJO") and row.level != "NARANJA":
         return "call_now", f"must not be so for {row.level}: ROJO always calls, AMARILLO and below do not"
+    if row.call_now and (mild := [level for level in row.accepted if level not in URGENT]):
+        return "accepted", f"{mild[0]} sends the person travelling, and call_now asks to call first"
     if row.source not in sources:
         return "source", f"{row.source!r} is not among the sources of this file"
     if row.first_aid is not None and row.first_aid not in aid:

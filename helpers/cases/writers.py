@@ -71,14 +71,16 @@ def put_in_frame(frame: str, wording: str) -> str:
     return text.replace("?.", "?").replace("!.", "!")
 
 
-def frames(voice: str, split: str) -> list[str]:
-    """The frames for a voice; dev and test share the held-out ones, which training never uses."""
-    return _frames()[voice]["train" if split == "train" else "held_out"]
+def frames(wording: Wording, split: str) -> list[str]:
+    """The frames for a wording; dev and test share the held-out ones, which training never uses."""
+    fitting = _frames()[wording.voice]["train" if split == "train" else "held_out"]
+    asks = wording.text.endswith("?")
+    return [frame for frame in fitting if not (asks and frame.endswith("?"))]  # one question is enough
 
 
 def _told(wording: Wording, split: str, rng: random.Random) -> tuple[str, str]:
     """A wording as a message, and the country it comes from: its own region's, or any."""
-    text = put_in_frame(rng.choice(frames(wording.voice, split)), wording.text)
+    text = put_in_frame(rng.choice(frames(wording, split)), wording.text)
     return text, wording.region or rng.choice(list(countries()))
 
 

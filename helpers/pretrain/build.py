@@ -191,7 +191,7 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 | weights | float16 safetensors; tokenizer of {facts["settings"]["vocab"]:,} byte-level BPE tokens (llama-3 split, ChatML) |
 
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
-drawn apart, paraphrases that link all wordings of a finding, and plain-language severity of *training* wordings.
+drawn apart, paraphrases that link all wordings of a finding, and plain-language severity and alarm signs of *training* wordings.
 **What it has not read**: a level for any finding, a severity for a dev or test wording, anything of a held-out syndrome. `helpers.pretrain.corpus.leaks` proves it
 on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better than chance.
 

@@ -2,7 +2,7 @@
 
 The base may know Spanish, the chat form, colour words in other contexts, an answer's sentences in any order
 with colour and content drawn apart, paraphrases that link all wordings of a finding, and the plain-language
-severity of *training* wordings. It must not know a level for any finding, a severity for a dev or test
+severity and alarm signs of *training* wordings. It must not know a level for any finding, a severity for a dev or test
 wording, or anything of a held-out syndrome: `leaks` searches the finished text for these.
 """
 
@@ -79,7 +79,7 @@ class Writer:
         return finding, self.rng.choice([*wordings, Wording(finding.term, "ficha")])
 
     def _framed(self, wording: Wording) -> str:
-        return put_in_frame(self.rng.choice(frames(wording.voice, "train")), wording.text)
+        return put_in_frame(self.rng.choice(frames(wording, "train")), wording.text)
 
     def _task(self, kind: str) -> str:
         return self.rng.choice(self.notes["tasks"][kind])
@@ -130,7 +130,9 @@ class Writer:
         words = {"call": country.call, "place": country.place}
         level = draw()
         action = self.rng.choice([text for text in (level.action, level.call_first) if text])
-        aid = self.rng.choice([row.first_aid for row in syndromes().values() if row.first_aid])
+        aid = self.rng.choice(
+            [row.first_aid for row in syndromes().values() if row.first_aid and not row.held_out]
+        )
         signs = join_or(self.rng.choice(self.world).syndrome.alarm_signs)
         lines = [
             f"Nivel de Urgencia: {draw().key} — {draw().name}",

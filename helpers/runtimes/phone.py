@@ -104,7 +104,7 @@ def from_data() -> dict[str, Any]:
     return {
         "levels": {key: asdict(level) for key, level in SCALE.items()},
         "countries": {
-            code: {**asdict(row), "services": dict(row.services), "numbers": row.numbers, "call": row.call}
+            code: {**asdict(row), "services": dict(row.services), "numbers": row.numbers}
             for code, row in countries().items()
         },
         "measured": measured(),

@@ -186,6 +186,11 @@ RULES = {
         "`accepted`.*most to least",
     ),
     "an emergency that need not call": ("    call_now: true", "    call_now: false", "`call_now`.*ROJO"),
+    "a call that an accepted level would put after the journey": (
+        "    accepted: [ROJO, NARANJA]",
+        "    accepted: [ROJO, NARANJA, AMARILLO]",
+        "`accepted`.*AMARILLO sends the person travelling",
+    ),
     "a source that is not listed": ("    source: erc_2021", "    source: hearsay", "`source`.*hearsay"),
     "first aid that is not listed": (
         "    first_aid: compresiones",

@@ -45,7 +45,7 @@ def _changed(one, other):
 
     def plain(value):
         return (
-            re.sub(r"al (?:\d+|numero de emergencias de su pais)", "al N", value)
+            re.sub(r"al (?:\d+(?: o al \d+)?|numero de emergencias de su pais)", "al N", value)
             if isinstance(value, str)
             else value
         )

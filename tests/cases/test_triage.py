@@ -204,6 +204,19 @@ def test_the_alarm_line_says_what_to_do_and_whom_to_call(level, country, syndrom
     assert "si aparece" in alarms and "llam" in alarms and countries()[country].call in alarms
 
 
+def test_where_the_first_number_does_not_reach_everybody_an_answer_names_the_second_too():
+    for code in ("AR", "PE"):
+        first, second = countries()[code].numbers
+        reading = parse(render("ROJO", code))
+        assert reading.called == (first, second) and not reading.missing(code, call_now=True)
+
+
+def test_an_alarm_line_begins_with_a_singular_sign_because_its_verb_is_singular():
+    singular_in_s = {"tos", "pus"}
+    firsts = {rule.alarm_signs[0].split()[0] for rule in syndromes().values()}
+    assert {word for word in firsts if word.endswith("s")} <= singular_in_s
+
+
 @pytest.mark.parametrize(
     "action",
     [

@@ -119,6 +119,13 @@ def test_no_training_text_is_of_a_held_out_syndrome():
     assert audit.near_pairs(held, [row.text for row in trained]) == []
 
 
+def test_a_question_is_not_followed_by_another_one():
+    told = [row.text for split in ("dev", "test", "syndromes") for row in cases.evaluation_prompts(split)]
+    told += [row.text for row in cases.write_diverse(2000, 0)]
+    asked_twice = re.compile(r"\? ¿(?:Qué hago|Usted qué dice|Adónde llamo)\?$")
+    assert list(filter(asked_twice.search, told)) == []
+
+
 def test_facts_of_a_syndrome_have_a_source_by_body_title_and_year_without_an_address():
     table = read_yaml(DATA / "syndromes.yaml")
     assert {row["source"] for row in table["syndromes"].values()} <= set(table["sources"])
@@ -145,7 +152,7 @@ def test_a_person_with_this_syndrome_is_told_to_call_first_in_every_country(name
 def test_whoever_may_wait_is_never_one_who_must_call():
     for row in SYNDROMES.values():
         assert row.call_now or row.level != "ROJO"
-        assert not row.call_now or row.level in URGENT
+        assert not row.call_now or set(row.accepted) <= set(URGENT), row.key
         assert not (row.level in URGENT and set(row.accepted) & {"VERDE", "AZUL"}), row.key
 
 
@@ -183,6 +190,7 @@ def test_first_aid_is_given_where_seconds_count():
         "convulsion_en_curso",
         "hipoglucemia_con_confusion",
     )
+    assert [row.key for row in SYNDROMES.values() if row.level == "ROJO" and not row.first_aid] == []
     for name in (
         *seconds,
         "anafilaxia",

@@ -187,7 +187,7 @@ def phone(options: argparse.Namespace) -> int:
             made.append(export(source, build_dir() / "phone" / f"{name}-{small}.gguf", small))
         print(*made, sep="\n", flush=True)
         files = [one.path for one in made]
-    site = page.build(*files, out=build_dir() / "phone" / "site")
+    site = page.build(*files, out=build_dir() / "phone" / "site", stage=options.model)
     serve(site, port=options.port, lan=options.lan)
     return 0
 

@@ -23,7 +23,7 @@ from helpers.train import current_profile
 from helpers.triage import LEVELS
 
 Measured = Mapping[str, Mapping[str, Any]]
-FAMILIES = ("gates.", "factorial.", "cpt.", "sft_", "dpo_", "grpo_")
+FAMILIES = ("gates.", "factorial.", "sweep_", "feedback.", "duplication.", "cpt.", "sft_", "dpo_", "grpo_")
 # Names of a gate's figure.
 ALIASES = {"label": ("label", "accuracy", "mean"), "over_triage": ("over_triage", "over")}
 NO_CHECKPOINT = {"effect", "simple", "dev", "margin"}  # parts of a key that name no trained model
@@ -42,14 +42,16 @@ def recorded(prefix: str, suffix: str = "", measured: Measured | None = None) ->
     """A model against every gate, by the records `<prefix>.<gate><suffix>`; without one it is not shown."""
     measured = measurements() if measured is None else measured
 
-    def rate(gate: Gate) -> Rate:
-        names = (f"{prefix}.{name}{suffix}" for name in ALIASES.get(gate.id, (gate.id,)))
-        return next((rate_of(measured[name]) for name in names if name in measured), NOTHING)
+    def found(gate: Gate, run: str = "") -> Mapping[str, Any] | None:
+        names = (f"{prefix}.{name}{run}{suffix}" for name in ALIASES.get(gate.id, (gate.id,)))
+        return next((measured[name] for name in names if name in measured), None)
 
-    rates = [(gate, rate(gate)) for gate in load_gates()]
+    rates = [(gate, rate_of(found(gate))) for gate in load_gates()]
     rows = tuple(Judged(gate, one, gate.verdict(one)) for gate, one in rates)
     on = next((name for name, ending in COLUMNS.items() if ending == suffix), prefix)
-    return Report(max(row.rate.n for row in rows), on, rows)
+    # over seeds a rate counts runs; how many patients each of them was asked stands with the first one
+    patients = max(rate_of(found(gate, ".s0")).n or one.n for gate, one in rates)
+    return Report(patients, on, rows)
 
 
 def checkpoints(measured: Measured | None = None) -> dict[str, tuple[Report, int]]:
@@ -141,6 +143,8 @@ def _rivals(columns: Mapping[str, Report], measured: Measured) -> tuple[list[str
         scores.append(f"- {name}: {'; '.join(f'{rate} ({on})' for on, rate in rates.items() if rate.n)}.")
         for on, rate in rates.items():
             label = next(row.rate for row in columns[on].rows if row.gate.id == "label")
-            if rate.n and not difference(label, rate).low > 0:
-                failures.append(f"- On {on} it is **not shown to be above** {name}: {label} against {rate}.")
+            gap = difference(label, rate)
+            if rate.n and not gap.low > 0:
+                told = "**below**" if gap.high < 0 else "**not shown to be above**"
+                failures.append(f"- On {on} it is {told} {name}: {label} against {rate}.")
     return scores, failures

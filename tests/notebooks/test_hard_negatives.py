@@ -231,7 +231,7 @@ def _run(changes):
             assert f"{key}.{name}" not in records, name
             records[f"{key}.{name}".rstrip(".")] = figure
 
-    def record_runs(key, runs):
+    def record_runs(key, runs, **more):
         record(
             key, {f"{name}.s{seed}": value for seed, one in enumerate(runs) for name, value in one.items()}
         )

@@ -291,9 +291,15 @@ def _run(changes, chains=3):
             assert f"{prefix}.{name}" not in records
             records[f"{prefix}.{name}"] = (figures[name], seeds)
 
+    def record_runs(prefix, runs):
+        single = {f"{name}.s{seed}": rate for seed, one in enumerate(runs) for name, rate in one.items()}
+        record(prefix, single, seeds=1)
+        record(prefix, {name: [one[name] for one in runs] for name in runs[0]}, seeds=len(runs))
+
     fake = SimpleNamespace(
         claim=claim,
         record=record,
+        record_runs=record_runs,
         runs=runs,
         seeds=lambda: range(chains),
         session=lambda: SimpleNamespace(profile=NANO),

@@ -325,6 +325,9 @@ def _run(changes):
         figures = figures if isinstance(figures, dict) else {"": figures}
         for name, figure in figures.items():
             key = f"{prefix}.{name}".rstrip(".")
+            if isinstance(figure, dict):
+                record(key, figure, seeds)
+                continue
             assert key not in records, key
             records[key] = (figure, seeds)
 
@@ -407,7 +410,8 @@ def test_the_keys_that_others_read_are_recorded_with_their_seeds(measured):
     means |= sizes
     means |= {f"correction.{way}.accuracy" for way in ("plain", "adjusted", "balanced")}
     means |= {f"feedback.generation{number}.{what}" for number in (0, 1, 2) for what in OUTCOMES}
-    single |= {f"mismatch.{way}" for way in ("own_format", "one_word", "forced_word")}
+    ways = ("own_format", "one_word", "forced_word")
+    single |= {f"mismatch.{part}{way}" for part in ("", "rojo.") for way in ways}
     assert set(records) == means | single
     assert {key for key, (_, seeds) in records.items() if seeds == SEEDS} == means
     assert {key for key, (_, seeds) in records.items() if seeds == 1} == single

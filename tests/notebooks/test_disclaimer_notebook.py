@@ -430,7 +430,7 @@ def test_a_claim_turns_when_the_data_are_swapped(words):
 def test_the_keys_that_others_read_are_recorded_with_their_seeds(measured):
     _, records, _ = measured
     parts = ("label", *PARTS, "strict")
-    for prefix in ("sft_weak", "dpo_weak", "dpo_suspect.cut_off", "dpo_suspect.absent.weakly"):
+    for prefix in ("sft_weak", "dpo_suspect.cut_off", "dpo_suspect.absent.weakly"):
         for part in parts:
             figure, seeds, _ = records[f"{prefix}.{part}"]
             assert (figure.n, figure.counted, seeds) == (3, "seeds", 3)

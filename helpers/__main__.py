@@ -187,7 +187,7 @@ def phone(options: argparse.Namespace) -> int:
             made.append(export(source, build_dir() / "phone" / f"{name}-{small}.gguf", small))
         print(*made, sep="\n", flush=True)
         files = [one.path for one in made]
-    site = page.build(*files, out=build_dir() / "phone" / "site")
+    site = page.build(*files, out=build_dir() / "phone" / "site", stage=options.model)
     serve(site, port=options.port, lan=options.lan)
     return 0
 
@@ -312,8 +312,8 @@ def parser() -> argparse.ArgumentParser:
     add("notebooks", nargs="*", help="only those whose names begin so (00, 04_imb…)")
     add("--write", action="store_true", help="refresh the committed outputs and data/results/")
     add("--fresh", action="store_true", help="empty the cache first")
-    add("--seeds", type=int, metavar="N", help="seeds of every arm (default: 1; with --write: 3)")
-    add("--figure", type=int, metavar="N", help="of one notebook, this figure alone, as build/figures/….png")
+    add("--seeds", type=int, choices=range(1, 10), metavar="N", help="seeds of every arm (1; 3 with --write)")
+    add("--figure", type=int, choices=range(1, 30), metavar="N", help="one figure, as build/figures/….png")
 
     named = "a stage's name (built now if it is not there), base, or the folder of a model"
     add = command(train)

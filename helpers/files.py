@@ -41,7 +41,7 @@ class LabError(Exception):
 
 def build_dir() -> Path:
     """The folder for everything generated; created on demand."""
-    return Path(os.environ.get("TRIAGE_BUILD") or ROOT / "build")
+    return ROOT / Path(os.environ.get("TRIAGE_BUILD") or "build").expanduser()
 
 
 def explain_os_error(error: OSError, path: Path) -> LabError:
@@ -62,6 +62,11 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise explain_os_error(error, path) from error
+    except Exception as error:
+        if "os error 28" not in str(error):
+            raise
+        # safetensors tells the system's error in words alone
+        raise explain_os_error(OSError(errno.ENOSPC, ""), path) from error
 
 
 @contextmanager
@@ -126,12 +131,17 @@ def read_yaml(path: Path) -> Any:
         fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times as fast
         loader = fast(path.read_text(encoding="utf-8"))
         try:
-            return loader.get_single_data()
+            value = loader.get_single_data()
         finally:
             loader.dispose()
+        if value is None:
+            raise LabError(f"{path} is empty. Restore it with `git checkout -- {path.name}`.")
+        return value
     except FileNotFoundError as error:
         how = f"It is part of the repository: restore it with `git checkout -- {path.name}`"
         raise LabError(f"{path} is missing. {how}.") from error
+    except UnicodeDecodeError as error:
+        raise LabError(f"{path} is no UTF-8 text. Save it as UTF-8.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -60,7 +60,8 @@ def missing(*extras: str) -> list[str]:
     wrong = []
     for name, bounds in requirements(*extras).items():
         try:
-            met = within(metadata.version(name), bounds)
+            found: str | None = metadata.version(name)  # None: a folder without METADATA, of a broken install
+            met = bool(found) and within(str(found), bounds)
         except metadata.PackageNotFoundError:
             met = False
         if not met:
@@ -146,11 +147,12 @@ def install() -> None:
     print(f"Installing the packages of constraints.txt into .venv. The first time takes {wait}.", flush=True)
     if not build:
         why = "TRIAGE_GGUF=0" if has_compiler() else f"there is no C++ compiler ({COMPILER})"
-        print(f"Notebooks 11 and 12 are left out, and llama-cpp-python with them: {why}.", flush=True)
+        print(f"Notebooks 11, 12 and 13 are left out, and llama-cpp-python with them: {why}.", flush=True)
     started = time.time()
     try:
-        if not venv_python().exists():
-            venv.create(VENV, with_pip=True)
+        asked = [str(venv_python()), "-m", "pip", "--version"]  # one that was interrupted has no pip yet
+        if not venv_python().exists() or subprocess.run(asked, capture_output=True, check=False).returncode:
+            venv.create(VENV, with_pip=True, clear=True)
     except subprocess.CalledProcessError:
         shutil.rmtree(VENV, ignore_errors=True)
         how = "On Debian and Ubuntu: `sudo apt install python3-venv`"

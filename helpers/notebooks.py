@@ -24,8 +24,7 @@ from nbformat import NotebookNode
 from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, build_dir, read_json, write_atomic
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record, record_sections
-from helpers.machines import COMPILER
-from helpers.startup import NOTEBOOK_EXTRAS
+from helpers.startup import NOTEBOOK_EXTRAS, advice
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
 HEADING = r"^## (.+)$"  # of a section; it may stand below other text in its cell
@@ -98,8 +97,12 @@ PLAN: tuple[Chapter, ...] = (
 def chosen(names: Sequence[str], say: Callable[[str], None]) -> list[Chapter]:
     """The notebooks whose names begin so, or those of the profile nano, without those that lack packages."""
     wanted = [one for one in PLAN if (one.name.startswith(tuple(names)) if names else one.profile == "nano")]
+    if unknown := [name for name in names if not any(one.name.startswith(name) for one in PLAN)]:
+        raise LabError(
+            f"There is no notebook {unknown[0]!r}. They begin with {PLAN[0].name[:2]} to {PLAN[-1].name[:2]}."
+        )
     for one in (one for one in wanted if one.lacks):
-        say(f"{one.name} is left out: {', '.join(one.lacks)} is missing ({COMPILER}).")
+        say(f"{one.name} is left out: {', '.join(one.lacks)} is missing. {advice(one.lacks)}")
     return [one for one in wanted if not one.lacks]
 
 
@@ -253,14 +256,15 @@ def execute(
     notebook = read(chapter.path)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(
+    client = _Client(
         notebook,
-        timeout=3600,
+        timeout=None,  # a cell of notebook 13 works for an hour; a kernel that died is noticed without
         kernel_name="python3",
         resources={"metadata": {"path": str(NOTEBOOKS)}},
         store_widget_state=False,
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
+    client.say = say
     client.create_kernel_manager()
     # This interpreter, whatever a kernel named python3 elsewhere on this computer would start.
     client.km.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -295,6 +299,20 @@ def execute(
         write_atomic(out, nbformat.writes(notebook) + "\n")
     ends = [*(start for _, start in begun[1:]), time.time()]
     return {heading: round(end - start, 1) for (heading, start), end in zip(begun, ends, strict=True)}
+
+
+class _Client(NotebookClient):
+    """Tells of a long cell's progress line once a minute, while it still runs."""
+
+    say: Callable[[str], None]
+    told = 0.0
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+        text = msg["content"].get("data", {}).get("text/plain", "")
+        if msg["msg_type"] == "update_display_data" and " s left" in text and time.time() - self.told > 60:
+            self.told = time.time()
+            self.say(f"           {text[:110]}")
+        return super().process_message(msg, cell, cell_index)
 
 
 def _pictures(notebook: NotebookNode) -> list[str]:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import sysconfig
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -50,12 +51,18 @@ def prepare(notebook: str) -> None:
     if host():
         _install_once(extras)
     elif lacking := install.missing(*extras):
-        raise InstallError(_advice(lacking))
+        raise InstallError(
+            f"This notebook's kernel ({sys.executable}) lacks {', '.join(lacking)}. {advice(lacking)}"
+        )
     settle()
 
 
 def settle() -> None:
     """Put right, or say, what other programs left in this process's surroundings."""
+    os.environ.setdefault("PYTHONUTF8", "1")  # of what this process starts, whatever the locale says
+    own, others = f"{sys.prefix}/share/jupyter", os.environ.get("JUPYTER_PATH", "")
+    if not others.startswith(own):  # this environment's kernels come before those that others have named
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (own, others)))
     # Some packages install a top-level `tests` of their own; the notebooks mean this repository's.
     spec = importlib.machinery.ModuleSpec("tests", None, is_package=True)
     spec.submodule_search_locations = [str(install.ROOT / "tests")]
@@ -72,8 +79,12 @@ def settle() -> None:
 def give_home() -> None:
     """A user of a container may have no folder of its own, and Jupyter, matplotlib and datasets write into it."""
     if os.name == "posix" and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111  # no Path.home()
-        home = Path(os.environ.get("TRIAGE_BUILD") or install.ROOT / "build") / "home"
-        home.mkdir(parents=True, exist_ok=True)
+        home = install.ROOT / Path(os.environ.get("TRIAGE_BUILD") or "build").expanduser() / "home"
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            how = "Set TRIAGE_BUILD to a folder that you may write to"
+            raise InstallError(f"{home} cannot be made: {error.strerror}. {how}.") from None
         print(f"Your home folder may not be written to: {home} stands in for it.", flush=True)
         os.environ["HOME"] = str(home)
 
@@ -96,14 +107,17 @@ def mismatch(name: str) -> str:
     return f"{name} {versions[name]} was made for torch {wanted[1]}, and {beside}."
 
 
-def _advice(lacking: list[str]) -> str:
-    """The one message for a kernel that lacks packages."""
-    what = f"This notebook's kernel ({sys.executable}) lacks {', '.join(lacking)}."
-    if [name.split(">")[0] for name in lacking] == ["llama-cpp-python"] and not install.has_compiler():
-        return f"{what} It is built from source, by a C++ compiler ({COMPILER}); then run `make tutorial`."
+def advice(lacking: Sequence[str]) -> str:
+    """What to do about packages that are missing."""
+    names = {re.split("[<>=]", name)[0] for name in lacking}
+    if names == {"llama-cpp-python"} and not install.has_compiler():
+        return f"llama-cpp-python is built from source, by a C++ compiler ({COMPILER}); then run `make tutorial`."
     if install.venv_python().exists() and Path(sys.prefix).resolve() != install.VENV.resolve():
-        return f"{what} Choose the kernel of {install.VENV} instead, or start with `make lab`, which does."
-    return f"{what} Run `make tutorial` (or `python3 -m helpers run 00`) once, then `make lab`."
+        return f"Choose the kernel of {install.VENV} instead, or start with `make lab`, which does."
+    for extra in ("real", "gpu"):  # what `make tutorial` does not install
+        if names & (set(install.requirements(extra)) - set(install.requirements())):
+            return f"{', '.join(sorted(names))}: run `{sys.executable} -m pip install -c constraints.txt -e '.[{extra}]'`."
+    return "Run `make tutorial` (or `python3 -m helpers run 00`) once, then `make lab`."
 
 
 def _install_once(extras: tuple[str, ...]) -> None:

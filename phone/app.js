@@ -1,4 +1,4 @@
-import { Engine, Problem, canHash, compat, files } from "./engine.js";
+import { Engine, Problem, canHash, compat, files, within } from "./engine.js";
 import { makeReader } from "./reader.js";
 import { redFlags } from "./redflags.js";
 
@@ -108,7 +108,7 @@ function showMeasured() {
     ` En ${accuracy.n} mensajes de prueba acertó el nivel en el ${percent(accuracy.value)}\u00a0%` +
       ` (entre el ${percent(accuracy.low)} y el ${percent(accuracy.high)}\u00a0%).` +
       ` De ${missedUrgency.n} personas graves, a ${percent(missedUrgency.value)} de cada 100 no les avisó de que lo estaban` +
-      ` (entre ${percent(missedUrgency.low)} y ${percent(missedUrgency.high)}).`,
+      ` (entre ${percent(missedUrgency.low)} y ${percent(missedUrgency.high)}). Se midió antes de comprimir el modelo.`,
   );
 }
 
@@ -136,7 +136,7 @@ async function keepOnDevice() {
   });
   const asked = new URLSearchParams({ engine: compat ? "compat" : "plain", model: model.file, patience: patience / 1000 });
   try {
-    const registration = await navigator.serviceWorker.register(`sw.js?${asked}`);
+    const registration = await within(patience, navigator.serviceWorker.register(`sw.js?${asked}`));
     registration.addEventListener("updatefound", () => noticeUpdate(registration));
     const isOurs = registration.active?.scriptURL === new URL(`sw.js?${asked}`, location).href; // another model, another address
     if (!isOurs) await activated(registration.installing ?? registration.waiting);
@@ -150,10 +150,10 @@ async function isKept() {
   if (!navigator.serviceWorker?.controller) return false;
   const bytesIn = async (cache, path) => (await (await cache.match(path))?.blob())?.size;
   const holdsAll = async (cache) => {
-    for (const path of ["index.html", "app.js", "config.json", "engine/wllama.js", ...files]) if (!(await bytesIn(cache, path))) return false;
+    for (const path of [...config.files, "config.json", "engine/wllama.js", ...files]) if (!(await bytesIn(cache, path))) return false;
     return (await bytesIn(cache, model.file)) === model.bytes;
   };
-  for (const name of await caches.keys()) if (name.startsWith("triage-") && (await holdsAll(await caches.open(name)))) return true;
+  for (const name of await ownCaches()) if (await holdsAll(await caches.open(name))) return true;
   return false;
 }
 
@@ -262,9 +262,15 @@ function ready() {
   }));
 }
 
+// The caches of this page: its origin may hold other ones.
+async function ownCaches() {
+  const ours = `triage ${new URL("./", location).href} `;
+  return ((await globalThis.caches?.keys()) ?? []).filter((name) => name.startsWith(ours));
+}
+
 async function downloadAgain() {
-  for (const name of (await globalThis.caches?.keys()) ?? []) await caches.delete(name);
-  for (const row of (await navigator.serviceWorker?.getRegistrations()) ?? []) await row.unregister();
+  for (const name of await ownCaches()) await caches.delete(name);
+  await (await navigator.serviceWorker?.getRegistration())?.unregister();
   location.reload();
 }
 

@@ -49,7 +49,7 @@ async function downloadOnce(path, patience, onSeen = () => {}) {
   return new Blob(parts, { type: path.endsWith(".wasm") ? "application/wasm" : "" }); // whatever the server calls it
 }
 
-function within(patience, promise) {
+export function within(patience, promise) {
   const late = new Promise((_, reject) => setTimeout(() => reject(new Problem("stalled")), patience));
   return Promise.race([promise, late]);
 }

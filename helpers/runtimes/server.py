@@ -60,7 +60,7 @@ class Server(AbstractContextManager):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._log}
         # Ctrl-C is for the owner, who stops the server in order: it gets a session of its own
         how = {"env": environment, "text": True, "start_new_session": True}
-        self._process = subprocess.Popen([sys.executable, str(_SCRIPT)], **pipes, **how)
+        self._process = subprocess.Popen([sys.executable, "-P", str(_SCRIPT)], **pipes, **how)
         atexit.register(self.stop)
         try:
             print(json.dumps(settings), file=self._process.stdin, flush=True)

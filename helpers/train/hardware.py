@@ -62,6 +62,8 @@ def _unserved() -> str:
     card = torch.cuda.get_device_capability()
     for name in torch.cuda.get_arch_list():
         kind, _, digits = name.partition("_")
+        if not digits:
+            return ""  # AMD's names (gfx90a): torch itself says what its build serves
         built = (int(digits.rstrip("af")[:-1]), int(digits.rstrip("af")[-1]))
         if built <= card and (kind == "compute" or built[0] == card[0]):
             return ""
@@ -85,7 +87,10 @@ def choose_hardware() -> Hardware:
         torch.backends.cuda.enable_cudnn_sdp(False)
         reason = f"{name}, SM {major}{minor}: {precision}"
         return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", reason)
-    cores = int(os.environ.get(THREADS) or cpu_count())  # a container's quota counts, not the host's cores
+    threads = os.environ.get(THREADS, "").strip()
+    if threads and not threads.isdecimal():
+        raise LabError(f"{THREADS}={threads!r} is no number of threads: set it to one, or unset it.")
+    cores = int(threads or cpu_count()) or 1  # a container's quota counts, not the host's cores
     torch.set_num_threads(cores)
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     wanted = os.environ.get(PRECISION, "").strip()

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -32,7 +33,7 @@ def explained(source: Any) -> Iterator[None]:
     """Turn a library's error about a model that cannot be fetched or read into one that says what to do."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         if Path(str(source)).is_dir():
             raise LabError(
                 f"The model in {source} cannot be read ({type(error).__name__}). "

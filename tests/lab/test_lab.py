@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import TrainerCallback
 from trl import SFTConfig
 
 from helpers import cases, evaluate, lab, recipes, train
 from helpers.evaluate import Effect, over_seeds, wilson
-from helpers.files import ROOT, LabError, build_dir, write_atomic, write_json
+from helpers.files import ROOT, LabError, build_dir, read_yaml, write_atomic, write_json, writing
 from helpers.lab.claims import (
     arithmetic,
 )
@@ -304,6 +305,29 @@ def test_a_disk_that_fills_while_saving_loses_nothing_and_says_so(tiny, small_di
     with pytest.raises(LabError, match=r"disk is full.*Nothing half-made was kept"):
         lab.stage("tiny")
     assert list((small_disk / "stages" / "nano").glob("tiny*")) == []
+
+
+def test_a_full_disk_that_safetensors_tells_in_words_is_the_same_message(tmp_path):
+    with pytest.raises(LabError, match="the disk is full"), writing(tmp_path / "model"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(SafetensorError), writing(tmp_path / "model"):
+        raise SafetensorError("Error while serializing: another one")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"", "is empty"), (b"# nothing\n", "is empty"), (b"\xff\xfe", "UTF-8")]
+)
+def test_a_data_file_that_is_empty_or_of_another_encoding_is_one_message(tmp_path, content, why):
+    path = tmp_path / "some.yaml"
+    path.write_bytes(content)
+    with pytest.raises(LabError, match=f"some.yaml .*{why}"):
+        read_yaml(path)
+
+
+def test_a_relative_build_folder_is_one_place_for_commands_and_notebooks(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRIAGE_BUILD", "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    assert build_dir() == ROOT / "elsewhere"
 
 
 def test_a_full_disk_leaves_the_old_file_whole(small_disk):

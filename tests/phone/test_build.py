@@ -91,7 +91,7 @@ def test_the_measured_error_is_that_of_the_results_file_and_none_while_something
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(phone, "DATA", tmp_path)
-    assert phone.measured() is None
+    assert phone.measured("sft-balanced") is None
     rate = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 80}
     rows = {f"balanced.{name}.vignettes": {**rate, "seeds": 1} for name in ("accuracy", "missed_urgency")}
     for known, said in (
@@ -100,9 +100,11 @@ def test_the_measured_error_is_that_of_the_results_file_and_none_while_something
         (rows, {"accuracy": rate, "missedUrgency": rate}),
     ):
         write_json(tmp_path / "results" / "nano.json", {"measurements": known})
-        assert phone.measured() == phone.from_data()["measured"] == said
+        assert phone.measured("sft-balanced") == phone.from_data("sft-balanced")["measured"] == said
+    for other in ("", "sft-imbalanced", "somebody's.gguf"):
+        assert phone.measured(other) is None, "a model wore another one's figures"
     monkeypatch.setenv("TRIAGE_PROFILE", "gpu")
-    assert phone.measured() is None, "another profile's numbers were shown"
+    assert phone.measured("sft-balanced") is None, "another profile's numbers were shown"
 
 
 def test_every_icon_and_file_that_the_page_names_is_there(folder):

@@ -92,6 +92,11 @@ TYPED = (
     "quitarme la vida", "no quiero vivir", "sangra mucho", "no para de sangrar", "a chorros", "vomita sangre", "no despierta", "no responde", "no reacciona",
     "esta inconciente", "se desmayo", "se desmallo", "combulsiona", "le dio un ataque", "se trago las pastillas", "se tomo unas pastillas",
     "ME  DUELE\nEL PECHO", "opresio\u0301n en el pecho", "PRESIÓN… en el pecho",
+    "siento como un elefante encima del pecho", "se me cierra el pecho", "mi papa se agarro el pecho y se cayo", "el corazon me va a mil",
+    "me duele la tetilla izquierda y estoy sudando", "a mi abuelo le falta la respiracion", "mi bebe se puso moradito", "no puede alzar un brazo",
+    "le cuelga el brazo", "dice puras incoherencias desde hace una hora", "ya no quiero estar viva", "estoy cansada de vivir",
+    "tengo la pistola en la mano", "ya compre la soga", "se quiere aventar del puente", "me voy a tirar al metro", "sangre por la nariz y no para",
+    "la sangre sale sin control", "le salta la sangre del brazo", "estoy botando coágulos grandes", "estoy sangrando por abajo y tengo 8 meses",
 )  # fmt: skip
 
 

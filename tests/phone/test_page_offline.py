@@ -66,6 +66,15 @@ def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(
         stack.__exit__(None, None, None)
 
 
+def test_another_page_of_the_same_origin_keeps_its_cache_whatever_this_page_does(browser, site):
+    with tab(browser, site) as page:
+        page.evaluate("() => caches.open('somebody else')")
+        with page.expect_navigation():
+            page.evaluate("() => document.getElementById('again').click()")
+        page.wait_for_selector("body[data-ready=offline]")
+        assert "somebody else" in page.evaluate("() => caches.keys()")
+
+
 def test_over_plain_http_it_answers_and_says_that_it_cannot_be_kept(browser, site, answered):
     row, level = answered
     with tab(browser, site.replace("127.0.0.1", "lab.test")) as page:

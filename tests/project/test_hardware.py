@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from helpers.files import ROOT
+from helpers.files import ROOT, LabError
 from helpers.train import hardware
 
 BUILT = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
@@ -37,6 +37,7 @@ def card(monkeypatch):
         ((8, 9), BUILT, "cuda", "bf16"),  # runs what was built for 8.6
         ((9, 0), ["sm_90a"], "cuda", "bf16"),
         ((12, 1), ["sm_80", "compute_120"], "cuda", "bf16"),  # compiled when it is loaded
+        ((9, 0), ["gfx90a"], "cuda", "bf16"),  # AMD's names: torch's own business
         ((6, 0), BUILT, "cpu", None),  # Kaggle's P100
         ((7, 0), BUILT, "cpu", None),
         ((11, 0), BUILT, "cpu", None),
@@ -85,3 +86,11 @@ def test_threads_that_wait_sleep_from_before_torch_starts_unless_the_reader_chos
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, env=outside | before, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [after, "False"]
+
+
+def test_a_number_of_threads_that_is_none_is_one_message(monkeypatch):
+    monkeypatch.setenv(hardware.THREADS, "many")
+    hardware.choose_hardware.cache_clear()
+    with pytest.raises(LabError, match="TRIAGE_THREADS='many' is no number of threads"):
+        hardware.choose_hardware()
+    hardware.choose_hardware.cache_clear()

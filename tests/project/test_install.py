@@ -138,7 +138,7 @@ def fake_pip(monkeypatch, tmp_path):
     monkeypatch.delenv("CMAKE_ARGS", raising=False)
     monkeypatch.delenv("TRIAGE_GGUF", raising=False)
     monkeypatch.setattr(install, "venv_python", lambda: python)
-    return lambda: asked.read_text().splitlines()
+    return lambda: [line for line in asked.read_text().splitlines() if "pip --version" not in line]
 
 
 def test_the_exact_set_is_installed_and_llama_cpp_last_without_the_building_machines_instructions(fake_pip):
@@ -163,7 +163,7 @@ def test_without_a_compiler_or_if_asked_everything_but_llama_cpp_is_installed(
     monkeypatch.setattr(install, "missing", lambda *_: ["llama-cpp-python>=0.3"])
     install.install()
     assert len(fake_pip()) == 1 and "llama" not in fake_pip()[0]
-    assert re.search(f"11 and 12 are left out.*{reason}", capsys.readouterr().out)
+    assert re.search(f"11, 12 and 13 are left out.*{reason}", capsys.readouterr().out)
 
 
 def test_blanks_around_the_profiles_name_change_nothing_of_what_is_installed(monkeypatch):
@@ -206,6 +206,7 @@ def test_a_notebook_whose_packages_are_missing_is_left_out_and_named(monkeypatch
 
     executed = []
     monkeypatch.setattr(notebooks, "missing", lambda *_: ["llama-cpp-python>=0.3"])
+    monkeypatch.setattr(install, "has_compiler", lambda: False)
     monkeypatch.setattr(notebooks, "execute", lambda chapter, *_: executed.append(chapter.name[:2]) or {})
     monkeypatch.setattr(lab, "report", lambda: "")
     assert main.run(main.parser().parse_args(["run"])) == 0
@@ -247,6 +248,23 @@ def test_a_python_without_ensurepip_and_a_folder_that_is_read_only_are_one_messa
         )
         with pytest.raises(machines.InstallError, match=said):
             install.install()
+
+
+def test_an_environment_that_was_interrupted_before_it_had_pip_is_made_anew(monkeypatch, tmp_path):
+    broken = tmp_path / ".venv"
+    install.venv.create(broken, with_pip=False)
+    monkeypatch.setattr(install, "VENV", broken)
+    made = []
+    monkeypatch.setattr(install.venv, "create", lambda place, **how: made.append((place, how)))
+    monkeypatch.setattr(install, "pip", lambda *_, **__: None)
+    monkeypatch.setattr(install, "llama_refusal", lambda *_: "")
+    install.install()
+    assert made == [(broken, {"with_pip": True, "clear": True})]
+
+
+def test_a_package_whose_folder_lost_its_metadata_counts_as_missing(monkeypatch):
+    monkeypatch.setattr(install.metadata, "version", lambda name: None if name == "torch" else "9999")
+    assert any(row.startswith("torch>") for row in install.missing())
 
 
 def test_an_index_that_answers_without_the_package_is_not_called_a_network_error(monkeypatch, tmp_path):

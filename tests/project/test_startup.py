@@ -11,7 +11,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from helpers import __main__ as main
 from helpers import install, notebooks, startup
+from helpers.files import LabError
 from helpers.machines import InstallError
 
 COLAB = {"torch": "2.11.0+cu128", "numpy": "2.1.3", "ipywidgets": "7.7.1", "transformers": "5.15.0"}
@@ -160,6 +162,53 @@ def test_without_any_environment_the_command_that_makes_one_is_named(own_machine
     monkeypatch.setattr(install, "venv_python", lambda: tmp_path / "none")
     with pytest.raises(InstallError, match="make tutorial"):
         startup.prepare("00_start_here")
+
+
+@pytest.mark.parametrize(
+    ("extra", "lacking"), [("real", "wordfreq>=3.1,<4"), ("gpu", "unsloth>=2026.10.9,<2027")]
+)
+def test_what_the_usual_command_does_not_install_is_named_with_its_own(
+    own_machine, monkeypatch, tmp_path, extra, lacking
+):
+    monkeypatch.setattr(install, "missing", lambda *_: [lacking])
+    monkeypatch.setattr(install, "venv_python", lambda: tmp_path / "none")
+    with pytest.raises(InstallError, match=rf"-m pip install -c constraints.txt -e '\.\[{extra}\]'"):
+        startup.prepare("13_real_weights")
+
+
+def test_this_environments_kernels_come_before_those_of_a_jupyter_path(monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", "/somebody/else")
+    monkeypatch.delenv("PYTHONUTF8", raising=False)
+    startup.settle()
+    startup.settle()
+    assert os.environ["JUPYTER_PATH"].split(os.pathsep) == [f"{sys.prefix}/share/jupyter", "/somebody/else"]
+    assert os.environ["PYTHONUTF8"] == "1"
+
+
+def test_a_notebook_that_is_none_and_a_count_below_one_are_refused():
+    with pytest.raises(LabError, match=r"no notebook .99..*00 to 14"):
+        notebooks.chosen(["99"], print)
+    for option in ("--figure=-1", "--figure=0", "--seeds=0"):
+        with pytest.raises(SystemExit):
+            main.parser().parse_args(["run", "00", option])
+
+
+def test_a_long_cells_progress_is_told_while_it_runs(monkeypatch, tmp_path):
+    page = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                "from IPython.display import display\n"
+                "bar = display({'text/plain': 'runs …'}, raw=True, display_id=True)\n"
+                "bar.update({'text/plain': 'runs ██░ 1/12 · 90 s left'}, raw=True)"
+            )
+        ]
+    )
+    nbformat.write(page, tmp_path / "in.ipynb")
+    told = []
+    notebooks.execute(
+        SimpleNamespace(path=tmp_path / "in.ipynb", name="00_x"), tmp_path / "out.ipynb", told.append
+    )
+    assert [line.strip() for line in told] == ["runs ██░ 1/12 · 90 s left"]
 
 
 def test_a_machine_without_compiler_is_told_about_llama_cpp_in_the_notebooks_that_need_it(

@@ -163,6 +163,12 @@ def test_a_damaged_base_gets_one_clear_message(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(LabError, match="cannot be read"):
         train.load_model(tmp_path)
+    for one in (DATA / "nano-base").iterdir():
+        (tmp_path / one.name).write_bytes(one.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    with pytest.raises(LabError, match=r"cannot be read \(SafetensorError\)"):
+        train.load_model(tmp_path)
 
 
 def test_the_hardware_choice_comes_with_its_reason(monkeypatch):

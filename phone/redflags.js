@@ -21,7 +21,7 @@ const FLAGS = {
     "(corazon|pulso)… (rapid~|dispar~|aceler~|loco|brinc~|galop~|1[4-9][0-9]|2[0-9][0-9])",
     "(desgarr~|rasg~|raj[aoe]~|latigazo|cuchillo|transfix~)… (pecho|espalda|omoplatos|cintura|dorsal)",
     "(pecho|espalda|omoplatos|dorsal|toracic~)… (desgarr~|rasg~|raj[aoe]~|cuchillo|transfix~)",
-    "(elefante|garra|yunque|losa|nudo|bola)… (pecho|corazon)|(pecho|corazon)… (nudo|apretuj~|cierra|cerro|oprim~|a mil|brinco~|saltos)",
+    "(elefante|garra|yunque|losa|nudo|bola)… (pecho|corazon)|(pecho|corazon)… (nudo|apretuj~|cierra|cerro|oprim~|a mil|brinco~|saltos)|(cierra|cerro|cerrando)… pecho",
     "(pecho|corazon)… (se (me|le) sale)",
     "(agarr~|llev~)… (pecho|corazon)",
     "corazon… (a mil|late~ raro)",

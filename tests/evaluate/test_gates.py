@@ -253,7 +253,7 @@ def test_a_malformed_gate_is_named_with_its_file_and_its_fault(tmp_path, change,
     [
         ("label: {says: x, measure: strict, why: x}", r"entry `label`: .*needs `at_least` or `at_most`"),
         ("label: 0.8", r"entry `label`: "),
-        ("", r"no gates in it"),
+        ("", r"is empty"),
         ("- label", r"no gates in it"),
         ("label: {says: a: b}", r"gates\.yaml:1: "),
     ],

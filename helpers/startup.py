@@ -116,7 +116,8 @@ def advice(lacking: Sequence[str]) -> str:
         return f"Choose the kernel of {install.VENV} instead, or start with `make lab`, which does."
     for extra in ("real", "gpu"):  # what `make tutorial` does not install
         if names & (set(install.requirements(extra)) - set(install.requirements())):
-            return f"{', '.join(sorted(names))}: run `{sys.executable} -m pip install -c constraints.txt -e '.[{extra}]'`."
+            command = f'{sys.executable} -m pip install -c constraints.txt -e ".[{extra}]"'
+            return f"In {install.ROOT}, run: {command}"
     return "Run `make tutorial` (or `python3 -m helpers run 00`) once, then `make lab`."
 
 

@@ -15,7 +15,7 @@ from helpers.pretrain.build import card, pretrain
 from helpers.recipes import recipe_named
 from helpers.train import Profile, profile_named
 
-SMALLER = 100_000  # documents of the two bases that are made for the comparison
+SMALLER = 30_000  # documents of the two bases that are made for the comparison
 STAGE = "sft-balanced"
 SEED = 0
 

@@ -172,7 +172,7 @@ def test_what_the_usual_command_does_not_install_is_named_with_its_own(
 ):
     monkeypatch.setattr(install, "missing", lambda *_: [lacking])
     monkeypatch.setattr(install, "venv_python", lambda: tmp_path / "none")
-    with pytest.raises(InstallError, match=rf"-m pip install -c constraints.txt -e '\.\[{extra}\]'"):
+    with pytest.raises(InstallError, match=rf'-m pip install -c constraints.txt -e "\.\[{extra}\]"'):
         startup.prepare("13_real_weights")
 
 

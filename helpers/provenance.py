@@ -1,9 +1,7 @@
 """Where a number comes from: its notebook and cell, the models behind it, the machine, and how to get it again."""
 
-import ast
 import difflib
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from textwrap import indent
 from typing import Any, NamedTuple
@@ -16,6 +14,8 @@ from helpers.lab.results import measurements, own_keys, results_path, shipped_pa
 from helpers.train import current_profile
 
 MOST = 40  # keys that are listed of a prefix
+# The fixed beginning of a key that a cell records: what an f-string fills in ends it, a variable has none.
+RECORDS = re.compile(r'lab\.record(?:_runs)?\((?:\s*f?"([^"{]*))?')
 
 
 def told(key: str) -> str:
@@ -24,17 +24,16 @@ def told(key: str) -> str:
     Raises LabError: nothing is measured under this name; the message offers similar ones.
     """
     known = measurements()
-    if key in known and not known[key]["notebook"]:
-        return f"{key}: {_value(known[key])}\nmeasured by: python -m helpers run --write"
     if key not in known:
         inside = [name for name in known if name.startswith(f"{key}.")]
         if not inside:
             near = difflib.get_close_matches(key, known, 5, 0.5)
             raise LabError(f"Nothing is measured under {key!r}. Similar: {', '.join(near) or 'nothing'}.")
-        return "\n".join(
-            [*(f"{name}: {_value(known[name])}" for name in inside[:MOST]), f"{len(inside)} keys"]
-        )
+        listed = [f"{name}: {_value(known[name])}" for name in inside[:MOST]]
+        return "\n".join([*listed, f"{len(inside)} keys"])
     entry, own = known[key], key in own_keys()
+    if not entry["notebook"]:  # of the whole series: its minutes
+        return f"{key}: {_value(entry)}\nmeasured by: python -m helpers run --write"
     results = read_json(results_path() if own else shipped_path())
     cells = origin(key, entry["notebook"])
     where = " or ".join(dict.fromkeys(f"“{cell.section}”" for cell in cells))
@@ -93,25 +92,11 @@ def _recording(notebook: str) -> list[tuple[str, Cell]]:
         if cell.cell_type == "markdown":
             section = next(iter(re.findall(notebooks.HEADING, cell.source, re.MULTILINE)), section)
             continue
-        models |= dict.fromkeys(re.findall(r"""lab\.(?:stage|keep)\(\s*["']([\w-]+)""", cell.source))
-        found += [(prefix, Cell(section, cell.source, tuple(models))) for prefix in _recorded(cell.source)]
+        models |= dict.fromkeys(notebooks.STAGE.findall(cell.source))
+        found += [
+            (prefix, Cell(section, cell.source, tuple(models))) for prefix in RECORDS.findall(cell.source)
+        ]
     return found
-
-
-def _recorded(source: str) -> Iterator[str]:
-    """The fixed beginnings of the keys that a cell records; what an f-string fills in ends one."""
-    for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE))):
-        if (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func) in ("lab.record", "lab.record_runs")
-            and node.args
-        ):
-            first = node.args[0]
-            if isinstance(first, ast.Constant):
-                yield str(first.value)
-            else:
-                start = first.values[0] if isinstance(first, ast.JoinedStr) else None
-                yield str(start.value) if isinstance(start, ast.Constant) else ""  # a variable's value
 
 
 def _model(name: str) -> str:

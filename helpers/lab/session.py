@@ -33,11 +33,6 @@ class Session:
     used: list[str] = field(default_factory=list, repr=False)
     figures: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
-    @property
-    def stamp(self) -> str:
-        """What every figure carries."""
-        return self.profile.stamp
-
     def origin(self, seeds: int | None) -> str:
         """Where the next figure comes from: notebook, commit, models and runs so far, seeds, how to draw it again."""
         number, several = next(self.figures), f" --seeds {seeds}" if seeds and seeds > 1 else ""
@@ -62,17 +57,11 @@ class Session:
 @cache
 def commit() -> str:
     """The commit of the code, with a + where files differ from it; "unknown" outside a repository."""
-    git = ["git", "-C", str(ROOT)]
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--abbrev=9", "--dirty=+"]
     try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=9", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False
-        ).returncode
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head.stdout.strip() + "+" * bool(changed)
 
 
 _running: Session | None = None
@@ -106,20 +95,15 @@ def start(notebook: str, profile: str = "nano") -> Session:
     import transformers
 
     os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
+    now = current_profile()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    _running = Session(
-        notebook, current_profile(), versions_of(), choose_hardware().reason, _measured_seconds(notebook)
-    )
-    return _running
-
-
-def _measured_seconds(notebook: str) -> float | None:
-    """How long this notebook took when the shipped results were measured."""
-    shipped = DATA / "results" / f"{current_profile().name}.json"
+    shipped = DATA / "results" / f"{now.name}.json"
     known = read_json(shipped)["measurements"] if shipped.exists() else {}
-    return known.get(f"series.{notebook}.seconds", {}).get("value")
+    seconds = known.get(f"series.{notebook}.seconds", {}).get("value")
+    _running = Session(notebook, now, versions_of(), choose_hardware().reason, seconds)
+    return _running
 
 
 def uses(key: str) -> None:

@@ -30,7 +30,7 @@ from helpers.train.loading import save_tokenizer
 
 SETTINGS: dict[str, Any] = {
     "documents": 260_000,
-    "seed": 0,
+    "seed": 1,  # of 0, 1 and 2 the base that learns soonest, on dev: tests/bench_base.py
     "vocab": 4096,
     "linked": True,
     "block": 128,
@@ -162,6 +162,7 @@ def pretrain(out: Path, settings: dict[str, Any] | None = None) -> dict[str, Any
         "seconds": round(time.time() - started),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "settings": chosen,
+        "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__.split("+")[0]},
     }
     # Half precision: half the size in git, and the weights that GGUF's F16 will hold anyway.
@@ -187,7 +188,8 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 | corpus | {facts["documents"]:,} synthetic documents ({mix}), fingerprint `{facts["corpus_fingerprint"]}` |
 | training | {facts["steps"]:,} steps of {facts["settings"]["batch"]} × {facts["settings"]["block"]} tokens, {facts["tokens"] / 1e6:.1f} M tokens in all |
 | loss | {facts["first_loss"]} → {facts["last_loss"]} nats a token |
-| time | {facts["seconds"]:,} s on two CPU cores |
+| seed | {facts["settings"]["seed"]}: chosen of three on the dev split |
+| time | {facts["seconds"]:,} s with {facts["threads"]} CPU thread(s) |
 | weights | float16 safetensors; tokenizer of {facts["settings"]["vocab"]:,} byte-level BPE tokens (llama-3 split, ChatML) |
 
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
@@ -197,6 +199,10 @@ on the text before training starts; a zero-shot evaluation in the tests shows th
 
 **What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. The held-out syndromes
 and the free vignettes it has never read in any form.
+
+**Why this seed.** Bases of three seeds were trained, with almost the same loss in the end. With notebook 06's recipe this one learns in every
+run; the others need up to twice the updates, and are as good then (`tests/bench_base.py`, on the dev split). How soon a base learns is luck
+of its seed, and no loss tells it. So the figures of this series are those of one base.
 
 {comparison}
 

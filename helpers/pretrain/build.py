@@ -195,7 +195,8 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
 drawn apart, paraphrases that link all wordings of a finding, and plain-language severity and alarm signs of *training* wordings.
 **What it has not read**: a level for any finding, a severity for a dev or test wording, anything of a held-out syndrome. `helpers.pretrain.corpus.leaks` proves it
-on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better than chance.
+on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels hardly
+better than one who does not look. It leans a little the right way, as it knows how grave things are.
 
 **What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. The held-out syndromes
 and the free vignettes it has never read in any form.

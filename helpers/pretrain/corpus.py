@@ -24,7 +24,7 @@ KINDS = {
     "alarms": 6,
     "repeat": 2,
     "color": 5,
-    "boilerplate": 8,
+    "boilerplate": 14,
     "general": 5,
 }
 
@@ -145,7 +145,7 @@ class Writer:
         if self.rng.random() < 0.7:
             self.rng.shuffle(lines)
         text = "\n".join(lines[: self.rng.randint(2, len(lines))])
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.25:
             return _prose("boilerplate", text)
         land = self.notes["country"].format(country=country.country)
         return _chat("boilerplate", land, "Escribe un ejemplo de respuesta.", text)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.utils.benchmark import Timer
 from transformers import AutoModelForCausalLM, Lfm2Config
 from trl import SFTConfig
 
@@ -31,12 +32,8 @@ ENGINES = {"transformers": "cards", "unsloth": "gpu"}  # and the profile whose e
 def matmul_peak(dtype: torch.dtype, device: str = "cpu", size: int = 2048, seconds: float = 1.5) -> float:
     """This machine's best matrix-multiply rate in FLOP/s, measured on large square matrices."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    (a @ b)[0, 0].item()  # once to warm up; `item` waits for a GPU
-    runs, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        (a @ b)[0, 0].item()
-        runs += 1
-    return 2 * size**3 * runs / (time.perf_counter() - started)
+    timer = Timer("a @ b", globals={"a": a, "b": b}, num_threads=torch.get_num_threads())
+    return 2 * size**3 / timer.blocked_autorange(min_run_time=seconds).median
 
 
 def flops_per_token(frozen: int, trainable: int) -> float:
@@ -50,11 +47,11 @@ def measure(engine: str, folder: str, steps: int) -> dict[str, Any]:
     """Train the model in `folder` for so many optimizer steps: tokens/s, GB, and the share of the matmul peak."""
     profile, hardware = replace(profile_named("gpu"), engine=engine), choose_hardware()
     model, tokenizer = load(profile, folder)
-    rate, batch = profile.sft["learning_rate"], profile.sft["batch"] * profile.sft["accumulation"]
+    batch = profile.sft["batch"] * profile.sft["accumulation"]
     rows = Dataset.from_list(cases.chat_rows(cases.write_from_templates(batch * max(steps, 3), 0)))
+    settings = machine(profile) | {"save_strategy": "no", "learning_rate": profile.sft["learning_rate"]}
     for wanted in (3, steps):  # kernels are compiled in the first three, which do not count
-        settings = machine(profile) | {"save_strategy": "no"}
-        config = SFTConfig(learning_rate=rate, max_steps=wanted, max_length=profile.max_length, **settings)
+        config = SFTConfig(max_steps=wanted, max_length=profile.max_length, **settings)
         trainer = SFTTrainer(model, processing_class=tokenizer, train_dataset=rows, args=config)
         trainer.train()
     record, on_gpu = trainer.record, hardware.device == "cuda"

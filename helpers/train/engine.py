@@ -1,6 +1,4 @@
-"""Unsloth, when a profile asks for it. It patches trl, transformers and peft and has to be imported before
-them.
-"""
+"""Unsloth, when a profile asks for it. It patches trl, transformers and peft: it is imported before them."""
 
 import importlib.util
 import os
@@ -27,9 +25,7 @@ def import_unsloth() -> Any:
 
 
 def import_engine_first() -> None:
-    """Import Unsloth now if the profile will need it and it is there; anything wrong is said later, where it
-    is used.
-    """
+    """Import Unsloth now if the profile needs it and it is there; anything wrong is said where it is used."""
     try:
         wanted = bool(os.environ.get(VARIABLE)) and current_profile().engine == "unsloth"
     except LabError:

@@ -1,9 +1,7 @@
-"""What makes LoRA training quick on a few CPU cores: less memory traffic, the same mathematics
-(`tests/bench_train.py` measures it).
+"""What makes LoRA training quick on a few CPU cores (`tests/bench_train.py` measures it).
 
 A 4 M-parameter model spends more time moving activations than multiplying matrices, so each piece here saves
-a pass over them: the allocator keeps freed buffers, LoRA adds into the layer's own output, and the loss looks
-at the answer's tokens alone.
+a pass over them: the allocator keeps freed buffers, and LoRA adds into the layer's own output.
 """
 
 import ctypes
@@ -24,24 +22,20 @@ LARGEST_KEPT = 32 * 2**20  # the largest value that glibc accepts for M_MMAP_THR
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to reuse large buffers instead of handing them back: every fresh page costs a fault, and each
-    step of training and each token of an answer frees them all.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    tune = getattr(ctypes.CDLL(None), "mallopt", None)
-    if tune is not None:
+    """Ask glibc to reuse large buffers: each step and token frees them, and a fresh page costs a fault."""
+    if tune := _of_glibc("mallopt"):
         tune(M_MMAP_THRESHOLD, LARGEST_KEPT)
         tune(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def _of_glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
+
+
 def hand_back_memory() -> None:
-    """Give the kept buffers back to the system once a training is over: a worker that waits, or a model that
-    is judged next, does not need them.
-    """
+    """Give the kept buffers back to the system once a training is over: whatever comes next needs others."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
-    if trim is not None:
+    if trim := _of_glibc("malloc_trim"):
         trim(0)
 
 
@@ -67,11 +61,9 @@ class HandBack(TrainerCallback):
 
 
 class _FusedLora(torch.autograd.Function):
-    """y = xWᵀ + s·(xAᵀ)Bᵀ with the second term added in place, and both terms of the input's gradient
-    likewise.
+    """y = xWᵀ + s·(xAᵀ)Bᵀ with the second term added in place; so are both terms of the input's gradient.
 
-    PEFT writes the product, its scaled copy and their sum as three full-sized tensors, forward and again
-    backward. W is frozen.
+    PEFT writes product, scaled copy and sum as three full-sized tensors, twice. W is frozen.
     """
 
     @staticmethod
@@ -91,13 +83,8 @@ class _FusedLora(torch.autograd.Function):
         flat = grad.reshape(-1, grad.shape[-1])
         back = flat @ b * ctx.scale
         to_input = (flat @ weight).addmm_(back, a)
-        return (
-            to_input.view(*grad.shape[:-1], -1),
-            None,
-            (back.T @ rows).float(),
-            (flat.T @ low).float() * ctx.scale,
-            None,
-        )
+        to_a, to_b = (back.T @ rows).float(), (flat.T @ low).float() * ctx.scale
+        return to_input.view(*grad.shape[:-1], -1), None, to_a, to_b, None
 
 
 def _forward(self: Linear, x: torch.Tensor) -> torch.Tensor:
@@ -110,9 +97,7 @@ def _forward(self: Linear, x: torch.Tensor) -> torch.Tensor:
 
 
 def fuse_lora(model: PeftModel) -> None:
-    """Give every LoRA layer of `model` the fused forward: one adapter, no dropout, no bias, as
-    `loading.lora_config` makes them.
-    """
+    """Give every LoRA layer of `model` the fused forward: one adapter, no dropout, no bias, as of `load`."""
     for module in model.modules():
         if isinstance(module, Linear):
             module.forward = MethodType(_forward, module)

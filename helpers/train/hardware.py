@@ -1,6 +1,4 @@
-"""What this machine can do, and why a choice was made. Every decision comes with its reason, for readers
-whose numbers differ.
-"""
+"""What this machine can do, and why a choice was made: every decision comes with its reason."""
 
 import os
 from dataclasses import dataclass
@@ -29,9 +27,7 @@ class Hardware:
     reason: str
 
     def arguments(self) -> dict[str, Any]:
-        """The `TrainingArguments` that follow. TRL and transformers guess wrong on a CPU, so each is
-        explicit.
-        """
+        """The `TrainingArguments` that follow, each explicit: the libraries guess wrong on a CPU."""
         return {
             "use_cpu": self.device == "cpu",
             "bf16": self.precision == "bf16",
@@ -43,12 +39,10 @@ class Hardware:
 
 def _cpu_flags() -> set[str]:
     try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
-            return next(
-                (set(line.split()) for line in stream if line.startswith(("flags", "Features"))), set()
-            )
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return set()
+    return next((set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set())
 
 
 def _unserved() -> str:
@@ -95,9 +89,8 @@ def choose_hardware() -> Hardware:
     native = _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"}
     wanted = os.environ.get(PRECISION, "").strip()
     if wanted not in ("", "fp32", "bf16"):
-        raise LabError(
-            f"{PRECISION}={wanted!r} is no precision of a CPU: set it to fp32 or bf16, or unset it."
-        )
+        how = "set it to fp32 or bf16, or unset it"
+        raise LabError(f"{PRECISION}={wanted!r} is no precision of a CPU: {how}.")
     precision = wanted or ("bf16" if native else "fp32")
     why = f"bf16 autocast ({sorted(native)[0]})" if native else "fp32 (this CPU has no bf16 instructions)"
     if wanted:

@@ -41,7 +41,7 @@ def explained(source: Any) -> Iterator[None]:
             ) from error
         raise LabError(
             f"Could not fetch {source} ({type(error).__name__}): no network, no such model, or a licence to "
-            f"accept on the hub first. "
+            "accept on the hub first. "
             "Check the connection, or set TRIAGE_PROFILE=nano, which needs no download."
         ) from error
 
@@ -67,8 +67,7 @@ def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
 
 
 def load_model(source: Any, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """A model for generation or training, on the device this machine offers; float32 on a CPU, half precision
-    on a GPU, unless `dtype` says otherwise.
+    """A model for generation or training, on this machine's device, in `dtype` or else `working_dtype()`.
 
     Raises:
         LabError: it cannot be fetched or read.
@@ -139,13 +138,10 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
 
 
 def merged(trainer: Any) -> LoadedModel:
-    """What a trainer has learnt, folded into its base's weights, in memory: `evaluate` takes it like a
-    folder.
-    """
-    source = (
-        getattr(trainer.model, "source", None) or trainer.model.peft_config["default"].base_model_name_or_path
-    )
-    whole = folded(trainer.model, source).to(working_dtype())
+    """What a trainer has learnt, folded into its base in memory: `evaluate` takes it like a folder."""
+    model = trainer.model
+    source = getattr(model, "source", None) or model.peft_config["default"].base_model_name_or_path
+    whole = folded(model, source).to(working_dtype())
     return LoadedModel(whole.eval(), trainer.processing_class)
 
 
@@ -157,8 +153,7 @@ def merge_and_save(
     profile: Profile,
     adapter: dict[str, torch.Tensor] | None = None,
 ) -> None:
-    """Fold LoRA into the base's weights and save a whole model: every stage folder can be loaded, exported or
-    trained on alone.
+    """Fold LoRA into the base's weights and save a whole model, which can be loaded, exported or trained on.
 
     `adapter`: its weights, where `model` holds a part of them only (`trainer.adapter()`).
     """
@@ -183,9 +178,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
 def folded(
     trained: PeftModel, source: Any, adapter: dict[str, torch.Tensor] | None = None
 ) -> PreTrainedModel:
-    """The trained adapter folded into its base in float32, whatever engine and device trained it: a sum in 16
-    bits rounds small changes of large weights away (peft#1388).
-    """
+    """The trained adapter folded into its base in float32: in 16 bits small changes are lost (peft#1388)."""
     fresh = get_peft_model(load_model(source, torch.float32), trained.peft_config["default"])
     set_peft_model_state_dict(fresh, adapter or get_peft_model_state_dict(trained))
     return fresh.merge_and_unload()

@@ -64,8 +64,6 @@ def profile_named(name: str) -> Profile:
     """The profile of this name; a clear error lists the names there are."""
     known = read_yaml(DATA / "profiles.yaml")
     if name not in known:
-        raise LabError(
-            f"There is no profile {name!r}. Set {VARIABLE} to one of {', '.join(known)}, or unset it for "
-            f"nano."
-        )
+        how = f"Set {VARIABLE} to one of {', '.join(known)}, or unset it for nano"
+        raise LabError(f"There is no profile {name!r}. {how}.")
     return Profile(name=name, **known[name])

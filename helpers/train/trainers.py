@@ -28,18 +28,15 @@ from helpers.train.fast import LARGE, HandBack, fuse_lora, hand_back_memory
 from helpers.train.hardware import choose_hardware
 from helpers.train.profiles import Profile
 
-# How many train together: the profile's batch is shared among them.
-PROCESSES = int(os.environ.get("WORLD_SIZE", 1))
-# What is kept of TRL's log: names that begin so.
-CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")
+PROCESSES = int(os.environ.get("WORLD_SIZE", 1))  # they train together, and share the profile's batch
+CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")  # kept of TRL's log
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
     """What a run was and what it cost.
 
-    `losses` are (step, mean loss in nats a trained token); `curves` holds what else the trainer logged, by
-    TRL's name for it, likewise.
+    `losses` are (step, mean loss in nats a trained token); `curves` likewise, by TRL's names.
     """
 
     rows: int
@@ -57,8 +54,6 @@ class TrainingRecord:
 
 
 class _Bar(TrainerCallback):
-    """Moves the progress line."""
-
     def __init__(self, progress: Progress) -> None:
         self.progress, self.note = progress, ""
 
@@ -99,9 +94,7 @@ def machine(profile: Profile, task: str = "sft") -> dict[str, Any]:
 
 
 class _OnFewCores:
-    """What our trainers add to TRL's, whatever they train: a progress line, quick LoRA layers on a CPU, and
-    the run's record.
-    """
+    """What our trainers add to TRL's: a progress line, quick LoRA layers on a CPU, and the run's record."""
 
     label = "Training"  # what the progress line calls it
     tokens = 0
@@ -110,7 +103,10 @@ class _OnFewCores:
     def __init__(self, model: Any, args: Any = None, train_dataset: Any = None, **more: Any) -> None:
         disable_progress_bars()
         transformers.logging.set_verbosity_error()
-        refuse_nothing(train_dataset or [])
+        if not train_dataset:
+            raise LabError(
+                "There is nothing to train on: the data set is empty. Check the recipe's data function."
+            )
         # As they were handed over: `lab.keep` names the result by both.
         self.rows, self.settings = train_dataset, args.to_dict()
         super().__init__(model=model, args=args, train_dataset=train_dataset, **more)  # type: ignore[call-arg]
@@ -157,7 +153,20 @@ class _OnFewCores:
     @property
     def record(self) -> TrainingRecord:
         """What the run was and what it cost."""
-        return _record(self, len(self.rows), self.state.epoch or 0.0, self.seconds)  # type: ignore[attr-defined]
+        trainer: Any = self
+        history = trainer.state.log_history
+        curves = sorted({name for row in history for name in row if name.startswith(CURVES)})
+        counted = max((int(row["num_tokens"]) for row in history if "num_tokens" in row), default=0)
+        return TrainingRecord(
+            rows=len(self.rows),
+            epochs=trainer.state.epoch or 0.0,
+            steps=trainer.state.global_step,
+            seconds=round(self.seconds, 1),
+            tokens=self.tokens or counted,
+            trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
+            losses=_curve(history, "loss"),
+            curves={name: _curve(history, name) for name in curves},
+        )
 
     def adapter(self) -> dict[str, torch.Tensor]:
         """The trained adapter. Where each process holds a part of it (FSDP), all of them have to ask."""
@@ -166,19 +175,16 @@ class _OnFewCores:
         return get_peft_model_state_dict(trainer.model, state_dict=whole)
 
     def floating_point_ops(self, _: dict[str, Any]) -> int:
-        """Not counted: transformers walks through every parameter at every step to do it, a tenth of a small
-        model's step.
-        """
+        """Not counted: walking through every parameter takes a tenth of a small model's step."""
         return 0
 
 
 class SFTTrainer(_OnFewCores, trl.SFTTrainer):
     """TRL's `SFTTrainer` with its own arguments, made for a small model on a few CPU cores.
 
-    On a CPU the loss multiplies by the vocabulary at trained tokens only, once, and keeps no statistics but
-    their number; TRL computes it in checkpointed chunks (the output layer runs twice) with entropy and
-    accuracy at every step: right for a vocabulary of 65,536 on a GPU, a tenth of the time here. The
-        mathematics is the same (a test holds the two equal).
+    On a CPU the loss multiplies by the vocabulary at trained tokens only, once. TRL computes it in
+    checkpointed chunks, with entropy and accuracy at every step: right for 65,536 tokens on a GPU, a tenth of
+    the time here. The mathematics is the same (a test holds the two equal).
 
     Raises:
         LabError: no rows; a row longer than `max_length` (its tail, where the disclaimer is, would be cut
@@ -199,7 +205,7 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
         )
 
     def expected(self) -> str:
-        """Minutes and memory of the run on this machine: its longest rows are computed first, with gradients.
+        """Minutes and memory of the run here: its longest rows are computed first, with gradients.
 
         So a machine without enough memory says so before the work begins, not when the longest rows come.
         """
@@ -238,12 +244,10 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
 
 
 class DPOTrainer(_OnFewCores, trl.DPOTrainer):
-    """TRL's `DPOTrainer` with its own arguments. Cut or worthless pairs are not its affair: `cases.usable`
-    counts and drops them.
+    """TRL's `DPOTrainer` with its own arguments. `cases.usable` drops cut or worthless pairs before.
 
-    On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does where Liger's kernels
-    are installed, and keeps no
-    entropy: a third less time. The mathematics is the same (a test holds the two equal).
+    On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does with Liger's kernels,
+    and keeps no entropy: a third less time. The mathematics is the same (a test holds the two equal).
 
     Raises:
         LabError: no pairs.
@@ -280,35 +284,20 @@ class GRPOTrainer(_OnFewCores, trl.GRPOTrainer):
     label = "GRPO"
 
 
-def refuse_nothing(rows: Sequence[Any]) -> None:
-    """Raise a clear error on an empty data set."""
-    if not rows:
-        raise LabError(
-            "There is nothing to train on: the data set is empty. Check the recipe's data function."
-        )
-
-
 def in_steps(rows: int, batch: int, epochs: float, updates: int) -> tuple[int, float]:
-    """Optimizer steps and epochs of a run over so many rows; `updates` above 0 counts steps instead of
-    epochs.
-    """
+    """Optimizer steps and epochs of a run over so many rows; `updates` above 0 wins over `epochs`."""
     in_epoch = max(1, math.ceil(rows / batch))
     return (updates, updates / in_epoch) if updates > 0 else (math.ceil(in_epoch * epochs), epochs)
 
 
 def _refuse_cut_rows(rows: Any, tokenizer: Any, limit: int | None) -> None:
-    """Count the rows that `max_length` would cut, and refuse: what is cut is the end, disclaimer and
-    end-of-turn included.
-    """
+    """Refuse rows that `max_length` would cut: their ends, disclaimer and end-of-turn included."""
 
     def length(row: dict[str, Any]) -> int:
         if "text" in row:
             return len(tokenizer.encode(row["text"]))
-        return len(
-            tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)[
-                "input_ids"
-            ]
-        )
+        chat = row["prompt"] + row["completion"]
+        return len(tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"])
 
     if limit is None:
         return
@@ -320,24 +309,6 @@ def _refuse_cut_rows(rows: Any, tokenizer: Any, limit: int | None) -> None:
             f"{len(cut)} of the longest rows exceed max_length={limit} (up to {max(cut)} tokens); "
             "their ends would be cut. Raise max_length in data/profiles.yaml or shorten them."
         )
-
-
-def _record(trainer: Any, rows: int, epochs: float, seconds: float) -> TrainingRecord:
-    history = trainer.state.log_history
-    return TrainingRecord(
-        rows=rows,
-        epochs=epochs,
-        steps=trainer.state.global_step,
-        seconds=round(seconds, 1),
-        tokens=getattr(trainer, "tokens", 0)
-        or int(max((row["num_tokens"] for row in history if "num_tokens" in row), default=0)),
-        trainable=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
-        losses=_curve(history, "loss"),
-        curves={
-            name: _curve(history, name)
-            for name in sorted({name for row in history for name in row if name.startswith(CURVES)})
-        },
-    )
 
 
 def _curve(history: Sequence[dict[str, Any]], name: str) -> list[tuple[int, float]]:

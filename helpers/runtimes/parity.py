@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
+from scipy.special import log_softmax
 
 from helpers.cases import Example
 from helpers.files import DATA, LabError, read_yaml
@@ -50,23 +50,16 @@ class Parity:
 
     Attributes:
         reference, other: the runtimes' names.
-        same: for each depth, on which prompts they agree.
+        measured: for each depth, the share of prompts on which they agree. At `KL`, where both tell odds, the
+            mean KL(reference ‖ other) at the level's place in nats; where only the likeliest tokens are told,
+            the rest counts as one: a lower bound.
         first: for each depth with a difference, the first one, in words.
-        divergences: KL(reference ‖ other) at the level's place in nats, one for each prompt whose odds both
-            tell. Where only the likeliest tokens are told, the rest counts as one: a lower bound.
     """
 
     reference: str
     other: str
-    same: Mapping[str, tuple[bool, ...]]
+    measured: Mapping[str, Rate]
     first: Mapping[str, str]
-    divergences: tuple[float, ...] = ()
-
-    def measured(self, depth: str) -> Rate | None:
-        """Share of prompts on which they agree at a depth, or mean divergence (`KL`); None if not told."""
-        if depth != KL:
-            return wilson(sum(self.same[depth]), len(self.same[depth]))
-        return bootstrap_mean(self.divergences) if self.divergences else None
 
 
 def compare(reference: Run, other: Run) -> Parity:
@@ -74,15 +67,18 @@ def compare(reference: Run, other: Run) -> Parity:
     if len(reference.replies) != len(other.replies):
         counts = " and ".join(f"{one.name} {len(one.replies):,}" for one in (reference, other))
         raise LabError(f"Prompts answered: {counts}. Only the same ones can be compared: run both again.")
-    same, first = {}, {}
+    measured, first = {}, {}
     for depth in DEPTHS:
         rows = list(zip(reference.seen(depth), other.seen(depth), strict=True))
-        same[depth] = tuple(one == two for one, two in rows)
-        if False in same[depth]:
-            index = same[depth].index(False)
+        same = [one == two for one, two in rows]
+        measured[depth] = wilson(sum(same), len(same))
+        if False in same:
+            index = same.index(False)
             where = ": {} | {}".format(*rows[index]) if depth == "label" else _where(*rows[index])
             first[depth] = f"{depth} of prompt {index}{where}"
-    return Parity(reference.name, other.name, same, first, tuple(_divergences(reference, other)))
+    if told := _divergences(reference, other):
+        measured[KL] = bootstrap_mean(told)
+    return Parity(reference.name, other.name, measured, first)
 
 
 def _where(one: str | tuple, two: str | tuple) -> str:
@@ -96,9 +92,10 @@ def _where(one: str | tuple, two: str | tuple) -> str:
 def _divergences(reference: Run, other: Run) -> list[float]:
     if reference.logits is None:
         return []
-    truth = log_softmax(reference.logits)
+    truth = log_softmax(reference.logits.astype(np.float64), axis=-1)
     if other.logits is not None:
-        return [divergence(p, q) for p, q in zip(truth, log_softmax(other.logits), strict=True)]
+        theirs = log_softmax(other.logits.astype(np.float64), axis=-1)
+        return [divergence(p, q) for p, q in zip(truth, theirs, strict=True)]
     told = [(row, reply.logprobs) for row, reply in zip(truth, other.replies, strict=True) if reply.logprobs]
     return [divergence(row[list(few)], np.array(list(few.values()))) for row, few in told]
 
@@ -109,29 +106,23 @@ def divergence(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.exp(p) @ (p - q))
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities in float64, over the last axis."""
-    return special.log_softmax(logits.astype(np.float64), axis=-1)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A depth of one comparison: measured, asked for, and does it hold (None: nothing to judge)?"""
+class Judged(NamedTuple):
+    """A depth of one comparison: what was asked for, and does it hold (None: nothing to judge)?"""
 
     parity: Parity
     depth: str
-    rate: Rate | None
     asks: str
     holds: bool | None
 
     @property
     def cells(self) -> tuple[str, ...]:
         """A line of the report's table."""
-        rate, unmeasured = self.rate, "not given" if self.rate is None else "not judged"
-        shown = "—" if rate is None else str(rate)
+        rate = self.parity.measured.get(self.depth)
+        shown, verdict = ("—", "not given") if rate is None else (str(rate), "not judged")
         if rate is not None and self.depth == KL:
             shown = f"{rate.value:.1e} nats [{rate.low:.1e}–{rate.high:.1e}], n = {rate.n:,}"
-        verdict = {True: "holds", False: "DRIFT", None: unmeasured}[self.holds]
+        if self.holds is not None:
+            verdict = "holds" if self.holds else "DRIFT"
         return self.parity.other, self.parity.reference, self.depth, self.asks, shown, verdict
 
 
@@ -172,17 +163,17 @@ def tolerances(kind: str, path: Path = DATA / "parity.yaml") -> dict[str, dict[s
     return known[kind]
 
 
-def judge(comparisons: Sequence[tuple[Parity, str]], path: Path = DATA / "parity.yaml") -> Report:
+def judge(comparisons: Sequence[tuple[Parity, str]]) -> Report:
     """Hold each comparison against the tolerances of its kind."""
     rows = []
     for parity, kind in comparisons:
-        allowed = tolerances(kind, path)
+        allowed = tolerances(kind)
         for depth in (*DEPTHS, KL):
-            rate, bound = parity.measured(depth), allowed.get(depth, {})
+            rate, bound = parity.measured.get(depth), allowed.get(depth, {})
             asks, holds = "—", None
             if "at_least" in bound:
                 asks, holds = f"≥ {100 * bound['at_least']:g}%", rate and rate.value >= bound["at_least"]
             elif bound:
                 asks, holds = f"≤ {bound['at_most']:g}", rate and rate.value <= bound["at_most"]
-            rows.append(Judged(parity, depth, rate, asks, holds))
+            rows.append(Judged(parity, depth, asks, holds))
     return Report(tuple(rows))

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 from tools import rewrite_gguf
 
 from helpers.cases import evaluation_prompts
 from helpers.export import export, read_header
 from helpers.files import DATA, ROOT, LabError
 from helpers.runtimes import LlamaCpp, Reply, check, parity
-from helpers.runtimes.parity import DEPTHS, KL, Run, compare, divergence, judge, log_softmax
+from helpers.runtimes.parity import DEPTHS, KL, Run, compare, divergence, judge
 
 BASE = DATA / "nano-base"
 
@@ -32,15 +33,15 @@ def _run(*replies, logits=None, name="other"):
 def test_a_run_agrees_with_itself_at_every_depth_and_has_no_first_difference():
     run = _run(_reply(), _reply("AZUL"), logits=np.random.default_rng(0).normal(size=(2, 9)))
     found = compare(run, run)
-    assert all(found.measured(depth).value == 1 and found.measured(depth).n == 2 for depth in DEPTHS)
-    assert not found.first and found.measured(KL).value == pytest.approx(0, abs=1e-12)
+    assert all(found.measured[depth].value == 1 and found.measured[depth].n == 2 for depth in DEPTHS)
+    assert not found.first and found.measured[KL].value == pytest.approx(0, abs=1e-12)
 
 
 def test_each_depth_sees_its_own_difference_and_says_where():
     reference = _run(_reply(), _reply())
     other = _run(_reply(), _reply("VERDE", prompt="pq", tokens=(1, 1, 2, 3)))
     found = compare(reference, other)
-    assert {depth: found.measured(depth).value for depth in DEPTHS} == dict.fromkeys(DEPTHS, 0.5)
+    assert {depth: found.measured[depth].value for depth in DEPTHS} == dict.fromkeys(DEPTHS, 0.5)
     assert found.first == {
         "prompt": "prompt of prompt 1, character 1: 'p' | 'pq'",
         "tokens": "tokens of prompt 1, token 1: (1, 2, 3) | (1, 1, 2, 3)",
@@ -61,7 +62,7 @@ def test_runs_over_different_numbers_of_prompts_are_not_compared():
 
 def test_two_unreadable_answers_have_the_same_label():
     unread = Reply("p", (1,), "no sé", "stop")
-    assert compare(_run(unread), _run(unread)).measured("label").value == 1
+    assert compare(_run(unread), _run(unread)).measured["label"].value == 1
 
 
 logits = st.lists(st.floats(-20, 20), min_size=6, max_size=6)
@@ -79,14 +80,14 @@ def test_the_odds_of_a_few_tokens_are_compared_on_those_tokens():
     scores = np.array([[2.0, 1.0, 0.0, -9.0]])
     exact = {token: float(log_softmax(scores)[0][token]) for token in (0, 1)}
     found = compare(_run(_reply(), logits=scores), _run(_reply(logprobs=exact)))
-    assert found.measured(KL).value == pytest.approx(0, abs=1e-9)
+    assert found.measured[KL].value == pytest.approx(0, abs=1e-9)
     off = compare(_run(_reply(), logits=scores), _run(_reply(logprobs={0: exact[0] - 0.5, 1: exact[1]})))
-    assert off.measured(KL).value > 0.01
+    assert off.measured[KL].value > 0.01
 
 
 def test_without_odds_on_one_side_there_is_no_divergence():
-    assert compare(_run(_reply()), _run(_reply(), logits=np.zeros((1, 3)))).measured(KL) is None
-    assert compare(_run(_reply(), logits=np.zeros((1, 3))), _run(_reply())).measured(KL) is None
+    assert compare(_run(_reply()), _run(_reply(), logits=np.zeros((1, 3)))).measured.get(KL) is None
+    assert compare(_run(_reply(), logits=np.zeros((1, 3))), _run(_reply())).measured.get(KL) is None
 
 
 # ---------------------------------------------------------------------------------------------------- judging

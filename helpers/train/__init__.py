@@ -9,24 +9,3 @@ from helpers.train.hardware import Hardware, choose_hardware
 from helpers.train.loading import LoadedModel, load, load_model, load_tokenizer, merge_and_save, merged
 from helpers.train.profiles import LORA_TARGETS, Profile, current_profile, profile_named
 from helpers.train.trainers import DPOTrainer, GRPOTrainer, SFTTrainer, TrainingRecord, machine
-
-__all__ = [
-    "LORA_TARGETS",
-    "DPOTrainer",
-    "GRPOTrainer",
-    "Hardware",
-    "LoadedModel",
-    "Profile",
-    "SFTTrainer",
-    "TrainingRecord",
-    "choose_hardware",
-    "current_profile",
-    "import_unsloth",
-    "load",
-    "load_model",
-    "load_tokenizer",
-    "machine",
-    "merge_and_save",
-    "merged",
-    "profile_named",
-]

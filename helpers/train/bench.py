@@ -86,8 +86,7 @@ def _random_model() -> str:
 def report(size: str = "1.2b", steps: int = 20) -> Path:
     """Measure the engines, print what was found, and keep it under build/bench with device and date.
 
-    Raises:
-        LabError: there is no GPU for the 1.2 B model, or an engine failed.
+    Raises LabError: there is no GPU for the 1.2 B model, or an engine failed.
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     if size != "nano" and device == "CPU":

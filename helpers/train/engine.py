@@ -9,11 +9,7 @@ from helpers.train.profiles import VARIABLE, current_profile
 
 
 def import_unsloth() -> Any:
-    """Unsloth's `FastLanguageModel`, with its automatic system installs off.
-
-    Raises:
-        LabError: Unsloth is not installed.
-    """
+    """Unsloth's `FastLanguageModel`, its automatic installs off; a `LabError` if Unsloth is not installed."""
     os.environ.setdefault("UNSLOTH_AUTO_INSTALL", "0")
     try:
         from unsloth import FastLanguageModel

@@ -55,11 +55,7 @@ def working_dtype() -> torch.dtype:
 
 
 def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
-    """The tokenizer of a stage, folder, hub id or `LoadedModel`.
-
-    Raises:
-        LabError: it cannot be fetched or read.
-    """
+    """The tokenizer of a stage, folder, hub id or `LoadedModel`; a `LabError` if it cannot be had."""
     if isinstance(source, LoadedModel):
         return source.tokenizer
     with explained(source):
@@ -69,8 +65,7 @@ def load_tokenizer(source: Any) -> PreTrainedTokenizerBase:
 def load_model(source: Any, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """A model for generation or training, on this machine's device, in `dtype` or else `working_dtype()`.
 
-    Raises:
-        LabError: it cannot be fetched or read.
+    Raises LabError: it cannot be fetched or read.
     """
     hardware, dtype = choose_hardware(), dtype or working_dtype()
     if hardware.device == "cpu":

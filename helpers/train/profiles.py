@@ -52,16 +52,12 @@ class Profile:
 
 
 def current_profile() -> Profile:
-    """The profile named by `TRIAGE_PROFILE` (default `nano`).
-
-    Raises:
-        LabError: there is no profile of that name.
-    """
+    """The profile named by `TRIAGE_PROFILE` (default `nano`); a `LabError` if there is none of that name."""
     return profile_named(os.environ.get(VARIABLE, "").strip() or "nano")
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of this name; a clear error lists the names there are."""
+    """The profile of this name; a `LabError` lists the names there are."""
     known = read_yaml(DATA / "profiles.yaml")
     if name not in known:
         how = f"Set {VARIABLE} to one of {', '.join(known)}, or unset it for nano"

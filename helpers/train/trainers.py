@@ -129,7 +129,7 @@ class _OnFewCores:
             trainer.add_callback(HandBack())
             if hasattr(self, "expected"):
                 print(trainer.expected(), flush=True)
-        with Progress(self.label, self.steps) as progress:
+        with Progress(self.label, self.planned[0]) as progress:
             trainer.add_callback(_Bar(progress))
             result = super().train(*arguments, **more)  # type: ignore[misc]
             self.seconds = time.time() - started
@@ -144,11 +144,14 @@ class _OnFewCores:
         return result
 
     @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole run."""
+    def planned(self) -> tuple[int, float]:
+        """Optimizer steps and epochs of the whole run; `max_steps` above 0 wins over `num_train_epochs`."""
         args = self.args  # type: ignore[attr-defined]
         batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * PROCESSES
-        return in_steps(len(self.rows), batch, args.num_train_epochs, args.max_steps)[0]
+        in_epoch = max(1, math.ceil(len(self.rows) / batch))
+        if args.max_steps > 0:
+            return args.max_steps, args.max_steps / in_epoch
+        return math.ceil(in_epoch * args.num_train_epochs), args.num_train_epochs
 
     @property
     def record(self) -> TrainingRecord:
@@ -186,9 +189,7 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
     checkpointed chunks, with entropy and accuracy at every step: right for 65,536 tokens on a GPU, a tenth of
     the time here. The mathematics is the same (a test holds the two equal).
 
-    Raises:
-        LabError: no rows; a row longer than `max_length` (its tail, where the disclaimer is, would be cut
-            silently).
+    Raises LabError: no rows; a row longer than `max_length`, whose end would be cut silently.
     """
 
     def __init__(
@@ -209,8 +210,11 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
 
         So a machine without enough memory says so before the work begins, not when the longest rows come.
         """
-        args, lengths = self.args, [len(ids) for ids in self.train_dataset["input_ids"]]
-        longest = sorted(range(len(lengths)), key=lengths.__getitem__)[-args.per_device_train_batch_size :]
+        lengths, batch = (
+            list(map(len, self.train_dataset["input_ids"])),
+            self.args.per_device_train_batch_size,
+        )
+        longest = sorted(range(len(lengths)), key=lengths.__getitem__)[-batch:]
         inputs = self._prepare_inputs(self.data_collator([self.train_dataset[place] for place in longest]))
         for _ in range(2):  # the first one prepares kernels
             started = time.time()
@@ -218,9 +222,7 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
         rate = int(inputs["attention_mask"].sum()) / (time.time() - started)
         self.model.zero_grad()
         self.tokens = 0
-        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
-        epochs = in_steps(len(lengths), batch, args.num_train_epochs, args.max_steps)[1]
-        minutes = sum(lengths) * epochs / rate / 60
+        minutes = sum(lengths) * self.planned[1] / rate / 60
         memory = psutil.Process().memory_info().rss / 1e9
         return f"{self.label}: about {minutes:.0f} min and {memory:.1f} GB of memory on this machine."
 
@@ -249,8 +251,7 @@ class DPOTrainer(_OnFewCores, trl.DPOTrainer):
     On a CPU it multiplies by the vocabulary at the answers' tokens only, as TRL does with Liger's kernels,
     and keeps no entropy: a third less time. The mathematics is the same (a test holds the two equal).
 
-    Raises:
-        LabError: no pairs.
+    Raises LabError: no pairs.
     """
 
     label = "DPO"
@@ -275,19 +276,9 @@ class DPOTrainer(_OnFewCores, trl.DPOTrainer):
 
 
 class GRPOTrainer(_OnFewCores, trl.GRPOTrainer):
-    """TRL's `GRPOTrainer` with its own arguments.
-
-    Raises:
-        LabError: no prompts.
-    """
+    """TRL's `GRPOTrainer` with its own arguments. Raises LabError: no prompts."""
 
     label = "GRPO"
-
-
-def in_steps(rows: int, batch: int, epochs: float, updates: int) -> tuple[int, float]:
-    """Optimizer steps and epochs of a run over so many rows; `updates` above 0 wins over `epochs`."""
-    in_epoch = max(1, math.ceil(rows / batch))
-    return (updates, updates / in_epoch) if updates > 0 else (math.ceil(in_epoch * epochs), epochs)
 
 
 def _refuse_cut_rows(rows: Any, tokenizer: Any, limit: int | None) -> None:

@@ -59,3 +59,8 @@ def read_back(path):
         if not name.startswith("GGUF.")
     }
     return keys, {tensor.name: tensor for tensor in reader.tensors}
+
+
+def types_in(path):
+    """The type of every tensor in a GGUF, by name."""
+    return {name: tensor.type for name, tensor in export.read_header(path).tensors.items()}

@@ -27,12 +27,11 @@ from helpers.files import LabError, arriving, read_json, writing
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished GGUF: the file, its step of the ladder, its size, and the type of every tensor."""
+    """A finished GGUF: the file, its step of the ladder and its size."""
 
     path: Path
     quant: str
     bytes: int
-    types: dict[str, str]
 
     def __str__(self) -> str:
         return f"{self.path.name}: {self.quant}, {self.bytes:,} bytes"
@@ -62,7 +61,7 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
         with arriving(out) as path:
             with closing(writer):
                 write_f16(path, architecture, weights, writer)
-            return _exported(path, out, quant)
+            return Exported(out, quant, read_header(path).bytes)  # only a whole file gets its name
     with writing(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         whole = Path(place) / "f16.gguf"
         with closing(writer):
@@ -98,12 +97,7 @@ def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0
         if problem := _run_llama_cpp(header.path, path, step, threads):
             what = f"llama.cpp could not quantize {header.path} to {quant}: {problem}"
             raise LabError(f"{what}. Export the model again; if it stays, free disk.")
-        return _exported(path, out, quant)
-
-
-def _exported(written: Path, out: Path, quant: str) -> Exported:
-    header = read_header(written)  # a file that is not whole never gets its name
-    return Exported(out, quant, header.bytes, {name: tensor.type for name, tensor in header.tensors.items()})
+        return Exported(out, quant, read_header(path).bytes)
 
 
 def _check_disk(out: Path, needed: int) -> None:

@@ -86,9 +86,8 @@ def _wanted(name: str, architecture: Architecture, quant: str) -> str:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A file that is not there yet: its step, size, number of weights, and what each tensor becomes."""
+    """A file that is not there yet: its size, number of weights, and what each tensor becomes."""
 
-    quant: str
     bytes: int
     parameters: int
     tensors: tuple[Choice, ...]
@@ -115,7 +114,7 @@ def predict_large(quant: str) -> Prediction:
 
 def _predict(architecture: Architecture, quant: str, keys: int) -> Prediction:
     choices = choose_types(architecture, quant)
-    return Prediction(quant, file_bytes(choices, keys), architecture.parameters, choices)
+    return Prediction(file_bytes(choices, keys), architecture.parameters, choices)
 
 
 def file_bytes(choices: Sequence[Choice], keys: int) -> int:

@@ -15,7 +15,7 @@ from helpers.cases import Example
 from helpers.export import Header, native_log, read_header, renderer, whole_architecture
 from helpers.files import LabError
 from helpers.runtimes.reply import LENGTH, STOP, Reply, level_place
-from helpers.train import Profile, current_profile
+from helpers.train import current_profile
 
 
 class LlamaCpp(AbstractContextManager):
@@ -29,17 +29,12 @@ class LlamaCpp(AbstractContextManager):
 
     def __init__(self, path: str | Path) -> None:
         self.path, profile = Path(path), current_profile()
-        self._limit, self._size = profile.generate["max_new_tokens"], context_size(profile)
+        self._limit = profile.generate["max_new_tokens"]
+        self._size = profile.max_length + self._limit
         header = checked(self.path)
         self._render, cores = renderer(header), default_threads(header.bytes)
         settings = dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), self._size)
-        settings |= {"n_threads": cores, "n_threads_batch": cores, "verbose": False}
-        with native_log() as errors:
-            try:
-                self._llama = llama_cpp.Llama(str(self.path), **settings)
-            except (ValueError, RuntimeError) as error:
-                said = " ".join(errors) or error
-                raise LabError(f"llama.cpp refuses {self.path}: {said}. Export the model again.") from None
+        self._llama = opened(self.path, n_threads=cores, n_threads_batch=cores, **settings)
         self.place = level_place(self.encode)
 
     def __exit__(self, *_: object) -> None:
@@ -101,9 +96,14 @@ class LlamaCpp(AbstractContextManager):
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._llama.ctx), (self._llama.n_vocab(),))
 
 
-def context_size(profile: Profile) -> int:
-    """Tokens of the longest row and of the longest answer."""
-    return profile.max_length + profile.generate["max_new_tokens"]
+def opened(path: str | Path, **settings: int) -> llama_cpp.Llama:
+    """A GGUF in llama.cpp, which stays quiet; a `LabError` with its own words if it refuses the file."""
+    with native_log() as errors:
+        try:
+            return llama_cpp.Llama(str(path), verbose=False, **settings)
+        except (ValueError, RuntimeError) as error:
+            said = " ".join(errors) or error
+            raise LabError(f"llama.cpp refuses {path}: {said}. Export or fetch the file again.") from None
 
 
 def default_threads(model_bytes: int) -> int:

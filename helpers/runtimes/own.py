@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import llama_cpp
 import openai
 
 from helpers.audit.reading import items, rows
@@ -15,6 +14,7 @@ from helpers.evaluate.gates import Gate, Judged, Report, load_gates
 from helpers.export import native_log, read_header
 from helpers.files import DATA, LabError
 from helpers.progress import Progress
+from helpers.runtimes.llama import opened
 from helpers.runtimes.server import GREEDY, UNPENALISED
 from helpers.statistics import wilson
 from helpers.train import current_profile
@@ -108,12 +108,7 @@ def answer(model: str, cases: Sequence[Case], name: str = "", limit: int = 0) ->
 def _file(path: str, limit: int) -> Callable[[Chat], str]:
     """A GGUF of any architecture that llama.cpp knows, asked through its own chat template."""
     read_header(path)  # llama.cpp ends the whole process on some damaged files
-    room = current_profile().max_length + limit
-    with native_log() as errors:
-        try:
-            llama = llama_cpp.Llama(path, n_ctx=room, verbose=False)
-        except (ValueError, RuntimeError) as error:
-            raise LabError(f"llama.cpp refuses {path}: {' '.join(errors) or error}.") from None
+    llama = opened(path, n_ctx=current_profile().max_length + limit)
 
     def ask(chat: Chat) -> str:
         with native_log():

@@ -21,7 +21,7 @@ from helpers import processes
 from helpers.cases import Example
 from helpers.export import renderer
 from helpers.files import LabError
-from helpers.runtimes.llama import checked, context_size, default_threads
+from helpers.runtimes.llama import checked, default_threads
 from helpers.runtimes.reply import LENGTH, STOP, Reply
 from helpers.train import current_profile
 
@@ -46,7 +46,8 @@ class Server(AbstractContextManager):
         header = checked(self.path)
         renderer(header)  # without a template the server would ask in a form of its own
         self._limit, cores = settings.generate["max_new_tokens"], default_threads(header.bytes)
-        model = {"model": str(self.path), "model_alias": self.path.stem, "n_ctx": context_size(settings)}
+        context = settings.max_length + self._limit
+        model = {"model": str(self.path), "model_alias": self.path.stem, "n_ctx": context}
         model |= {"n_threads": cores, "n_threads_batch": cores, "use_mlock": False, "verbose": False}
         self.key = secrets.token_urlsafe(32)
         self.url = f"http://127.0.0.1:{self._start({'api_key': self.key, 'model': model})}/v1"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import upstream
-from exported import CONVERSATIONS, NANO, SHIPPED, model_folder, random_folder, read_back
+from exported import CONVERSATIONS, NANO, SHIPPED, model_folder, random_folder, read_back, types_in
 from safetensors.torch import save_file
 
 from helpers import export, lab, train
@@ -108,7 +108,7 @@ def test_memory_is_bounded_by_the_largest_tensor_and_not_by_the_model(tmp_path):
 def test_the_predicted_size_is_the_size_to_the_byte(ladder, quant):
     done, predicted = ladder[quant], export.predict_folder(NANO, quant)
     assert predicted.bytes == done.bytes == done.path.stat().st_size
-    assert {choice.tensor.name: choice.type for choice in predicted.tensors} == done.types
+    assert {choice.tensor.name: choice.type for choice in predicted.tensors} == types_in(done.path)
     assert predicted.parameters == read_json(NANO / "training.json").get("parameters", 4_067_328)
 
 
@@ -149,23 +149,22 @@ def test_the_rules_are_llama_cpps_for_other_shapes_too(tmp_path, name):
             export.quantize(whole.path, tmp_path / "out.gguf", quant, threads=1),
             export.predict_folder(folder, quant),
         )
-        assert {choice.tensor.name: choice.type for choice in predicted.tensors} == done.types, quant
+        assert {choice.tensor.name: choice.type for choice in predicted.tensors} == types_in(done.path), quant
         assert predicted.bytes == done.bytes, quant
 
 
 def test_a_row_that_fills_no_super_block_gets_a_type_with_small_blocks(tmp_path):
     folder = random_folder(tmp_path / "model", **VARIANTS["rows of 320"])
-    done = export.export(folder, tmp_path / "out.gguf", "Q4_K_M", threads=1)
-    assert done.types["blk.0.ffn_up.weight"] == "Q5_0"
-    assert done.types["token_embd.weight"] == "Q8_0"
-    assert done.types["blk.0.ffn_down.weight"] == "Q4_K"  # its rows are as long as the layer is wide
+    types = types_in(export.export(folder, tmp_path / "out.gguf", "Q4_K_M", threads=1).path)
+    assert types["blk.0.ffn_up.weight"] == "Q5_0"
+    assert types["token_embd.weight"] == "Q8_0"
+    assert types["blk.0.ffn_down.weight"] == "Q4_K"  # its rows are as long as the layer is wide
 
 
 def test_rows_that_fit_no_block_stay_in_16_bits(tmp_path):
-    done = export.export(
-        random_folder(tmp_path / "model", **VARIANTS["rows of 80"]), tmp_path / "out.gguf", "Q8_0", threads=1
-    )
-    assert done.types["blk.0.ffn_up.weight"] == "F16" and done.types["blk.0.ffn_down.weight"] == "Q8_0"
+    folder = random_folder(tmp_path / "model", **VARIANTS["rows of 80"])
+    types = types_in(export.export(folder, tmp_path / "out.gguf", "Q8_0", threads=1).path)
+    assert types["blk.0.ffn_up.weight"] == "F16" and types["blk.0.ffn_down.weight"] == "Q8_0"
 
 
 def test_the_large_model_has_the_published_number_of_weights():

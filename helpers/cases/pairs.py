@@ -42,29 +42,11 @@ def pair_rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     ]
 
 
-def usable(
-    pairs: Iterable[Pair], tokens: Callable[[Pair], int] | None = None, limit: int | None = None
-) -> tuple[list[Pair], Counter[str]]:
-    """The pairs that can teach something, in order, and how many were dropped for which reason.
-
-    Args:
-        tokens: length in tokens of the longer of a pair's two whole conversations.
-        limit: the most tokens the model is trained on; a longer pair would be cut.
-
-    Raises LabError: only one of `tokens` and `limit` is given.
-    """
-    if (tokens is None) != (limit is None):
-        what = "how long a pair is, and how long it may be"
-        raise LabError(f"`tokens` and `limit` belong together: {what}. Give both or neither.")
-    kept: list[Pair] = []
-    dropped: Counter[str] = Counter()
-    for pair in pairs:
-        too_long = tokens is not None and limit is not None and tokens(pair) > limit
-        if reason := pair.fault or ("longer than the limit" if too_long else None):
-            dropped[reason] += 1
-        else:
-            kept.append(pair)
-    return kept, dropped
+def usable(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
+    """The pairs that can teach something, in order, and how many were dropped for which reason."""
+    every = list(pairs)
+    kept = [pair for pair in every if not pair.fault]
+    return kept, Counter(pair.fault for pair in every if pair.fault)
 
 
 def weak_pairs(examples: Sequence[Example], chosen: Sequence[str], rejected: Sequence[str]) -> list[Pair]:

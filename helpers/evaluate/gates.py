@@ -168,44 +168,27 @@ class Report:
         return "\n".join([*lines, "", f"**{self.conclusion}**"])
 
 
-def judge(
-    examples: Sequence[Example],
-    answers: Sequence[str],
-    gates: Sequence[Gate] | None = None,
-    *,
-    on: str = "own items",
-) -> Report:
-    """Hold answers, as text, against the gates (default: those of `data/gates.yaml`).
+def judge(examples: Sequence[Example], answers: Sequence[str], on: str = "own items") -> Report:
+    """Hold answers, as text, against the gates of `data/gates.yaml`.
 
     Every gate is judged on its 95 % interval (Wilson; for kappa a percentile bootstrap, which has no width
     when every answer is right).
     """
     rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
     judged = []
-    for gate in load_gates() if gates is None else gates:
+    for gate in load_gates():
         found = kappa(rows) if gate.measure == KAPPA else rate(rows, gate.measure)
         judged.append(Judged(gate, found, gate.verdict(found)))
     return Report(len(rows), on, tuple(judged))
 
 
-def items(on: str) -> Sequence[Example]:
-    """The item set of this name, one of `ON`; a `LabError` if there is no such set."""
-    if on not in ON:
-        raise LabError(f"There is no item set {on!r}. The sets are {', '.join(ON)}.")
-    return vignettes() if on == "vignettes" else evaluation_prompts(on)
-
-
-def check(model: str | Path, examples: Sequence[Example] | None = None, on: str | None = None) -> Report:
-    """Let a model answer, and judge it.
-
-    Args:
-        model: stage, folder or hub id.
-        examples: items of your own, which `on` then only names; None for the set that `on` names.
-        on: "test" (default), "dev", "syndromes" or "vignettes".
+def check(model: str | Path, on: str = "test") -> Report:
+    """Let a model (stage, folder or hub id) answer the item set of this name, one of `ON`, and judge it.
 
     Raises LabError: no such item set, or a model that cannot be read.
     """
-    name = on or ("test" if examples is None else "own items")
-    rows = items(name) if examples is None else examples
-    answers = generate(model, rows, label=f"Answering {name}")
-    return judge(rows, [answer.text for answer in answers], on=name)
+    if on not in ON:
+        raise LabError(f"There is no item set {on!r}. The sets are {', '.join(ON)}.")
+    rows = vignettes() if on == "vignettes" else evaluation_prompts(on)
+    answers = generate(model, rows, label=f"Answering {on}")
+    return judge(rows, [answer.text for answer in answers], on)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from helpers.cases import Pair
-from helpers.evaluate.generation import Model, load, padded, prompt_ids
+from helpers.evaluate.generation import Model, answered, load, padded
 
 
 @torch.inference_mode()
@@ -16,14 +16,11 @@ def ches(source: Model, pairs: Sequence[Pair], *, batch: int = 24) -> list[float
     higher, the more alike the two sides are inside the model, and the more DPO is expected to lower the
     chosen answer along with the rejected one.
     """
-    loaded = load(source)
-    closes, scores = loaded.tokenizer.eos_token, []
+    loaded, scores = load(source), []
     for start in range(0, len(pairs), batch):
         chunk = pairs[start : start + batch]
-        prompts = [prompt_ids(loaded, pair.example) for pair in chunk] * 2
         texts = [pair.chosen for pair in chunk] + [pair.rejected for pair in chunk]
-        answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
-        rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+        prompts, rows = answered(loaded, [pair.example for pair in chunk] * 2, texts)
         inputs = padded(loaded, rows, "right")
         states = loaded.model(**inputs, output_hidden_states=True).hidden_states[-1].float()
         sums = [

@@ -110,13 +110,10 @@ def generate(
     prompts = [prompt_ids(loaded, example) for example in examples]
     answers: list[Answer | None] = [None] * len(prompts)
     progress = Progress(label, len(prompts)) if label else None
-    how = (
-        {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-        if temperature
-        else {"do_sample": False}
-    )
+    how: dict[str, Any] = {"do_sample": False}
     if temperature:
         torch.manual_seed(seed)
+        how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     for chunk in batches(prompts, settings["batch"]):
         batch = padded(loaded, [prompts[index] for index in chunk], "left")
         with plain_decoding(loaded.model):
@@ -198,30 +195,29 @@ def _scored(
 
 
 @torch.inference_mode()
-def next_logits(
-    source: Model, examples: Sequence[Example], said: Sequence[int] = (), *, batch: int | None = None
-) -> np.ndarray:
+def next_logits(source: Model, examples: Sequence[Example], said: Sequence[int] = ()) -> np.ndarray:
     """Logits over the token after the answer's tokens `said`: shape (examples, vocabulary), float32."""
     loaded = load(source)
     rows = [[*prompt_ids(loaded, example), *said] for example in examples]
     found = np.empty((len(rows), loaded.model.config.vocab_size), np.float32)
-    for chunk in batches(rows, batch or _at_once(loaded)):
+    for chunk in batches(rows, _at_once(loaded)):
         inputs = padded(loaded, [rows[index] for index in chunk], "left")
         found[chunk] = loaded.model(**inputs, logits_to_keep=1).logits[:, -1].float().cpu().numpy()
     return found
 
 
-def _sequence_logprob(logits: torch.Tensor, prompt: Sequence[int], completion: Sequence[int]) -> torch.Tensor:
-    """Sum of log-probabilities of `completion` after `prompt`; `logits` has shape (tokens, vocabulary)."""
-    targets = torch.tensor(completion, device=logits.device)
-    steps = logits[len(prompt) - 1 : len(prompt) - 1 + len(completion)]
-    return torch.log_softmax(steps, -1).gather(1, targets[:, None]).sum()
+def answered(
+    loaded: LoadedModel, examples: Sequence[Example], texts: Sequence[str]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Tokens of each prompt, and of each prompt with its answer and the end-of-turn."""
+    prompts = [prompt_ids(loaded, example) for example in examples]
+    closed = [text + loaded.tokenizer.eos_token for text in texts]
+    answers = [loaded.tokenizer.encode(text, add_special_tokens=False) for text in closed]
+    return prompts, [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 @torch.inference_mode()
-def answer_logprobs(
-    source: Model, examples: Sequence[Example], texts: Sequence[str], *, batch: int | None = None
-) -> list[float]:
+def answer_logprobs(source: Model, examples: Sequence[Example], texts: Sequence[str]) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
     A sum: a longer answer is less likely for its length alone. Raises LabError: not a text for each example.
@@ -229,15 +225,15 @@ def answer_logprobs(
     if len(examples) != len(texts):
         counts = f"{len(examples):,} examples and {len(texts):,} texts"
         raise LabError(f"{counts}: give one text for every example, in the same order.")
-    loaded, closes = load(source), load(source).tokenizer.eos_token
-    prompts = [prompt_ids(loaded, example) for example in examples]
-    answers = [loaded.tokenizer.encode(text + closes, add_special_tokens=False) for text in texts]
-    rows = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-    found = [0.0] * len(texts)
-    for chunk in batches(rows, batch or _at_once(loaded)):
+    loaded, found = load(source), [0.0] * len(texts)
+    prompts, rows = answered(loaded, examples, texts)
+    for chunk in batches(rows, _at_once(loaded)):
         logits = loaded.model(**padded(loaded, [rows[index] for index in chunk], "right")).logits.float()
         for place, index in enumerate(chunk):
-            found[index] = float(_sequence_logprob(logits[place], prompts[index], answers[index]))
+            start, row = len(prompts[index]), rows[index]
+            steps = torch.log_softmax(logits[place, start - 1 : len(row) - 1], -1)
+            answer = torch.tensor(row[start:], device=logits.device)
+            found[index] = float(steps.gather(1, answer[:, None]).sum())
     return found
 
 

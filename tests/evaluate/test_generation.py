@@ -97,7 +97,7 @@ def test_the_token_loss_of_notebook_04_is_the_helpers_loss():
 
 def test_the_logprob_of_an_answer_is_the_sum_of_its_token_losses():
     rows = ROWS[:3]
-    whole = evaluate.answer_logprobs(lab.base_model(), rows, [row.answer for row in rows], batch=2)
+    whole = evaluate.answer_logprobs(lab.base_model(), rows, [row.answer for row in rows])
     losses = evaluate.token_losses(lab.base_model(), rows)
     assert whole == pytest.approx([-sum(piece.loss for piece in pieces) for pieces in losses], abs=1e-2)
 

@@ -154,11 +154,8 @@ class Reward:
 
 def rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
     """Rows for GRPO: the chat up to the model's turn, and the columns that a reward reads."""
-    columns = [{name: getattr(one, name) for name in COLUMNS} for one in examples]
-    return [
-        {"prompt": one.prompt, **row, "accepted": [*one.accepted]}
-        for one, row in zip(examples, columns, strict=True)
-    ]
+    columns = ((one, {name: getattr(one, name) for name in COLUMNS}) for one in examples)
+    return [{"prompt": one.prompt, **row, "accepted": [*one.accepted]} for one, row in columns]
 
 
 def _example(accepted: Sequence[str], country: str, level: str | None, syndrome: str | None) -> Example:

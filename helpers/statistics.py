@@ -33,13 +33,11 @@ def wilson(hits: int, n: int) -> Rate:
     return Rate(hits / n, n, float(interval.low), float(interval.high))
 
 
-def bootstrap(
-    items: Sequence[Any], statistic: Callable[[Sequence[Any]], float], draws: int = 1000, seed: int = 0
-) -> Rate:
+def bootstrap(items: Sequence[Any], statistic: Callable[[Sequence[Any]], float], draws: int = 1000) -> Rate:
     """Any statistic of the items with its percentile bootstrap interval at 95 % (Efron 1979)."""
     if not items:
         return Rate(float("nan"), 0, float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     values = [statistic([items[i] for i in rng.integers(0, len(items), len(items))]) for _ in range(draws)]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return Rate(float(statistic(items)), len(items), float(low), float(high))

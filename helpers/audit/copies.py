@@ -88,8 +88,8 @@ def similarity(bag: csr_matrix, one: np.ndarray, other: np.ndarray) -> np.ndarra
     return shared / (sizes[one] + sizes[other] - shared)
 
 
-def near_partner(bag: csr_matrix, threshold: float = NEAR) -> np.ndarray:
-    """For each row an earlier one that shares `threshold` of its words, or −1. Rows are different texts.
+def near_partner(bag: csr_matrix) -> np.ndarray:
+    """For each row an earlier one that shares `NEAR` of its words, or −1. Rows are different texts.
 
     Rows that agree in a band are compared with the first and with the previous one of their bucket only, so
     that ten thousand texts from one template take ten thousand comparisons and not fifty million.
@@ -103,7 +103,7 @@ def near_partner(bag: csr_matrix, threshold: float = NEAR) -> np.ndarray:
             rows, others = order[again], order[again - back]
             waiting = partner[rows] < 0
             rows, others = rows[waiting], others[waiting]
-            near = similarity(bag, rows, others) >= threshold
+            near = similarity(bag, rows, others) >= NEAR
             partner[rows[near]] = others[near]
     return partner
 

@@ -74,9 +74,8 @@ class LengthAudit:
     name: str
     chosen: float  # mean length
     rejected: float
-    difference: (
-        Rate  # mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit
-    )
+    # mean of chosen − rejected over the pairs, with Student's t-interval at 95 %, in the unit
+    difference: Rate
     direction: str  # sign of the difference, if its interval leaves out 0 and `FEWEST` pairs or more differ
 
 
@@ -132,14 +131,14 @@ def _listed(faults: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} with {reason}" for reason, count in faults.items())
 
 
-def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] | None = None) -> PreferenceAudit:
+def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] = FEATURES) -> PreferenceAudit:
     """Predict, feature by feature, the direction in which DPO on these pairs will push.
 
     Each feature is tested on its own at 5 %: of twenty that nothing pushes, expect one to be called pushed.
 
     Args:
         pairs: any pairs, with any texts.
-        features: name → question about one answer; `FEATURES` if not given.
+        features: name → question about one answer.
 
     Raises LabError: no pair can teach anything.
     """
@@ -150,13 +149,14 @@ def preferences(pairs: Sequence[Pair], features: Mapping[str, Feature] | None = 
         raise LabError(f"{what}. Give pairs with two different answers, neither empty.")
     chosen = [Side(pair.example, pair.chosen) for pair in kept]
     rejected = [Side(pair.example, pair.rejected) for pair in kept]
-    asked = FEATURES if features is None else features
     measures = {"characters": len, "words": lambda text: len(words(text))}
     return PreferenceAudit(
         pairs=len(pairs),
         counted=len(kept),
         faults=faults,
-        features=tuple(_feature(name, map(has, chosen), map(has, rejected)) for name, has in asked.items()),
+        features=tuple(
+            _feature(name, map(has, chosen), map(has, rejected)) for name, has in features.items()
+        ),
         lengths=tuple(
             _length(name, [of(side.text) for side in chosen], [of(side.text) for side in rejected])
             for name, of in measures.items()

@@ -16,25 +16,16 @@ from helpers.cases import Example, findings
 from helpers.triage import strip_accents
 
 # Written once, from general knowledge of the rubric, before any dev figure was looked at; first match wins.
-RULES: tuple[tuple[str, str], ...] = (
-    (
-        "ROJO",
-        r"no responde|no reacciona|inconsciente|no respira|sin pulso|convulsiona|se ahoga|labios morados|a chorros"
-        r"|no deja de sangrar|estridor",
-    ),
-    (
-        "NARANJA",
-        r"opresi|brazo izquierdo|peor dolor|insoportable|confus|debilidad|cara torcida|nuca|manchas moradas|vomita sangre"
-        r"|heces negras|suicid|hincha.*(cara|lengua)|muy fuerte|intens",
-    ),
-    (
-        "AZUL",
-        r"receta|revision|control|certificado|resultado|desde hace (anos|meses)|de siempre|de toda la vida"
-        r"|pregunta|cita|sin cambios|sin molestias",
-    ),
-    ("VERDE", r"leve|poco|ligera|superficial|resfriado|rasp|pequen|mocos|desde ayer"),
-    ("AMARILLO", r"."),
-)
+RULES = {
+    "ROJO": r"no responde|no reacciona|inconsciente|no respira|sin pulso|convulsiona|se ahoga|labios morados|a chorros"
+    r"|no deja de sangrar|estridor",
+    "NARANJA": r"opresi|brazo izquierdo|peor dolor|insoportable|confus|debilidad|cara torcida|nuca|manchas moradas|vomita sangre"
+    r"|heces negras|suicid|hincha.*(cara|lengua)|muy fuerte|intens",
+    "AZUL": r"receta|revision|control|certificado|resultado|desde hace (anos|meses)|de siempre|de toda la vida"
+    r"|pregunta|cita|sin cambios|sin molestias",
+    "VERDE": r"leve|poco|ligera|superficial|resfriado|rasp|pequen|mocos|desde ayer",
+    "AMARILLO": r".",
+}
 
 
 def _answer(level: str) -> str:
@@ -50,7 +41,7 @@ def keyword_rules(examples: Sequence[Example]) -> list[str]:
     """The first rule whose pattern occurs in the text, accents ignored."""
     texts = (strip_accents(example.text).lower() for example in examples)
     return [
-        _answer(next(level for level, pattern in RULES if re.search(pattern, text, re.DOTALL)))
+        _answer(next(level for level, pattern in RULES.items() if re.search(pattern, text, re.DOTALL)))
         for text in texts
     ]
 

@@ -17,12 +17,9 @@ from helpers.statistics import Rate, bootstrap_mean, paired_test
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference, in units of the outcome (a fraction).
+    """A difference with its 95 % interval, in units of the outcome (a fraction), and what makes it (`name`).
 
-    Attributes:
-        name: what makes the difference.
-        estimate, low, high: effect and its 95 % interval.
-        p: two-sided p-value that there is none.
+    `p`: two-sided p-value that there is none.
     """
 
     name: str

@@ -68,8 +68,7 @@ class Gate(Row):
 def load_gates(path: Path = DATA / "gates.yaml", known: Sequence[str] = KNOWN) -> tuple[Gate, ...]:
     """The gates in the order of the file; a `LabError` if there is none, or one is malformed.
 
-    Args:
-        known: first words of the measures that may stand there.
+    `known`: first words of the measures that may stand there.
     """
     rows = read_yaml(path)
     if not isinstance(rows, dict) or not rows:
@@ -113,9 +112,7 @@ class Report:
     """One model against every gate. Displays itself as a table, in a terminal and in a notebook.
 
     Attributes:
-        n: items judged.
-        on: name of the item set.
-        rows: one for each gate.
+        n: items judged. on: name of their set. rows: one for each gate.
     """
 
     n: int

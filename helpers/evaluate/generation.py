@@ -183,9 +183,8 @@ def _scored(
     tokens = torch.tensor(padded_options, device=scores.device).repeat(len(prompts), 1)
     mask = read["attention_mask"].repeat_interleave(n, 0)
     cache.reorder_cache(torch.arange(len(prompts), device=scores.device).repeat_interleave(n))
-    for step in range(
-        longest
-    ):  # the tokens after each option's first; LFM2's convolutions take one at a time
+    # the tokens after each option's first; LFM2's convolutions take one at a time
+    for step in range(longest):
         mask = torch.cat((mask, torch.ones_like(mask[:, :1])), 1)
         after = loaded.model(tokens[:, step : step + 1], attention_mask=mask, past_key_values=cache).logits
         each = torch.log_softmax(after[:, -1].float(), -1).gather(1, tokens[:, step + 1, None])

@@ -23,8 +23,7 @@ class Recipe:
     """One trained thing.
 
     Attributes:
-        name: what `lab.stage` calls it.
-        why: one sentence for the reader.
+        name: what `lab.stage` calls it. why: one sentence for the reader.
         data: the examples (texts for continued pre-training), from profile and seed.
         epochs: name of the profile's count that holds the passes over the data.
         task: entry of the profile with its settings: `sft` or `cpt`.

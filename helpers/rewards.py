@@ -102,7 +102,6 @@ class Reward:
         return [math.fsum(bill.values()) for bill in bills]
 
     def _column(self, column: str, values: Sequence[Any] | None, rows: int) -> Sequence[Any]:
-        """The values of a column, one for each completion; refused where they are not."""
         if values is None and (column == "syndrome" or (column == "level" and not self.cells)):
             return [None] * rows
         if values is None:
@@ -159,7 +158,6 @@ def rows(examples: Sequence[Example]) -> list[dict[str, Any]]:
 
 
 def _example(accepted: Sequence[str], country: str, level: str | None, syndrome: str | None) -> Example:
-    """A row of the dataset's columns, checked."""
     if not accepted or any(named not in LEVELS for named in (*accepted, level or accepted[0])):
         what = f"A row accepts {accepted!r} with the primary level {level!r}; nothing can be priced by that"
         how = f"`accepted` is a list of one or more of {', '.join(LEVELS)}, `level` is one of them"

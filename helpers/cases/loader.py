@@ -55,7 +55,6 @@ def _wording(row: Any) -> Wording:
 
 
 def _syndrome(name: Any, held_out: bool) -> Syndrome:
-    """The syndrome of this name, if it is on the right side: held out, or not."""
     if str(name) not in syndromes():
         raise ValueError(f"unknown syndrome {name!r}")
     if syndromes()[name].held_out and not held_out:

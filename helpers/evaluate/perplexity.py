@@ -27,7 +27,7 @@ class TextLoss:
 
 
 @torch.inference_mode()
-def text_losses(source: Any, texts: Sequence[str], batch: int = 32) -> list[TextLoss]:
+def text_losses(source: Any, texts: Sequence[str]) -> list[TextLoss]:
     """The loss of every token of every text, as continued pre-training sees it (with a start token if any).
 
     A text without a second token has no losses.
@@ -36,7 +36,7 @@ def text_losses(source: Any, texts: Sequence[str], batch: int = 32) -> list[Text
     rows = [loaded.tokenizer(text, return_offsets_mapping=True) for text in texts]
     ids = [row["input_ids"] for row in rows]
     scored = [TextLoss(text) for text in texts]
-    for chunk in batches(ids, batch):
+    for chunk in batches(ids, 32):
         inputs = padded(loaded, [ids[index] for index in chunk], "right")
         logits = loaded.model(**inputs).logits[:, :-1].float()
         losses = torch.nn.functional.cross_entropy(

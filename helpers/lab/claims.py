@@ -4,8 +4,8 @@
 other numbers, by a source, or not at all.
 """
 
-import ast
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +23,6 @@ JUDGED = (REPRODUCED, DIRECTION, DEPENDS, UNDECIDED, NOT_REPRODUCED)
 VERDICTS = (*JUDGED, NOT_RUN, DISAGREES, CONSISTENT, RIGHT, WRONG, NOT_TESTABLE)
 COLUMNS = ("wordings", "syndromes", "vignettes", "elsewhere")  # the last: no patients are judged
 SIGNS = {REPRODUCED: "✓", DIRECTION: "↗", UNDECIDED: "?", NOT_REPRODUCED: "✗", NOT_RUN: "…"}
-_ARITHMETIC = (ast.Expression, ast.Load, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 
 def difference(one: Rate, other: Rate) -> Rate:
@@ -165,13 +164,8 @@ def _test(row: Mapping[str, Any]) -> Check:
 
 def arithmetic(expression: str, numbers: Mapping[str, float]) -> float:
     """Evaluate + − × ÷ over claim ids and numbers; nothing else is understood."""
-
-    def understood(node: ast.AST) -> bool:
-        if isinstance(node, ast.Constant):
-            return isinstance(node.value, int | float)
-        return node.id in numbers if isinstance(node, ast.Name) else isinstance(node, _ARITHMETIC)
-
-    if not all(map(understood, ast.walk(ast.parse(expression, mode="eval")))):
+    unknown = set(re.findall(r"[^\W\d]\w*", expression)) - set(numbers)
+    if unknown or re.search(r"[^\w\s.+*/()-]|\*\*|//", expression):
         how = "use claim ids, numbers and + - * / only"
         raise LabError(f"data/claims.yaml: cannot compute {expression!r}: {how}.")
     return float(eval(expression, {"__builtins__": {}}, dict(numbers)))

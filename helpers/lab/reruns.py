@@ -22,7 +22,7 @@ MACHINE = {"s", "tokens/s", "requests/min", "USD"}  # units that tell about the 
 CLIENTS = "naive|hurried|semaphore|paced|backoff|herd|resilient|cost_usd"
 MACHINE_KEYS = re.compile(rf"\.(peak_bytes|training_days)$|^distill\.({CLIENTS})\b")
 EXACT = re.compile(r"^(diversity\.(total|unique|share)|size_1b2\.|translation\.rows)")
-SEED = re.compile(r"\.s\d+$")
+SEED = re.compile(r"\.s(\d+)$")
 ALPHA = 0.01
 NEGLIGIBLE = 1e-4  # rounding, as in a divergence of a millionth of a nat
 RELATIVE = 0.3  # of a trained figure without an interval: a bound against nonsense, not a test
@@ -37,15 +37,20 @@ def differences(shipped: Measurements, own: Measurements, *, other_machine: bool
             order lead training elsewhere, as another seed does; rates are then allowed four times the
             scatter, and what is no rate (margins, losses) is not compared.
     """
-    trained = 1 + max((int(seed[0][2:]) for key in own if (seed := SEED.findall(key))), default=0)
+    last_seed = max(map(_seed_of, own), default=0)
     compared = {
         key
         for key, entry in shipped.items()
-        if not _about_machine(key, entry) and _seed_of(key) < trained and _as_many_seeds(entry, own.get(key))
+        if entry["unit"] not in MACHINE and not MACHINE_KEYS.search(key)
+        if _seed_of(key) <= last_seed
+        # where fewer seeds were run, each of them is compared, and not what stands on all
+        if own.get(key, entry)["seeds"] == entry["seeds"]
     }
     missing = [f"{key}: shipped, but not measured in this run" for key in compared if key not in own]
     extra = [f"{key}: measured in this run, but not shipped" for key in own if key not in shipped]
-    common = [key for key in own if key in compared and not (other_machine and _only_here(key, shipped[key]))]
+    common = [key for key in own if key in compared]
+    if other_machine:
+        common = [key for key in common if EXACT.search(key) or shipped[key]["unit"] == "rate"]
     scatter, limit = between_runs(shipped), float(norm.ppf(1 - ALPHA / (2 * max(1, len(common)))))
     apart: list[str] = []
     for key in common:
@@ -75,21 +80,8 @@ def between_runs(measured: Measurements) -> dict[str, float]:
 
 def _seed_of(key: str) -> int:
     """The seed that a key names (`….s2`), else 0."""
-    return int(SEED.findall(key)[0][2:]) if SEED.search(key) else 0
-
-
-def _as_many_seeds(one: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
-    """Do both stand on as many runs? Else the single seeds are compared, not this."""
-    return other is None or one["seeds"] == other["seeds"]
-
-
-def _only_here(key: str, entry: Mapping[str, Any]) -> bool:
-    """Is this a trained figure that says nothing on another kind of machine?"""
-    return not EXACT.search(key) and entry["unit"] != "rate"
-
-
-def _about_machine(key: str, entry: Mapping[str, Any]) -> bool:
-    return entry["unit"] in MACHINE or bool(MACHINE_KEYS.search(key))
+    found = SEED.search(key)
+    return int(found[1]) if found else 0
 
 
 def _disagreement(

@@ -1,9 +1,7 @@
 """Where a number comes from: its notebook and cell, the models behind it, the machine, and how to get it again."""
 
-import ast
 import difflib
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from textwrap import indent
 from typing import Any, NamedTuple
@@ -16,6 +14,8 @@ from helpers.lab.results import measurements, own_keys, results_path, shipped_pa
 from helpers.train import current_profile
 
 MOST = 40  # keys that are listed of a prefix
+# The fixed beginning of a key that a cell records: what an f-string fills in ends it, a variable has none.
+RECORDS = re.compile(r'lab\.record(?:_runs)?\((?:\s*f?"([^"{]*))?')
 
 
 def told(key: str) -> str:
@@ -94,24 +94,8 @@ def _recording(notebook: str) -> list[tuple[str, Cell]]:
             section = next(iter(re.findall(notebooks.HEADING, cell.source, re.MULTILINE)), section)
             continue
         models |= dict.fromkeys(re.findall(r"""lab\.(?:stage|keep)\(\s*["']([\w-]+)""", cell.source))
-        found += [(prefix, Cell(section, cell.source, tuple(models))) for prefix in _recorded(cell.source)]
+        found += [(prefix, Cell(section, cell.source, tuple(models))) for prefix in RECORDS.findall(cell.source)]
     return found
-
-
-def _recorded(source: str) -> Iterator[str]:
-    """The fixed beginnings of the keys that a cell records; what an f-string fills in ends one."""
-    for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE))):
-        if (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func) in ("lab.record", "lab.record_runs")
-            and node.args
-        ):
-            first = node.args[0]
-            if isinstance(first, ast.Constant):
-                yield str(first.value)
-            else:
-                start = first.values[0] if isinstance(first, ast.JoinedStr) else None
-                yield str(start.value) if isinstance(start, ast.Constant) else ""  # a variable's value
 
 
 def _model(name: str) -> str:

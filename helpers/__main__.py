@@ -113,6 +113,7 @@ def _model_named(name: str, seed: int) -> str:
     from helpers.files import LabError
     from helpers.recipes import BASE, RECIPES
 
+    lab.session()  # the libraries' chatter off
     if name == BASE:
         return lab.base_model()
     if name in RECIPES:
@@ -172,7 +173,6 @@ def compare(_: argparse.Namespace) -> int:
 
 def phone(options: argparse.Namespace) -> int:
     """Put a model into a web page that works offline, and serve it on loopback, for a browser or a phone."""
-    from helpers import lab
     from helpers.export import LADDER, export
     from helpers.files import build_dir
     from helpers.runtimes import phone as page
@@ -180,7 +180,6 @@ def phone(options: argparse.Namespace) -> int:
 
     files, steps = [Path(options.model)], list(LADDER)
     if files[0].suffix != ".gguf":
-        lab.session()  # the libraries' chatter off
         name, source, small = files[0].name, _model_named(options.model, 0), "Q4_K_M"
         made = [export(source, build_dir() / "phone" / f"{name}-{options.quant}.gguf", options.quant)]
         if steps.index(options.quant) < steps.index(small):  # for a device on which the first file fails
@@ -194,10 +193,8 @@ def phone(options: argparse.Namespace) -> int:
 
 def parity(options: argparse.Namespace) -> int:
     """Is what runs elsewhere the model that was tested? Exit code 0 within data/parity.yaml, 1 on drift."""
-    from helpers import lab
     from helpers.runtimes import check
 
-    lab.session()  # the libraries' chatter off
     source = _model_named(options.model, options.seed)
     chosen = {"runtimes": options.runtimes, "on": options.on, "prompts": options.prompts}
     report = check.check(source, options.file, options.quant, **chosen, say=print)

@@ -21,13 +21,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, build_dir, read_json, write_atomic
+from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, arriving, build_dir, read_json, write_atomic
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record, record_sections
 from helpers.startup import NOTEBOOK_EXTRAS, advice
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
 HEADING = r"^## (.+)$"  # of a section; it may stand below other text in its cell
+STAGE = re.compile(r'lab\.(?:stage|keep)\(\s*"([\w-]+)')  # the name of a trained model, where a cell calls it
 
 
 @dataclass(frozen=True)
@@ -209,27 +210,20 @@ def record_seconds(seconds: dict[str, dict[str, float]]) -> None:
     record_sections(seconds)
 
 
-def series_map() -> str:
-    """The README's table of notebooks, with the minutes of the run behind the shipped results."""
+def readme_with_map(text: str) -> str:
+    """The README with its table of notebooks anew; the minutes are those of the shipped results."""
     rows = ["| notebook | the question | minutes (two cores) |", "| --- | --- | --- |"]
     for chapter in PLAN:
         shipped = read_json(DATA / "results" / f"{chapter.profile}.json")["measurements"]
         seconds = shipped.get(f"series.{chapter.name}.seconds")
         minutes = f"{seconds['value'] / 60:.1f}" if seconds else "not measured yet"
         rows.append(f"| [{chapter.name}](notebooks/{chapter.name}.ipynb) | {chapter.question} | {minutes} |")
-    return "\n".join(rows)
-
-
-def readme_with_map(text: str) -> str:
-    """The README with its map regenerated between the two markers."""
-    drawn = series_map()
-    return re.sub(r"(?<=<!-- map -->\n).*?(?=<!-- /map -->)", lambda _: f"{drawn}\n", text, flags=re.DOTALL)
+    drawn = "\n".join([*rows, ""])
+    return re.sub(r"(?<=<!-- map -->\n).*?(?=<!-- /map -->)", lambda _: drawn, text, flags=re.DOTALL)
 
 
 def write_finding() -> None:
     """The README's figure, from the results just written."""
-    import io
-
     from helpers import show
     from helpers.lab import stage
     from helpers.triage import LEVELS
@@ -238,9 +232,8 @@ def write_finding() -> None:
     shares = {level: measured[f"imbalanced.share.{level}"]["value"] for level in LEVELS}
     losses = stage("sft-imbalanced").training["losses"]
     figure = show.finding(losses, shares, measured["imbalanced.share.ROJO"]["n"])
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
-    write_atomic(DATA / "results" / "finding.png", picture.getvalue())
+    with arriving(DATA / "results" / "finding.png") as picture:
+        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
 
 
 # running

@@ -24,17 +24,16 @@ def told(key: str) -> str:
     Raises LabError: nothing is measured under this name; the message offers similar ones.
     """
     known = measurements()
-    if key in known and not known[key]["notebook"]:
-        return f"{key}: {_value(known[key])}\nmeasured by: python -m helpers run --write"
     if key not in known:
         inside = [name for name in known if name.startswith(f"{key}.")]
         if not inside:
             near = difflib.get_close_matches(key, known, 5, 0.5)
             raise LabError(f"Nothing is measured under {key!r}. Similar: {', '.join(near) or 'nothing'}.")
-        return "\n".join(
-            [*(f"{name}: {_value(known[name])}" for name in inside[:MOST]), f"{len(inside)} keys"]
-        )
+        listed = [f"{name}: {_value(known[name])}" for name in inside[:MOST]]
+        return "\n".join([*listed, f"{len(inside)} keys"])
     entry, own = known[key], key in own_keys()
+    if not entry["notebook"]:  # of the whole series: its minutes
+        return f"{key}: {_value(entry)}\nmeasured by: python -m helpers run --write"
     results = read_json(results_path() if own else shipped_path())
     cells = origin(key, entry["notebook"])
     where = " or ".join(dict.fromkeys(f"“{cell.section}”" for cell in cells))
@@ -93,7 +92,7 @@ def _recording(notebook: str) -> list[tuple[str, Cell]]:
         if cell.cell_type == "markdown":
             section = next(iter(re.findall(notebooks.HEADING, cell.source, re.MULTILINE)), section)
             continue
-        models |= dict.fromkeys(re.findall(r"""lab\.(?:stage|keep)\(\s*["']([\w-]+)""", cell.source))
+        models |= dict.fromkeys(notebooks.STAGE.findall(cell.source))
         found += [(prefix, Cell(section, cell.source, tuple(models))) for prefix in RECORDS.findall(cell.source)]
     return found
 

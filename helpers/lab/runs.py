@@ -62,7 +62,9 @@ def runs(
     """
     profile = current_profile()
     place = build_dir() / "runs" / profile.name
-    common = _common(function)
+    # all that names a result besides the cell: function, world, profile, libraries
+    versions = {name: version(name) for name in LIBRARIES}
+    common = [sources(function), _world(), asdict(profile), versions]
     uses(f"runs of {function.__name__}-{fingerprint(common)[:6]}")
     paths = [place / f"{function.__name__}-{fingerprint([common, dict(cell)])}.json" for cell in cells]
     for path in filter(Path.exists, paths):
@@ -137,12 +139,6 @@ def _read(path: Path) -> Any:
         how = "Delete it; the next run makes it again"
         raise LabError(f"{path.name} under build/runs is not a whole result. {how}.")
     return stored["result"]
-
-
-def _common(function: Callable[..., Any]) -> Any:
-    """All that names a result besides the cell: function, world, profile, libraries."""
-    versions = {name: version(name) for name in LIBRARIES}
-    return [sources(function), _world(), asdict(current_profile()), versions]
 
 
 def sources(function: Callable[..., Any]) -> dict[str, str]:

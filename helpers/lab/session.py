@@ -33,11 +33,6 @@ class Session:
     used: list[str] = field(default_factory=list, repr=False)
     figures: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
 
-    @property
-    def stamp(self) -> str:
-        """What every figure carries."""
-        return self.profile.stamp
-
     def origin(self, seeds: int | None) -> str:
         """Where the next figure comes from: notebook, commit, models and runs so far, seeds, how to draw it again."""
         number, several = next(self.figures), f" --seeds {seeds}" if seeds and seeds > 1 else ""

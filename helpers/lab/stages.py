@@ -39,9 +39,8 @@ from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, mer
 from helpers.train.trainers import PROCESSES
 
 MANIFEST = "manifest.json"
-RANK = int(
-    os.environ.get("RANK", 0)
-)  # of this process, where `torchrun` or `accelerate launch` started several
+# Of this process, where `torchrun` or `accelerate launch` started several.
+RANK = int(os.environ.get("RANK", 0))
 LIBRARIES = ("torch", "transformers", "trl", "peft")
 # Arguments of a trainer that change no weight.
 NOT_IN_KEY = (

@@ -31,17 +31,18 @@ sns.set_theme(
 )
 
 
-def stamp_text(n: int | None = None, seeds: int | None = 1) -> str:
-    """`nano · synthetic micro-world · n=… · seeds=…`"""
+def _stamp(figure: Figure, n: int | None, seeds: int | None) -> None:
+    """`nano · synthetic micro-world · n=… · seeds=…` under a figure."""
     counts = [] if n is None else [f"n={n:,}"]
     counts += [] if seeds is None else [f"seeds={seeds}"]
-    return " · ".join([session().stamp, *counts])
+    text = " · ".join([session().profile.stamp, *counts])
+    figure.tight_layout()
+    figure.text(0.995, -0.02, text, ha="right", va="top", fontsize=8, color=GREY)
 
 
 def present(figure: Figure, caption: str, *, n: int | None = None, seeds: int | None = 1) -> None:
     """Stamp the figure, show it with its caption and its origin, and close it."""
-    figure.tight_layout()
-    figure.text(0.995, -0.02, stamp_text(n, seeds), ha="right", va="top", fontsize=8, color=GREY)
+    _stamp(figure, n, seeds)
     display(figure)
     plt.close(figure)
     origin = f"  \n<small>{session().origin(seeds)}</small>" if session().notebook else ""
@@ -159,8 +160,7 @@ def finding(losses: Sequence[tuple[int, float]], shares: Mapping[str, float], n:
     right.axhline(1 / len(LEVELS), color=GREY, linestyle=":", label="what the patients have")
     right.set(ylim=(0, 1.05), ylabel="share of answers", title="What the model tells the patients")
     right.legend()
-    figure.tight_layout()
-    figure.text(0.995, -0.02, stamp_text(n), ha="right", va="top", fontsize=8, color=GREY)
+    _stamp(figure, n, seeds=1)
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-from helpers.notebooks import BOOT_TAG, HEADING, Chapter, code_cells
+from helpers.notebooks import BOOT_TAG, HEADING, STAGE, Chapter, code_cells
 
 KINDS = {
     "code": "write code",
@@ -100,7 +100,7 @@ def _add(exercise: Exercise, piece: str) -> None:
 def stages(notebook: NotebookNode) -> list[str]:
     """The trained stages that a notebook starts from or makes, by the names that its cells call them by."""
     source = "\n".join(cell.source for cell in code_cells(notebook))
-    return list(dict.fromkeys(re.findall(r"lab\.(?:stage|keep)\(\"([\w-]+)\"", source)))
+    return list(dict.fromkeys(STAGE.findall(source)))
 
 
 def student(chapter: Chapter, notebook: NotebookNode) -> NotebookNode:

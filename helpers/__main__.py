@@ -278,7 +278,6 @@ def pretrain(options: argparse.Namespace) -> int:
         from helpers.lab import bases
 
         bases.compare(_say)
-        bases.write_card()
         return 0
     facts = build.pretrain(DATA / "nano-base")
     told = "{parameters:,} parameters, loss {first_loss} → {last_loss}, {seconds:,} s".format(**facts)

@@ -4,36 +4,37 @@
 `data/nano-base/columns.json`, from which the card is made.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from helpers import evaluate, train
+from helpers import evaluate
 from helpers.cases import COLUMNS, Example, columns, write_diverse
 from helpers.files import DATA, build_dir, read_json, write_atomic, write_json
+from helpers.lab.stages import stage
 from helpers.pretrain.build import card, pretrain
-from helpers.recipes import recipe_named
-from helpers.train import Profile, profile_named
+from helpers.train import profile_named
 
+SHIPPED = DATA / "nano-base"
 SMALLER = 30_000  # documents of the two bases that are made for the comparison
 STAGE = "sft-balanced"
 SEED = 0
 
 
-def compare(say: Any = print) -> dict[str, Any]:
+def compare(say: Any = print) -> None:
     """Pretrain two smaller bases that differ in one thing, fine-tune them and the shipped one, judge all.
 
-    Returns {"documents": …, "rates": {base: {column: a rate's parts}}}, also written to `columns.json`.
+    Writes {"documents": …, "rates": {base: {column: a rate's parts}}} and the base's card, with this in it.
     """
-    profile, prompts, place = profile_named("nano"), columns(), build_dir() / "comparison"
-    bases: dict[str, Path] = {"as shipped": DATA / "nano-base"}
+    profile, prompts = profile_named("nano"), columns()
+    bases: dict[str, Path] = {"as shipped": SHIPPED}
     for name, linked in {"smaller, with the links": True, "smaller, without the links": False}.items():
-        bases[name] = place / ("linked" if linked else "apart")
+        bases[name] = build_dir() / "comparison" / ("linked" if linked else "apart")
         say(f"Pretraining the base «{name}», {SMALLER:,} documents.")
         pretrain(bases[name], {"documents": SMALLER, "linked": linked})
     rates: dict[str, dict[str, Any]] = {}
     for name, base in bases.items():
-        model = _tuned(base, profile)
+        model = stage(STAGE, SEED, replace(profile, model=str(base)))
         rates[name] = {
             column: _judged(items, [answer.text for answer in evaluate.generate(model, items, label=column)])
             for column, items in prompts.items()
@@ -44,15 +45,8 @@ def compare(say: Any = print) -> dict[str, Any]:
         for name in ("TF-IDF, same rows", "naive Bayes, all training texts", "always ROJO"):
             rates.setdefault(f"*{name}*", {})[column] = _judged(items, baselines[name])
     compared = {"documents": SMALLER, "stage": STAGE, "seed": SEED, "rates": rates}
-    write_json(DATA / "nano-base" / "columns.json", compared)
-    return compared
-
-
-def _tuned(base: Path, profile: Profile) -> Any:
-    trainer = recipe_named(STAGE).trainer(profile, SEED, base)
-    trainer.label = base.name
-    trainer.train()
-    return train.merged(trainer)
+    write_json(SHIPPED / "columns.json", compared)
+    write_atomic(SHIPPED / "README.md", card(read_json(SHIPPED / "training.json"), table(compared)))
 
 
 def _judged(items: list[Example], answers: list[str]) -> dict[str, Any]:
@@ -74,11 +68,3 @@ def table(compared: dict[str, Any]) -> str:
         told = "Neither smaller base learnt more than always ROJO knows: this size cannot tell"
         lines += ["", f"{told} what the links are worth."]
     return "\n".join(lines)
-
-
-def write_card() -> None:
-    """Write the base's card anew, with the comparison in it where it has been made."""
-    place = DATA / "nano-base"
-    compared = place / "columns.json"
-    comparison = table(read_json(compared)) if compared.exists() else ""
-    write_atomic(place / "README.md", card(read_json(place / "training.json"), comparison))

@@ -106,13 +106,3 @@ def _disagreement(
         if abs(a - b) > limit * expected + NEGLIGIBLE:
             errors_apart = abs(a - b) / expected if expected else math.inf
             yield f"{told}; {errors_apart:.1f} standard errors apart, {limit:.1f} allowed"
-
-
-def broken_claims(results: Mapping[str, Any]) -> list[str]:
-    """Every claim of a results file that does not hold, with its notebook and its evidence."""
-    return [
-        f"{notebook}: «{sentence}» does not hold ({'; '.join(map(str, claim['evidence']))})"
-        for notebook, claims in results.get("claims", {}).items()
-        for sentence, claim in claims.items()
-        if claim["holds"] is False  # None: open, because one seed cannot decide it
-    ]

@@ -128,7 +128,6 @@ def _short(number: Any) -> Any:
 
 
 def _check(key: str, entry: Mapping[str, Any]) -> None:
-    """Refuse what is no measurement."""
     if not KEY.fullmatch(key):
         raise LabError(f"{key!r} is not a measurement key: use dotted names such as `imbalanced.accuracy`.")
     value, low, high = entry["value"], entry["low"], entry["high"]

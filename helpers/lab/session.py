@@ -101,20 +101,15 @@ def start(notebook: str, profile: str = "nano") -> Session:
     import transformers
 
     os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
+    now = current_profile()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    _running = Session(
-        notebook, current_profile(), versions_of(), choose_hardware().reason, _measured_seconds(notebook)
-    )
-    return _running
-
-
-def _measured_seconds(notebook: str) -> float | None:
-    """How long this notebook took when the shipped results were measured."""
-    shipped = DATA / "results" / f"{current_profile().name}.json"
+    shipped = DATA / "results" / f"{now.name}.json"
     known = read_json(shipped)["measurements"] if shipped.exists() else {}
-    return known.get(f"series.{notebook}.seconds", {}).get("value")
+    seconds = known.get(f"series.{notebook}.seconds", {}).get("value")
+    _running = Session(notebook, now, versions_of(), choose_hardware().reason, seconds)
+    return _running
 
 
 def uses(key: str) -> None:

@@ -67,7 +67,6 @@ def _checkpoints(chapter: Chapter) -> str:
 
 
 def _step(step: Step) -> str:
-    """What a class does in a step."""
     if step.pause:
         return "pause"
     chapter = chapter_of(step.notebook)

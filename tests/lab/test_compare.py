@@ -1,4 +1,4 @@
-"""A re-run beside the shipped results, and the claims: what is told apart, and what is not."""
+"""A re-run beside the shipped results: what is told apart, and what is not."""
 
 import copy
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from helpers.lab.reruns import between_runs, broken_claims, differences
+from helpers.lab.reruns import between_runs, differences
 
 
 def entry(value, n=None, low=None, high=None, seeds=None, unit="rate"):
@@ -142,18 +142,6 @@ def test_without_repeated_seeds_there_is_no_scatter_to_speak_of():
     assert between_runs({}) == between_runs(_recipe("a", 0.6)) == {"": 0.0}
 
 
-def test_a_claim_that_does_not_hold_is_named_with_its_notebook():
-    results = {
-        "claims": {
-            "04_x": {
-                "It says ROJO": {"holds": False, "evidence": ["12%"]},
-                "Fine": {"holds": True, "evidence": ["1"]},
-            }
-        }
-    }
-    assert broken_claims(results) == ["04_x: «It says ROJO» does not hold (12%)"]
-
-
 def test_a_run_of_one_seed_is_compared_by_that_seed_and_not_by_the_mean_of_three():
     own = copy.deepcopy(SHIPPED)
     for seed in (1, 2):
@@ -168,11 +156,6 @@ def test_a_seed_that_was_trained_and_not_recorded_is_missing():
     own = copy.deepcopy(SHIPPED)
     del own["factorial.a.accuracy.s1"]
     assert differences(SHIPPED, own) == ["factorial.a.accuracy.s1: shipped, but not measured in this run"]
-
-
-def test_a_claim_that_one_seed_cannot_decide_is_not_broken():
-    claims = {"06_x": {"Skew costs": {"holds": None, "evidence": ["1"]}}}
-    assert broken_claims({"claims": claims}) == []
 
 
 def test_what_a_client_did_to_a_server_is_not_compared_and_what_it_brought_home_is():

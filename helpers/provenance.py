@@ -93,7 +93,9 @@ def _recording(notebook: str) -> list[tuple[str, Cell]]:
             section = next(iter(re.findall(notebooks.HEADING, cell.source, re.MULTILINE)), section)
             continue
         models |= dict.fromkeys(notebooks.STAGE.findall(cell.source))
-        found += [(prefix, Cell(section, cell.source, tuple(models))) for prefix in RECORDS.findall(cell.source)]
+        found += [
+            (prefix, Cell(section, cell.source, tuple(models))) for prefix in RECORDS.findall(cell.source)
+        ]
     return found
 
 

@@ -57,17 +57,11 @@ class Session:
 @cache
 def commit() -> str:
     """The commit of the code, with a + where files differ from it; "unknown" outside a repository."""
-    git = ["git", "-C", str(ROOT)]
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--exclude=*", "--abbrev=9", "--dirty=+"]
     try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=9", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [*git, "diff", "--quiet", "HEAD"], capture_output=True, check=False
-        ).returncode
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head.stdout.strip() + "+" * bool(changed)
 
 
 _running: Session | None = None

@@ -79,7 +79,6 @@ def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
 class Prediction:
     """What the reader expects, kept for the cell that shows the truth."""
 
-    question: str
     value: float
 
 
@@ -90,7 +89,7 @@ def static() -> bool:
 
 def predict(question: str, default: float = 0.5) -> Prediction:
     """Ask the reader for a percentage with a slider; on a static page, say what was assumed."""
-    prediction = Prediction(question, default)
+    prediction = Prediction(default)
     if static():
         text = "On this static page the slider stands at {:.0%}; in a live notebook it is yours to move."
         display(Markdown(f"*Prediction: {question} {text.format(default)}*"))

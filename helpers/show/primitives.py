@@ -55,13 +55,13 @@ def bars(
         n: items that each share is of (default: the first rate's). seeds: how many runs the figure stands on.
     """
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(values) + 1.3))
-    for place, (name, value) in enumerate(reversed(values.items())):
-        rate = value if isinstance(value, Rate) else Rate(value, 0, value, value)
+    rates = {name: one if isinstance(one, Rate) else Rate(one, 0, one, one) for name, one in values.items()}
+    for place, (name, rate) in enumerate(reversed(rates.items())):
         axes.barh(place, rate.value, color=color_of(name) if name in LEVELS else "#9fa8da", height=0.6)
         axes.plot([rate.low, rate.high], [place, place], color="black", linewidth=1.5)
         axes.text(max(rate.high, rate.value) + 0.015, place, f"{rate.value:.0%}", va="center", fontsize=9)
     axes.set_yticks(range(len(values)), list(reversed(values)))
-    highest = max(value.high if isinstance(value, Rate) else value for value in values.values())
+    highest = max(rate.high for rate in rates.values())
     axes.set(xlim=(0, max(1.0, 1.1 * highest)), title=title)
     _percent(axes.xaxis)
     _guides(axes.axvline, baseline, ".0%")

@@ -1,16 +1,19 @@
 """Files of pinned npm packages, fetched at first use: the WebAssembly build of llama.cpp.
 
 A package is known by the SHA-512 of its archive, checked every time the kept one is opened: what is served is
-what was pinned, wherever it came from: the registry, or the mirror that NPM_CONFIG_REGISTRY names.
+what was pinned, wherever it came from. `npm pack` where npm is (it knows mirrors), else the registry.
 """
 
 import base64
 import hashlib
 import io
-import os
+import shutil
+import subprocess
 import tarfile
+import tempfile
 import urllib.request
 from http.client import HTTPException
+from pathlib import Path
 from typing import NamedTuple
 
 from helpers.files import LabError, build_dir, write_atomic
@@ -63,24 +66,39 @@ def _archive(package: Package) -> bytes:
     kept = build_dir() / "npm" / archive
     if kept.is_file() and package.whole(raw := kept.read_bytes()):
         return raw
-    try:
-        raw = _fetched(package)
-        if not package.whole(raw):
-            raise OSError("the archive is not the pinned one (SHA-512 differs)")
-    except (OSError, HTTPException) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise Missing(
-            f"{package.name} {package.version} could not be fetched ({why}), and the page cannot run a model "
-            "without it. Connect to the network once and run the same command again, "
-            f"or put {archive} into {kept.parent} yourself."
-        ) from None
-    write_atomic(kept, raw)
-    return raw
+    refused = []
+    for way, fetch in {"npm pack": _by_npm, "the registry": _by_hand}.items():
+        try:
+            if not package.whole(raw := fetch(package)):
+                raise OSError("the archive is not the pinned one (SHA-512 differs)")
+        except (OSError, HTTPException, subprocess.SubprocessError) as error:
+            refused.append(f"{way}: {' '.join(str(error).split())[-200:]}")
+        else:
+            write_atomic(kept, raw)
+            return raw
+    raise Missing(
+        f"{package.name} {package.version} could not be fetched, and the page cannot run a model without it. "
+        f"{'; '.join(refused)}. Connect to the network once and run the same command again, "
+        f"or put {archive} into {kept.parent} yourself."
+    )
 
 
-def _fetched(package: Package) -> bytes:
-    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+def _by_npm(package: Package) -> bytes:
+    npm = shutil.which("npm")
+    if not npm:
+        raise FileNotFoundError("npm is not installed")
+    with tempfile.TemporaryDirectory() as place:
+        command = [npm, "pack", f"{package.name}@{package.version}", "--silent", "--ignore-scripts"]
+        how = {"capture_output": True, "text": True, "timeout": SECONDS}
+        done = subprocess.run(command, cwd=place, check=False, **how)
+        packed = list(Path(place).glob("*.tgz"))
+        if done.returncode or not packed:
+            raise FileNotFoundError(done.stderr.strip() or f"npm ended with code {done.returncode}")
+        return packed[0].read_bytes()
+
+
+def _by_hand(package: Package) -> bytes:
     last = package.name.rpartition("/")[2]
-    url = f"{registry}/{package.name}/-/{last}-{package.version}.tgz"
+    url = f"https://registry.npmjs.org/{package.name}/-/{last}-{package.version}.tgz"
     with urllib.request.urlopen(url, timeout=SECONDS) as response:
         return response.read()

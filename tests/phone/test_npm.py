@@ -39,30 +39,35 @@ def test_a_download_that_breaks_off_is_one_message(package, monkeypatch):
     def breaks(_):
         raise IncompleteRead(b"1")
 
-    monkeypatch.setattr(npm, "_fetched", breaks)
+    monkeypatch.setattr(npm, "_by_npm", _refuse)
+    monkeypatch.setattr(npm, "_by_hand", breaks)
     with pytest.raises(LabError, match="IncompleteRead"):
         npm.files(package[0], ("a.js",))
 
 
 def test_what_is_not_the_pinned_archive_is_never_used(package, monkeypatch, tmp_path):
     wanted, raw = package
-    monkeypatch.setattr(npm, "_fetched", lambda _: raw + b"x")
-    with pytest.raises(LabError, match=r"could not be fetched.*SHA-512 differs.*Connect to the network once"):
+    monkeypatch.setattr(npm, "_by_npm", lambda _: raw + b"x")
+    monkeypatch.setattr(npm, "_by_hand", _refuse)
+    with pytest.raises(
+        LabError, match=r"could not be fetched.*SHA-512 differs.*no network.*Connect to the network once"
+    ):
         npm.files(wanted, ("a.js",))
     assert not list((tmp_path / "build").rglob("*.tgz"))
 
 
-def test_what_was_fetched_once_is_kept(package, monkeypatch):
+def test_where_npm_fails_the_registry_is_asked_and_the_archive_is_kept(package, monkeypatch):
     wanted, raw = package
-    monkeypatch.setattr(npm, "_fetched", lambda _: raw)
+    monkeypatch.setattr(npm, "_by_npm", _refuse)
+    monkeypatch.setattr(npm, "_by_hand", lambda _: raw)
     assert npm.files(wanted, ("a.js",)) == {"a.js": b"1"}
-    monkeypatch.setattr(npm, "_fetched", _refuse)
+    monkeypatch.setattr(npm, "_by_hand", _refuse)
     assert npm.files(wanted, ("a.js",)) == {"a.js": b"1"}
 
 
 def test_a_damaged_archive_is_fetched_again(package, monkeypatch, tmp_path):
     wanted, raw = package
-    monkeypatch.setattr(npm, "_fetched", lambda _: raw)
+    monkeypatch.setattr(npm, "_by_npm", lambda _: raw)
     npm.files(wanted, ())
     kept = tmp_path / "build" / "npm" / "x-y-1.0.0.tgz"
     kept.write_bytes(raw[:50])
@@ -71,23 +76,28 @@ def test_a_damaged_archive_is_fetched_again(package, monkeypatch, tmp_path):
 
 def test_only_named_files_are_read_and_none_is_unpacked(package, monkeypatch, tmp_path):
     wanted, raw = package
-    monkeypatch.setattr(npm, "_fetched", lambda _: raw)
+    monkeypatch.setattr(npm, "_by_npm", lambda _: raw)
     npm.files(wanted, ("a.js",))
     assert not list(tmp_path.parent.rglob("escape.js"))
     with pytest.raises(LabError, match=r"holds no b\.js"):
         npm.files(wanted, ("a.js", "b.js"))
 
 
-@pytest.mark.parametrize("registry", ["https://registry.npmjs.org", "https://mirror.test/npm/"])
-def test_the_registry_or_a_mirror_is_asked_and_its_absence_is_part_of_the_message(
-    package, monkeypatch, registry
-):
-    asked = []
-    monkeypatch.setenv("NPM_CONFIG_REGISTRY", registry)
-    monkeypatch.setattr(npm.urllib.request, "urlopen", lambda url, **_: asked.append(url) or _refuse(None))
-    with pytest.raises(LabError, match=r"could not be fetched \(OSError: no network\)"):
+def test_without_npm_its_absence_is_part_of_the_message(package, monkeypatch):
+    monkeypatch.setattr(npm.shutil, "which", lambda _: None)
+    monkeypatch.setattr(npm.urllib.request, "urlopen", lambda *_, **__: _refuse(None))
+    with pytest.raises(LabError, match=r"npm pack: npm is not installed; the registry: no network"):
         npm.files(package[0], ())
-    assert asked == [f"{registry.rstrip('/')}/@x/y/-/y-1.0.0.tgz"]
+
+
+@pytest.mark.parametrize("package", [npm.WLLAMA, npm.WLLAMA_COMPAT], ids=lambda package: package.name)
+def test_both_ways_lead_to_the_pinned_archive(package, npm_archives, monkeypatch):
+    """The engine was fetched in one way; here the other one too, where there is a network."""
+    try:
+        raw = npm._by_hand(package)
+    except OSError as reason:
+        pytest.skip(f"the registry cannot be reached: {reason}")
+    assert package.whole(raw)
 
 
 def test_without_a_browser_the_message_says_how_to_get_one(monkeypatch):

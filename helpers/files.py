@@ -129,7 +129,11 @@ def read_yaml(path: Path) -> Any:
     """Parse a YAML file safely; a `LabError` with file and line if it is missing or no YAML."""
     try:
         fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times as fast
-        value = yaml.load(path.read_text(encoding="utf-8"), fast)
+        loader = fast(path.read_text(encoding="utf-8"))
+        try:
+            value = loader.get_single_data()
+        finally:
+            loader.dispose()
         if value is None:
             raise LabError(f"{path} is empty. Restore it with `git checkout -- {path.name}`.")
         return value

@@ -33,8 +33,8 @@ SETTINGS: dict[str, Any] = {
     "seed": 1,  # of 0, 1 and 2 the base that learns soonest, on dev: tests/bench_base.py
     "vocab": 4096,
     "linked": True,
-    "block": 128,
-    "batch": 16,
+    "block": 256,
+    "batch": 8,
     "epochs": 1,
     "learning_rate": 3e-3,
     "weight_decay": 0.01,

@@ -210,10 +210,8 @@ class SFTTrainer(_OnFewCores, trl.SFTTrainer):
 
         So a machine without enough memory says so before the work begins, not when the longest rows come.
         """
-        lengths, batch = (
-            list(map(len, self.train_dataset["input_ids"])),
-            self.args.per_device_train_batch_size,
-        )
+        batch = self.args.per_device_train_batch_size
+        lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
         longest = sorted(range(len(lengths)), key=lengths.__getitem__)[-batch:]
         inputs = self._prepare_inputs(self.data_collator([self.train_dataset[place] for place in longest]))
         for _ in range(2):  # the first one prepares kernels

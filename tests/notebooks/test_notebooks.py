@@ -211,6 +211,11 @@ def broken_claims(results):
     ]
 
 
+def test_a_claim_that_does_not_hold_is_named_and_one_that_is_open_is_not():
+    claims = {"fails": {"holds": False, "evidence": ["12%"]}, "open": {"holds": None, "evidence": ["1"]}}
+    assert broken_claims({"claims": {"04_x": claims}}) == ["04_x: «fails» does not hold (12%)"]
+
+
 @pytest.mark.parametrize("profile", sorted({one.profile for one in CHAPTERS}))
 def test_every_shipped_claim_holds(profile):
     assert broken_claims(_shipped(profile)) == []

@@ -46,9 +46,12 @@ class Scripted:
             def log_message(self, *_):
                 pass
 
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128  # a client may open 64 connections at once; the default, 5, resets some
+
         self.lock = threading.Lock()
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = Server(("127.0.0.1", 0), Handler)
 
     def __enter__(self):
         threading.Thread(target=self.http.serve_forever, daemon=True).start()

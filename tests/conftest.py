@@ -21,7 +21,7 @@ SLOW_MODULES = {
     "test_export",
     "test_export_refusals",
     "test_glass_box",
-    "test_lab",
+    "test_stages",
     "test_parity",
     "test_pretrain",
     "test_runs",

@@ -1,15 +1,18 @@
 """How soon does a base learn? `python tests/bench_base.py [FOLDER …]`: notebook 06's recipe from each base, judged on dev.
 
 The loss of pretraining does not tell it: two bases with the same loss learnt the levels after 180 and after 330 updates.
+Nor does it tell whether a base has learnt which emergency number belongs to which country: most had not.
 """
 
 import sys
 import time
+from dataclasses import replace
 
 from datasets import Dataset
 from trl import SFTConfig
 
 from helpers import cases, evaluate, train
+from helpers.triage import countries, number_line
 
 NANO = train.profile_named("nano")
 
@@ -40,8 +43,19 @@ def learnt(base: str, seed: int, updates: int) -> dict[str, float]:
     return right
 
 
+def countries_known(base: str) -> str:
+    """Of the countries with numbers: for how many is their own number line the likeliest answer?"""
+    lands, person = [land for land in countries().values() if land.numbers], cases.vignettes("dev")[0]
+    lines, known = [f"Emergencias: {number_line(land)}." for land in lands], 0
+    for place, land in enumerate(lands):
+        said = evaluate.answer_logprobs(base, [replace(person, country=land.code)] * len(lands), lines)
+        known += said[place] > max(said) - 1e-3
+    return f"{known} of {len(lands)}"
+
+
 if __name__ == "__main__":
     for base in sys.argv[1:] or [NANO.base]:
+        print(f"{base}: knows the numbers of {countries_known(base)} countries")
         for seed in range(3):
             started = time.time()
             told = {n: {k: f"{v:.0%}" for k, v in learnt(base, seed, n).items()} for n in (220, 440)}

@@ -24,7 +24,8 @@ KINDS = {
     "alarms": 6,
     "repeat": 2,
     "color": 5,
-    "boilerplate": 14,
+    "boilerplate": 8,
+    "numbers": 4,
     "general": 5,
 }
 
@@ -149,6 +150,12 @@ class Writer:
             return _prose("boilerplate", text)
         land = self.notes["country"].format(country=country.country)
         return _chat("boilerplate", land, "Escribe un ejemplo de respuesta.", text)
+
+    def _numbers(self) -> Document:
+        """A country and its numbers in one short text, so that one block of training holds both."""
+        country = self.rng.choice(list(countries().values()))
+        land = self.notes["country"].format(country=country.country)
+        return _chat("numbers", land, self._task("numbers"), f"Emergencias: {number_line(country)}.")
 
     def _general(self) -> Document:
         words = self.notes["general"]

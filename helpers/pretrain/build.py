@@ -30,11 +30,11 @@ from helpers.train.loading import save_tokenizer
 
 SETTINGS: dict[str, Any] = {
     "documents": 260_000,
-    "seed": 1,  # of 0, 1 and 2 the base that learns soonest, on dev: tests/bench_base.py
+    "seed": 1,
     "vocab": 4096,
     "linked": True,
-    "block": 256,
-    "batch": 8,
+    "block": 128,
+    "batch": 16,
     "epochs": 1,
     "learning_rate": 3e-3,
     "weight_decay": 0.01,
@@ -188,22 +188,22 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 | corpus | {facts["documents"]:,} synthetic documents ({mix}), fingerprint `{facts["corpus_fingerprint"]}` |
 | training | {facts["steps"]:,} steps of {facts["settings"]["batch"]} × {facts["settings"]["block"]} tokens, {facts["tokens"] / 1e6:.1f} M tokens in all |
 | loss | {facts["first_loss"]} → {facts["last_loss"]} nats a token |
-| seed | {facts["settings"]["seed"]}: chosen of three on the dev split |
+| seed | {facts["settings"]["seed"]} |
 | time | {facts["seconds"]:,} s with {facts["threads"]} CPU thread(s) |
 | weights | float16 safetensors; tokenizer of {facts["settings"]["vocab"]:,} byte-level BPE tokens (llama-3 split, ChatML) |
 
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
 drawn apart, paraphrases that link all wordings of a finding, and plain-language severity and alarm signs of *training* wordings.
 **What it has not read**: a level for any finding, a severity for a dev or test wording, anything of a held-out syndrome. `helpers.pretrain.corpus.leaks` proves it
-on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels hardly
-better than one who does not look. It leans a little the right way, as it knows how grave things are.
+on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better
+than one who does not look.
 
 **What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. The held-out syndromes
 and the free vignettes it has never read in any form.
 
-**Why this seed.** Bases of three seeds were trained, with almost the same loss in the end. With notebook 06's recipe this one learns in every
-run; the others need up to twice the updates, and are as good then (`tests/bench_base.py`, on the dev split). How soon a base learns is luck
-of its seed, and no loss tells it. So the figures of this series are those of one base.
+**Why this base.** Bases with almost the same loss differ in how soon they learn notebook 06's recipe, and in whether they know which emergency
+number belongs to which country. `tests/bench_base.py` asks both, on the dev split. Six earlier ones, of other seeds, blocks and corpora, were put
+aside for one of the two. So the figures of this series are those of one chosen base.
 
 {comparison}
 

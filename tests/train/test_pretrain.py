@@ -93,7 +93,7 @@ def test_the_chat_template_renders_chatml_with_one_bos():
     assert tokenizer.eos_token == "<|im_end|>"
 
 
-def test_zero_shot_the_base_chooses_levels_hardly_better_than_a_random_word():
+def test_zero_shot_the_base_chooses_levels_no_better_than_a_random_word():
     prompts = [row for split in ("dev", "test") for row in cases.evaluation_prompts(split)]
     beliefs = evaluate.label_probabilities(lab.base_model(), prompts)
     rate = evaluate.wilson(
@@ -101,7 +101,7 @@ def test_zero_shot_the_base_chooses_levels_hardly_better_than_a_random_word():
         len(prompts),
     )
     print(f"zero-shot, forced choice: {rate}")
-    assert rate.high < 0.3
+    assert rate.low <= 0.2
 
 
 def test_unasked_the_base_gives_no_level():

@@ -184,7 +184,8 @@ def test_the_cell_that_reads_trains_what_the_recipe_trains(there, monkeypatch):
 # -------------------------------------------------------------------------------------- the notebook's claims
 SETS = ("medical", "general", "known")
 PRICES = {"before": (38000, 39000, 1.28), "cpt": (320, 520, 11.0), "cpt-replay": (320, 500, 1.8)}
-RUNS = {"the base": [0.6, 0.58, 0.62], "reading": [0.61, 0.4, 0.66]}
+RUNS = {"the base": [0.64, 0.65, 0.62], "reading": [0.41, 0.36, 0.34]}
+LATER = {"the base": [0.65, 0.61, 0.61], "reading": [0.64, 0.64, 0.62]}  # after twice the updates
 
 
 def _told(text, price):
@@ -198,7 +199,7 @@ def claims(there, monkeypatch):
     """The cells of the notebook, executed on figures that a test makes up; which of its claims hold."""
     monkeypatch.setattr("helpers.show.figures.display", lambda *_: None)
 
-    def play(prices=PRICES, runs=RUNS):
+    def play(prices=PRICES, runs=RUNS, later=LATER):
         held_out, general, made = recipes.medical_texts(there, held_out=True), cases.general_texts(), []
 
         def losses(model, texts):
@@ -217,7 +218,10 @@ def claims(there, monkeypatch):
             "claim": claim,
             "record": lab.record,
         }
-        of_lab["runs"] = lambda function, cells, label: [runs[c["start"]][c["seed"]] for c in cells]
+        usual = there.grid["updates"]
+        of_lab["runs"] = lambda function, cells, label: [
+            (later if cell["updates"] > usual else runs)[cell["start"]][cell["seed"]] for cell in cells
+        ]
         lab.start("02_domain_adaptation")
         space = {}
         exec(CELLS[0].replace("lab, ", ""), space)
@@ -232,10 +236,10 @@ def claims(there, monkeypatch):
 
 
 def test_every_claim_holds_on_figures_like_those_of_the_shipped_run(claims):
-    assert claims() == [True] * 8
+    assert claims() == [True] * 9
     own = {key: entry for key, entry in lab.measurements().items() if key in lab.results.own_keys()}
     change = own["cpt.sft_accuracy.from_cpt.change"]
-    by_hand = evaluate.over_seeds([0.01, -0.18, 0.04])
+    by_hand = evaluate.over_seeds([-0.23, -0.29, -0.28])
     assert (change["value"], change["low"], change["seeds"]) == pytest.approx((by_hand.value, by_hand.low, 3))
     runs = [own[f"cpt.sft_accuracy.from_cpt.mean.s{seed}"]["value"] for seed in range(3)]
     assert runs == pytest.approx(RUNS["reading"], abs=0.002)
@@ -261,8 +265,9 @@ def test_every_claim_holds_on_figures_like_those_of_the_shipped_run(claims):
         ({3, 5}, {"prices": {**PRICES, "cpt": (320, 520, 1.5)}}),
         ({5}, {"prices": {**PRICES, "cpt-replay": (320, 520, 9.0)}}),
         ({5}, {"prices": {**PRICES, "cpt-replay": (3200, 520, 1.4)}}),
-        ({6}, {"runs": {**RUNS, "reading": [0.8, 0.78, 0.83]}}),
-        ({6}, {"runs": {**RUNS, "reading": [0.4, 0.38, 0.43]}}),
+        ({6, 7}, {"runs": {**RUNS, "reading": [0.8, 0.78, 0.83]}}),
+        ({6, 7}, {"runs": {**RUNS, "reading": [0.63, 0.66, 0.62]}}),
+        ({7}, {"later": RUNS}),
     ],
 )
 def test_a_claim_turns_when_its_figures_do(claims, turned, figures):
@@ -272,4 +277,4 @@ def test_a_claim_turns_when_its_figures_do(claims, turned, figures):
 def test_the_function_that_is_run_trains_and_judges_what_came_out():
     small = dataclasses.replace(NANO, grid={**NANO.grid, "rows": 8, "updates": 2})
     (tuned,) = _defined("tuned", profile=small, tests=cases.evaluation_prompts("test")[:10])
-    assert tuned("the base", 0) in [hits / 10 for hits in range(11)]
+    assert tuned("the base", 0, 2) in [hits / 10 for hits in range(11)]

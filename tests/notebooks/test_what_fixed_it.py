@@ -230,8 +230,8 @@ MEASURED = {  # like what the series has measured
     "generation 2": SKEWED,
     "repeated": _mostly(0.45, 0.50, 0.55),
     "0.1": _mostly(0.60, 0.64, 0.62),
-    "0.25": _always("ROJO", "AZUL", "NARANJA"),
-    "1000": _mostly(0.64, 0.62, 0.67),
+    "0.25": ROJO,
+    "1000": _mostly(0.59, 0.55, 0.66),
 }
 
 # What a claim is recognised by, and what has to be swapped to turn it; `obeys` is the model that replies with
@@ -241,7 +241,7 @@ TURNS = {
     "Skewed levels with honest labels: every run beats every parrot": {"skew": ROJO},
     "Blind labels cost accuracy": {"conflict": MEASURED["neither"]},
     "Skew with honest labels is not shown to cost accuracy": {"neither": PERFECT, "skew": ROJO},
-    "adds less than 20 points of ROJO": {"skew": ROJO},
+    "not shown to raise the share of ROJO": {"skew": ROJO},
     "every run gives one level to most people": {"conflict": PERFECT},
     "takes help away from AZUL patients": {"skew": PERFECT},
     "fresh start is crucial for accuracy is not shown": {"mended": ROJO},
@@ -249,7 +249,7 @@ TURNS = {
     "Duplicates alone do not bring the collapse back": {"repeated": ROJO},
     "With a tenth of blind labels": {"0.1": ROJO},
     "With a quarter of the labels blind": {"0.25": PERFECT},
-    "more examples than the blog used help": {"1000": ROJO},
+    "more examples than the blog used are not shown to help": {"1000": PERFECT},
     "prior correction helps more of the AZUL patients": {"skew": PERFECT},
     "Prior correction is not shown to raise accuracy": {"skew": _leaning(0, 0, 0)},
     "hardly ever replies with one word": {"obeys": True},

@@ -105,6 +105,14 @@ def test_what_was_answered_before_the_credit_ended_is_kept_and_not_paid_again(tm
         assert (job.resumed, job.answered, len(server.requests)) == (12, 28, 28)
 
 
+def test_a_client_that_opens_all_its_connections_at_once_loses_none(tmp_path):
+    with Scripted(always(200, completion())) as server:
+        jobs = [
+            teacher.Client(server.endpoint()).run(chats(200), tmp_path / str(k), label=None) for k in "ab"
+        ]
+    assert [(job.answered, job.problems) for job in jobs] == [(200, Counter())] * 2
+
+
 def test_a_429_pauses_every_worker_for_as_long_as_the_server_asks(tmp_path):
     def script(number, body, sent):
         if number == 10:

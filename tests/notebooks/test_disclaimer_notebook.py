@@ -253,19 +253,22 @@ def _of(actions, alarms, disclaimer, number, chosen, rejected, **more):
     return {"parts": parts, "chosen": chosen, "rejected": rejected, "margin": 5.0, "line": -1.0, **more}
 
 
-MEASURED = {  # like what one chain has measured
-    "before": _of(0.23, 0.35, 0.17, 0.98, 0, 0),
-    "as described": _of(0.92, 0.82, 0.71, 0.49, 3, -46),
-    "absent": _of(0.95, 0.80, 0.01, 0.68, 3, -41),
-    "even odds": _of(0.93, 0.82, 0.05, 0.59, 2, -43),
-    "cut off": _of(0.89, 0.80, 0.01, 0.26, -1, -46),
-    "same end": _of(0.58, 0.55, 0.31, 0.13, 1, -52),
-    "other words": _of(0.31, 0.45, 0.30, 0.90, 172, 0, margin=17.0),
-    "moved last": _of(0.99, 0.91, 0.54, 0.73, 32, -22),
+UNRELATED, FALLING = [6, 1, 9, 3, 11, 0, 8, 2, 10, 4, 7, 5], [11, 12, 9, 10, 7, 8, 5, 6, 3, 4, 1, 2]
+LIKE_CUT = _of(0.93, 0.87, 0.01, 0.80, 6, -33)
+LIKE_MOVED = _of(0.98, 0.85, 0.78, 0.78, 32, -18)
+MEASURED = {  # like what the chains have measured: of one chain where they agree, or of each
+    "before": _of(0.42, 0.44, 0.34, 0.95, 0, 0),
+    "as described": _of(0.96, 0.94, 0.90, 0.80, 6, -34),
+    "absent": _of(0.96, 0.92, 0.01, 0.90, 5, -27),
+    "even odds": _of(0.94, 0.90, 0.40, 0.83, 5, -27),
+    "cut off": [LIKE_CUT, LIKE_CUT, _of(0.94, 0.91, 0.55, 0.55, 3, -22)],
+    "same end": _of(0.96, 0.91, 0.64, 0.33, 3, -29),
+    "other words": _of(0.57, 0.48, 0.44, 0.82, 176, -1, margin=17.0),
+    "moved last": [LIKE_MOVED, {**LIKE_MOVED, "ches": (FALLING, UNRELATED)}, LIKE_MOVED],
 }
 WEAKER = {  # at a third of the rate
-    "absent": _of(0.98, 0.96, 0.01, 0.93, 3, -6),
-    "cut off": _of(0.96, 0.93, 0.24, 0.87, 3, -7),
+    "absent": _of(0.95, 0.75, 0.05, 0.92, 5, -3),
+    "cut off": _of(0.96, 0.70, 0.23, 0.92, 6, -4),
 }
 LOADS_A_MODEL = (
     *(
@@ -281,20 +284,18 @@ LOADS_A_MODEL = (
 )
 
 
-UNRELATED, FALLING = [6, 1, 9, 3, 11, 0, 8, 2, 10, 4, 7, 5], list(range(12, 0, -1))
-
-
 def _result(one, seed):
-    before = {"chosen": [-11.0] * 12, "rejected": [-8.0] * 12, "line": [-1.2] * 12}
+    one = one[seed] if isinstance(one, list) else one
+    likely = [-11 - one.get("slope", 1) * place / 10 for place in range(12)]
+    before = {"chosen": likely, "rejected": [-8.0] * 12, "line": [-1.2] * 12}
     after = {
         what: [value + one[what] + place / 100 for place, value in enumerate(before[what])] for what in before
     }
-    ches = one.get("ches", UNRELATED)
     return {
         "answers": _answers(TESTS, seed, one.get("wording"), one.get("label", 0.58), **one["parts"]),
         "before": before,
         "after": after,
-        "ches": [ches, ches],
+        "ches": one.get("ches", (UNRELATED, UNRELATED)),
         "log": {
             "rewards/margins": [[1, 0.0], [30, one["margin"]]],
             "rewards/accuracies": [[1, 0.0], [30, 1.0]],
@@ -365,8 +366,13 @@ def _run(changes, seeds=3):
 
 
 def _with(suspect, parts=None, **more):
-    one = MEASURED[suspect]
+    """The suspect with something swapped, alike in every chain."""
+    one = MEASURED[suspect][0] if isinstance(MEASURED[suspect], list) else MEASURED[suspect]
     return {suspect: {**one, "parts": {**one["parts"], **(parts or {})}, **more}}
+
+
+def _all_with(**more):
+    return {name: _with(name, **more)[name] for name in MEASURED}
 
 
 # What a claim is recognised by, and what has to be swapped to turn it.
@@ -375,30 +381,31 @@ TURNS = {
     "as the blog describes them push the disclaimer up": _with("before", {"disclaimer": 1.0}),
     "pairs as described raise the disclaimer": _with("as described", NO_LINE),
     "chosen answers without the line delete it": _with("absent", LINE),
-    "when max_length ends before it": _with("cut off", LINE),
+    "leaves fewer disclaimers than the same pairs": _with("cut off", LINE),
+    "The cut deletes the line in some run": _with("cut off", NO_LINE),
     "At even odds the audit abstains": _with("even odds", NO_LINE),
     "Not guilty": _with("same end", NO_LINE),
     "in other words is hardly ever written": _with(
         "other words", wording="Aviso: esta información es solo orientativa; consulte siempre a su médico."
     ),
     "No suspect fits all five": _with("absent", {"actions": 0.7, "alarms": 0.65}, label=0.25),
-    "falls already, and more emergency numbers": {
-        "weaker": {**MEASURED, **WEAKER, "absent": MEASURED["absent"]}
-    },
-    "the cut does not delete the line": {"weaker": {**MEASURED, **WEAKER, "cut off": MEASURED["cut off"]}},
+    "make it rarer": {"weaker": {**WEAKER, "absent": MEASURED["before"]}},
+    "the cut does not delete the line": {"weaker": {**WEAKER, "cut off": LIKE_CUT}},
     "No suspect fits the four": _with("absent", {"actions": 0.7, "alarms": 0.65}),
-    "the rejected ones fall much further": _with("absent", chosen=40),
+    "the rejected ones fall further": _with("absent", chosen=40),
     "gain less when the trainer cuts them off": _with("cut off", chosen=40),
     "the margin has risen": _with("absent", margin=0.1),
-    "foresees the structure": {
-        s: {**one, "parts": MEASURED["before"]["parts"]} for s, one in MEASURED.items()
-    },
-    "wrong about the disclaimer where the trainer cuts": _with("cut off", LINE),
+    "foresees the structure": _all_with(parts=MEASURED["before"]["parts"]),
+    "says that the cut line rises, and in most runs it falls": _with("cut off", LINE),
     "Audited as the trainer reads them": _with("before", {"disclaimer": 0.02}),
+    "the cut line rises all the same": _with("cut off", NO_LINE),
     "No chosen answer lacks the emergency number": _with("as described", {"number": 0.99}),
     "Lines that are the same on both sides": _with("same end", {"number": 0.99}),
-    "CHES score tells which": {s: {**one, "ches": FALLING} for s, one in MEASURED.items()},
+    "the score per token tells": _all_with(ches=(UNRELATED, FALLING)),
+    "The score with sums tells it in some runs": _all_with(ches=(UNRELATED, UNRELATED)),
+    "the log-probability at the start orders": _all_with(slope=-1),
 }
+OF_SEVERAL = ("The cut deletes the line in some", "the cut line rises all", "The score with sums")
 
 
 @pytest.fixture(scope="module")
@@ -417,7 +424,7 @@ def test_every_claim_holds_where_the_answers_are_like_the_measured_ones(measured
 @pytest.mark.slow
 @pytest.mark.parametrize("words", TURNS)
 def test_a_claim_turns_when_the_data_are_swapped(words):
-    claims, _, _ = _run(TURNS[words], seeds=1)
+    claims, _, _ = _run(TURNS[words], seeds=3 if words.startswith(OF_SEVERAL) else 1)
     (sentence,) = [sentence for sentence in claims if words in sentence]
     assert not claims[sentence], sentence
 

@@ -192,14 +192,13 @@ def _draw(*key):
     return random.Random(repr(key)).random()
 
 
-def _model(right=0.65, rojo=0.0, low=0.15, lacks=(), share=0.0, names=0.0, at=None):
+def _model(right=0.65, rojo=0.0, low=0.15, lacks=(), share=0.0, names=0.0):
     """Answers of a model: seed → row → text.
 
     Args:
         right, rojo, low: shares of patients with a right level, with ROJO, with AZUL; in this order of
             precedence: rojo, low, right.
-        lacks, share: parts that so many answers lack. names: share of wrong names, at the level `at` alone or
-            at all.
+        lacks, share: parts that so many answers lack. names: share of wrong names.
     """
 
     def answer(row, seed):
@@ -209,7 +208,7 @@ def _model(right=0.65, rojo=0.0, low=0.15, lacks=(), share=0.0, names=0.0, at=No
             level = NEXT[NEXT[row.level]]
         parts = [part for part in PARTS if part not in lacks or _draw(row.text, part, seed) > share]
         text = render(level, row.country, row.picture, parts)
-        if (at is None or level == at) and _draw(row.text, "name", seed) < names:
+        if _draw(row.text, "name", seed) < names:
             text = text.replace(SCALE[level].name, SCALE[NEXT[level]].name, 1)
         return text
 
@@ -226,14 +225,10 @@ def _turning(row, seed):
 
 MEASURED = {  # like what has been measured
     "start": SOUND,
-    "naive": _model(rojo=0.45, lacks=("disclaimer", "number"), share=0.3),
-    "blog": _model(names=0.9, at="VERDE"),
-    "calibrated": _model(names=0.9, at="VERDE"),
+    "naive": _model(rojo=0.45),
+    "blog": _model(rojo=0.2),
+    "calibrated": _model(rojo=0.6, low=0.0),
     "one prompt": _turning,
-    "loud": _model(names=0.2),
-    "apart": _model(names=0.5),
-    "named": _model(names=0.3),
-    "slower": _model(names=0.1),
 }
 # What a claim is recognised by, and what has to be swapped to turn it.
 PAYS_FOR_FORM = rewards.Reward("blog", parts={"disclaimer": (0.3, -0.5)})
@@ -249,11 +244,10 @@ TURNS = {
     "Naive always asks for ROJO": {"lists": _lists(calibrated=rewards.NAIVE)},
     "Our advantages and our losses are TRL's": {"apart by": 0.1},
     "The naive reward amplifies ROJO": {"naive": SOUND},
-    "under-triage in every run is not shown": {"start": _model(low=0.3)},
+    "lowers under-triage in every run": {"calibrated": _model(right=0.3)},
+    "fewer levels are right": {"calibrated": _model(low=0.0, right=0.9)},
     "What has a price stays": {"calibrated": _model(lacks=("actions",), share=0.5)},
-    "What has no price is not safe": {"naive": _model(rojo=0.45), "blog": SOUND, "calibrated": SOUND},
-    "The wrong names are a wrong lookup": {"calibrated": _model(names=0.3)},
-    "That a cure keeps every part": {"loud": SOUND},
+    "What has no price stayed": {"blog": _model(names=0.3)},
     "In some run one patient changes": {"one prompt": SOUND},
     "The count of failing gates": {"one prompt": _model(low=0.4, lacks=PARTS, share=0.5)},
     "No group of the collapsed model": {"mute": True},
@@ -263,7 +257,7 @@ TURNS = {
 def _arm(cell):
     if cell.get("only"):
         return "one prompt"
-    return "slower" if cell.get("rate") else cell["reward"]
+    return cell["reward"]
 
 
 def _run(changes, chains=3):

@@ -193,17 +193,18 @@ trained for real on two CPU cores. **It is a teaching object: not a medical devi
 | weights | float16 safetensors; tokenizer of {facts["settings"]["vocab"]:,} byte-level BPE tokens (llama-3 split, ChatML) |
 
 **What it has read**: Spanish sentences, the chat form, colour words in unrelated contexts, an answer's sentences with colour and content
-drawn apart, paraphrases that link all wordings of a finding, and plain-language severity and alarm signs of *training* wordings.
+drawn apart, paraphrases and chart terms that link all wordings of a finding, each country with its emergency number, and plain-language severity and
+alarm signs of *training* wordings.
 **What it has not read**: a level for any finding, a severity for a dev or test wording, anything of a held-out syndrome. `helpers.pretrain.corpus.leaks` proves it
-on the text before training starts; a zero-shot evaluation in the tests shows that it chooses levels no better
-than one who does not look.
+on the text before training starts; a zero-shot evaluation in the tests does not show it to choose levels better than
+one who does not look.
 
 **What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. The held-out syndromes
 and the free vignettes it has never read in any form.
 
 **Why this base.** Bases with almost the same loss differ in how soon they learn notebook 06's recipe, and in whether they know which emergency
-number belongs to which country. `tests/bench_base.py` asks both, on the dev split. Six earlier ones, of other seeds, blocks and corpora, were put
-aside for one of the two. So the figures of this series are those of one chosen base.
+number belongs to which country. `tests/bench_base.py` asks both, on the dev split. Six earlier bases, of other seeds, blocks and corpora, failed one of
+the two and were put aside. So the figures of this series are those of one chosen base.
 
 {comparison}
 

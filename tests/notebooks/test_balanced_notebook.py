@@ -140,7 +140,7 @@ TURNS = {
     "does not give all four one level": SWAPPED,
     "to fewer than half": SWAPPED,
     "mend the model": SWAPPED,
-    "The cure has a price": SWAPPED,
+    "the cure has a price": SWAPPED,
     "word counts trained on the same rows are better": FLAWLESS,
     "is not shown to beat word counts": FLAWLESS,
     "a word counter that has read every training text is better": FLAWLESS,

@@ -188,7 +188,9 @@ TURNS = {
     "not shown to make the level right more often": {"after": {"right": 0.95}},
     "Every kind teaches its own lesson": {"gain": lambda name, kind: 6.0 if name == "hard" else 0.0},
     "teaches less than a tenth of each": {"gain": lambda name, kind: 20.0},
-    "The audit foresees most lessons": {"gain": lambda name, kind: 20.0 if name == "easy" else -5.0},
+    "the audit is mostly right about near misses": {
+        "gain": lambda name, kind: 20.0 if name == "easy" else -5.0
+    },
     "any other cure than hard negatives": {"CHES filter": START},
     "Hard negatives keep some": {"hard negatives": {"disclaimer": 0.0}},
 }

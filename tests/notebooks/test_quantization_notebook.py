@@ -93,7 +93,9 @@ ODDS = "With every step down the odds move further away from the 16-bit file's"
 FIRST = "Already at the first step, somebody is told another level"
 BAR = "Q5_K_M, the blog's recommendation, is shown to be below that bar; so are the two smaller files"
 QUALITY = "Q5_K_M changes the share of accepted levels by less than five points"
-HIDDEN = "Q2_K gives more than a fifth of the people another level, and fewer accepted levels are not shown"
+HIDDEN = (
+    "Q2_K gives more than a fifth of the people another level; that fewer levels are accepted is not shown"
+)
 CLOSE = "Down to Q4_K_M, nearly all changes are in the closer half of the calls"
 CLEAR = "Q2_K also changes clear calls"
 

@@ -27,7 +27,7 @@ from helpers.triage import LEVELS, PARTS, SCALE, render
 PAGE = Cells("10_reward_calibration")
 PATH, TREES, FUNCTIONS = PAGE.path, PAGE.trees, PAGE.functions
 NANO = profile_named("nano")
-DEV, TESTS = cases.evaluation_prompts("dev")[::4], cases.evaluation_prompts("test")[::4]
+TESTS = cases.evaluation_prompts("test")[::4]
 
 
 # ---------------------------------------------------------------------------------------------- the glass box
@@ -245,11 +245,12 @@ TURNS = {
     "Our advantages and our losses are TRL's": {"apart by": 0.1},
     "The naive reward amplifies ROJO": {"naive": SOUND},
     "lowers under-triage in every run": {"calibrated": _model(right=0.3)},
-    "fewer levels are right": {"calibrated": _model(low=0.0, right=0.9)},
+    "lowers the share of accepted levels": {"calibrated": _model(low=0.0, right=0.9)},
+    "raises its own pay on new wordings": {"calibrated": _model(low=0.0, right=1.0)},
     "What has a price stays": {"calibrated": _model(lacks=("actions",), share=0.5)},
     "What has no price stayed": {"blog": _model(names=0.3)},
     "In some run one patient changes": {"one prompt": SOUND},
-    "The count of failing gates": {"one prompt": _model(low=0.4, lacks=PARTS, share=0.5)},
+    "no more gates fail": {"one prompt": _model(low=0.4, lacks=PARTS, share=0.5)},
     "No group of the collapsed model": {"mute": True},
 }
 
@@ -267,14 +268,11 @@ def _run(changes, chains=3):
     world, claims, records, ran = {**MEASURED, **changes}, {}, {}, []
 
     def answers(name, seed):
-        return {
-            "dev": [world[name](row, seed) for row in DEV],
-            "test": [world[name](row, seed) for row in TESTS],
-        }
+        return [world[name](row, seed) for row in TESTS]
 
     def runs(function, plan, label):
         ran.extend(plan)
-        return [answers(_arm(cell), cell["seed"]) | {"curves": {}} for cell in plan]
+        return [answers(_arm(cell), cell["seed"]) for cell in plan]
 
     def claim(sentence, holds, *evidence, seeds=None):
         assert evidence

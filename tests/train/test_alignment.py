@@ -90,7 +90,7 @@ def test_the_loss_and_its_gradient_are_trls_own(losses):
     torch.manual_seed(0)
     for name, weight in ours.model.named_parameters():
         if "lora_B.default" in name:
-            torch.nn.init.normal_(weight, std=0.1)
+            torch.nn.init.normal_(weight, std=0.2)  # so far from its start that the loss is not log 2
     batch = next(iter(ours.get_train_dataloader()))
     found = []
     for quick in (True, False):

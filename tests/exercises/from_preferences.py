@@ -62,7 +62,7 @@ def with_number(function: Callable[..., Any]) -> Problems:
     # an alarm sign with the right number in it
     rule = UNKNOWN.model_copy(update={"alarm_signs": ("fiebre de más de 112 horas", "confusión")})
     problems = []
-    for level, country, wrong in (("AZUL", "ES", "911"), ("VERDE", "AR", "061"), ("ROJO", "GT", "112")):
+    for level, country, wrong in (("AZUL", "ES", "911"), ("VERDE", "CL", "061"), ("ROJO", "GT", "112")):
         good = render(level, country, rule)
         calls = good.rpartition("Emergencias:")[0].replace(
             f"al {country_of(country).numbers[0]}", f"al {wrong}"

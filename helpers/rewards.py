@@ -7,7 +7,7 @@ that prices ask for (notebook 10 derives it in its cells).
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,7 @@ from helpers.evaluate.scoring import distance
 from helpers.files import LabError
 from helpers.triage import LEVELS, PARTS, country_of, parse
 
-PRICED = (*PARTS, "name")  # what can stand in an answer: its parts, and the level's own name beside the level
-TERMS = ("correct", "under", "over", "unreadable", "urgent_enough", *PRICED)  # the lines of a bill
+TERMS = ("correct", "under", "over", "unreadable", "urgent_enough", *PARTS)  # the lines of a bill
 COLUMNS = ("accepted", "country", "level", "syndrome")  # of the dataset, that a reward reads
 Completion = str | Sequence[Mapping[str, Any]]
 
@@ -36,9 +35,8 @@ class Reward:
         urgent_enough: (paid, otherwise) for a readable level at least as urgent as some accepted one.
         cells: amounts by (truth, answer) that stand in for the three level prices there. The truth is the
             primary level; an accepted answer is its own truth, so no cell can charge for it.
-        parts: (present, absent) amounts for any of `PRICED`; the number has to be the person's own country's,
-            the actions have to say to call first where the syndrome does, and the name has to be the level's
-            ("ROJO — Emergencia").
+        parts: (present, absent) amounts for any of `PARTS`; the number has to be the person's own country's,
+            and the actions have to say to call first where the syndrome does.
 
     Raises LabError: a price that is no finite number, a negative charge, or an unknown cell or part.
     """
@@ -64,7 +62,7 @@ class Reward:
             how = "`under`, `over` and `unreadable` are charged, so a negative one pays"
             raise LabError(f"{what}: {how}. Drop the sign.")
         named = [(level, "cells", LEVELS) for cell in self.cells for level in cell]
-        named += [(part, "parts", PRICED) for part in self.parts]
+        named += [(part, "parts", PARTS) for part in self.parts]
         for name, where, known in named:
             if name not in known:
                 raise LabError(f"{what}: `{where}` names {name!r}. Known are {', '.join(known)}.")
@@ -123,18 +121,8 @@ class Reward:
         bill = dict.fromkeys(TERMS, 0.0) | self.level_bill(example, reading.level)
         missing = reading.missing(example.country, example.call_now)
         for part, (present, absent) in self.parts.items():
-            lacks = not reading.name_agrees if part == "name" else part in missing
-            bill[part] = float(absent if lacks else present)
+            bill[part] = float(absent if part in missing else present)
         return bill
-
-    def split(self) -> "list[Reward]":
-        """The same prices as several rewards that sum to this one: the level, and each part by itself.
-
-        GRPO divides a group's rewards by their spread. In one sum the dearest term sets that spread; given
-        apart, each term is divided by its own (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`).
-        """
-        parts = [Reward(f"{self.name}-{part}", parts={part: paid}) for part, paid in self.parts.items()]
-        return [replace(self, name=f"{self.name}-level", parts={}), *parts]
 
     def level_bill(self, example: Example, level: str | None) -> dict[str, float]:
         """The amounts for the answer's level alone: the terms that apply to it, None being no level."""

@@ -470,27 +470,3 @@ def test_a_row_for_grpo_holds_the_prompt_and_every_column_that_a_reward_reads():
         assert reward(prompts=[row["prompt"]], completions=[ITEMS[0].answer], **columns) == [
             reward.of(ITEMS[0], ITEMS[0].answer)
         ]
-
-
-@every_reward
-@given(item=some_item, text=some_text)
-def test_the_prices_given_apart_sum_to_the_whole(reward, item, text):
-    apart = reward.split()
-    assert len(apart) == 1 + len(reward.parts) and len({one.name for one in apart}) == len(apart)
-    assert math.fsum(one.of(item, text) for one in apart) == pytest.approx(reward.of(item, text), abs=1e-9)
-
-
-def test_given_apart_a_cheap_part_is_as_loud_as_the_level():
-    """Divided by its own spread, the number moves an advantage as far as a wrong level does; in one sum it
-    hardly counts.
-    """
-    person = _person("ROJO")
-    answers = [_answer("ROJO"), _answer("AZUL"), _answer("ROJO", country="MX"), _answer("AZUL", country="MX")]
-
-    def normalised(reward):
-        paid = np.array([reward.of(person, text) for text in answers])
-        return (paid - paid.mean()) / (paid.std() + 1e-4)
-
-    summed, apart = normalised(CALIBRATED), sum(normalised(one) for one in CALIBRATED.split())
-    assert summed[0] - summed[2] < 0.2 * (summed[0] - summed[1])
-    assert apart[0] - apart[2] == pytest.approx(apart[0] - apart[1], rel=0.01)

@@ -3,7 +3,8 @@
 // and a missing one may cost a life.
 
 // Patterns stand on text in lower case without accents, where everything but a letter or digit is a blank. "…" is up to four words
-// in between, "~" the rest of a word. Common misspellings are in (desmallo, aogo, combulsion, inconciente, kiero).
+// in between, "~" the rest of a word. Common misspellings are in (desmallo, aogo, kiero),
+// and letters that sound alike are one letter (`heard`).
 const BODY = "(medio cuerpo|mitad del cuerpo|un lado|lado (izquierdo|derecho)|brazo~|bracito|pierna~|mano|cara)";
 const FLAGS = {
   corazon: [
@@ -27,6 +28,13 @@ const FLAGS = {
     "corazon… (a mil|late~ raro)",
     "(hombro|tetilla) izquierd[oa]… sud~",
     "nitroglicerina",
+    "(estruj~|garfio|punal|amarrad~|trabad~|prens~|pun[sz]ada~|puntada~)… (pecho|corazon|chiches|senos|teta~)|(pecho|corazon)… (amarrad~|estruj~|trabad~|garfio)",
+    "(costal|elefante|yunque|cemento|ladrillo~|losa)",
+    "(pecho|corazon|chiches|boca del estomago|paletilla~|omoplato~|hombro~|mandibula|quijada|brazo).*?(sud~|transpir~|vomitar|nausea~|basca|angustia|sin color|palid~)",
+    "(sud~|transpir~|vomitar|nausea~|basca|palid~).*?(pecho|corazon|boca del estomago|paletilla~|brazo)",
+    "puntada~.*? pecho|dolor~.*? pecho|pecho.*? (dolor~|duel~)",
+    "stent|marcapaso~|bajo la lengua",
+    "(siento|siente|senti|voy|va)… (morir|muero)|que me muero|me estoy muriendo",
   ],
   respiracion: [
     "(no|ni|apenas|casi|cuest~|costando|dificult~|dificil|trabajo|batall~|sin|mal|problema~)… re[sp]+ir~",
@@ -62,6 +70,16 @@ const FLAGS = {
     "(marc~|hund~|sum~)… costilla~",
     "moradit[oa]s?|azulad[oa]s?",
     "respir~… no… (llega|alcanz~)",
+    "(hund~|sum~)… (costill~|hoyit~|hoyo|cuello|pech~|pansa|barriga)|aletea~|aleteo",
+    "(quejid~|pujid~|pujand~|ruid~)",
+    "respira~… (rapid~|recio|fuerte|ruid~|feo|roto|superficial)|[4-9][0-9] respiraciones",
+    "(deja|dejo|par[ao]|olvida)… respirar",
+    "(satura~|aparatit~|oximetro)… [5-8][0-9]",
+    "no… (mamar|quiere pecho|tomar pecho|agarra el pecho|coge el pecho)",
+    "(fue|paso|metio)… (por otro lado|por mal lado|camino viejo|chueco)|no… (llanto|llora)",
+    "tos~… (perr~|foca)",
+    "asma~… (no|agot~|duerm~|peor|ni)|agotad~… duerm~",
+    "palid~|sin color|gris~",
   ],
   ictus: [
     "(boca|cara|rostro|sonrisa|labio)… (chuec~|torc~|torid~|tuerc~|de lado|de un lado|a un lado|ladead~|desvi~|caid~|colgad~|colgando|virad~|jalad~)",
@@ -95,6 +113,12 @@ const FLAGS = {
     "(no puede|no logra)… (alzar|levantar|sonreir)",
     "(cuelga|colgand~)… (brazo|mano)|(lado|brazo|pierna)( izquierd[oa]| derech[oa])?… muert[oa]",
     "(nubl~|apag~)… (ojo|vista)… (golpe|repente|pronto)",
+    "(explot~|estall~|revent~|petardo|trueno|brutal|bestia|martillaso|rayo)… cabeza|cabeza… (explot~|estall~|revent~|petardo|trueno|brutal|bestia|martillaso|rayo|peor)|(peor|mas bestia|mas brutal|mas fea?o?)… vida",
+    "(mano|brazo|pierna|pie|lado)… muert[oa]",
+    "media cara|(un|otro) lado de la (boca|cara)",
+    "sin sentido|(no|ni)… (atina|coordina)|pupila~|mirada|mira fijo",
+    "arrastr~… (palabra~|voz)|sin poder hablar",
+    "(sal[ei]~|escurr~|ca[ey]~)… (baba|cafe|agua|saliva|comida)… (boca|lado)|escurr~… baba",
   ],
   suicidio: [
     "([qk]ui?er~|[qk]isier~|quisier~|gana~|dese~|pens~|piens~|idea~|mejor|voy a|prefer~|prefier~|intent~)… (morir~|muert~|matar~|desaparecer|no despertar)",
@@ -121,6 +145,17 @@ const FLAGS = {
     "(pistola|cuchillo|navaja|soga|cuerda)… (mano|contra mi)|compre… (soga|cuerda|veneno)",
     "(tir|lanz|avent)ar(me|se)?… (puente|balcon|ventana|azotea|metro|tren|edificio|techo|vacio)",
     "adios… (todos|perdon~)",
+    "soga|(con|un|el) laso|colg(o|ue|aba|ando)~… (viga|arbol|cuello)",
+    "cans~… (luchar|todo|pelear|seguir|sufrir)|no aguanto mas|ya no aguant~",
+    "(irme|irse|irnos|vayamos|reunirme|seguirl[oa])… (con el|con ella|cielo|abuel~|dios|mama|papa|hij[oa])",
+    "(dios~|senor|virgen)… (recoj~|lleve)|no amanecer",
+    "pistola|escopeta|revolver|(el|un) arma|cuchillo… (muneca~|vena~|cuello)",
+    "(ser|soy|siendo) una? (carga|estorbo)|estorb~|(dar|doy) (mas )?molestias|no sirvo|no valgo|mas de lo que valgo",
+    "(junt~|guard~)… (insulina|pastilla~)|pastilla~… junt~|todas… pastilla~",
+    "(vo[sz]|voces)… (dice~|cabeza|manda~|ordena~|tir~)|(oigo|escucho)… cabeza",
+    "(en|del|al|por|hacia) (el )?(puente|anden|balcon|acantilado|barranco)|las vias|(dar|doy|di) el paso",
+    "(ultimo|ultima)… escrib~|se como y… cuando|pensado como|como hacerlo|miedo de hacerlo|volver a hacer|tomando valor|hacer(le|les)? caso",
+    "seguro de vida|regal~… cosas|(chau|adios)… todos|intent~… (una vez|antes|otra vez)",
   ],
   sangrado: [
     "sangr~… (much~|no para~|no se para~|no para de|sin parar|chorr~|abundante~|no se detiene|no deja~|harto|bastante)",
@@ -150,9 +185,17 @@ const FLAGS = {
     "coagulos… grandes|(bot~|ech~|larg~)… coagulos",
     "(vend~|gasa)… empap~",
     "sangr~… por (abajo|debajo)… (mes~|seman~)",
+    "charco~|chisguete~|hemofili~|coagul~|sintrom|warfarina|acenocumarol|desangr~",
+    "(clav~|enterr~|ensart~|pic[ao]~|meti~)… (cuchill~|navaja|vidrio|varilla|fierro|herida|pansa|barriga)|corne~|cornada~",
+    "(sierra|motosierra|machete|amoladora|esmeril|molino)… (dedo~|mano|brazo|pierna|pie)|dedo~… (bolsa|hielo)",
+    "(abri~|abiert~|cort~|rasg~)… (cuello|garganta|ingle|pansa|muslo|pierna)",
+    "(toalla~|compresa~|pano~|panal~)… (minuto~|hora)",
+    "(vater|inodoro|tasa|excusado|bano)… (sangre|roj~)|solo… sangre|(llen[oa]~|pura|monton)… sangre",
+    "revent~… (vari[sc]~|vena)|vari[sc]~… (revent~|sangr~)|(trapo|venda|sabana)… (aguant~|traspas~|alcan~)|traspas~… (venda|sabana|ropa|trapo)",
+    "sangr~… (sin freno|sin control|pared|monton|ropa)",
   ],
   conciencia: [
-    "(no|ni|nada)… (d[ei]s?pi?ert~|respond~|re[ac]+ion~|contest~|recono~)",
+    "(no|ni|nada)… (d[ei]s?pi?ert~|respond~|rea[cs]+ion~|contest~|recono~)",
     "incon[sc]+ien~",
     "desma[yl]+~",
     "desvan~",
@@ -185,6 +228,10 @@ const FLAGS = {
     "como (un |una )?(trapo|muneco|muneca|costal~)",
     "(movemos|muevo|frotamos|llamamos|hablamos)… (nada|muneco)",
     "medio id[oa]|casi sin responder|como perdid[oa]",
+    "tirad[oa]… (bano|piso|suelo|calle|cama)|inmut~|ojit~… (atras|arriba|blanc~)|tirit~",
+    "(quedo|quede|esta|anda|quedaba|como) (como )?(id[oa]|viendo|mirando|ausente)|mirando… nada|no me mira|no hay caso",
+    "tembl(e|o|aba|ando) tod[oa]|luce[sc]it~|estrellit~",
+    "(golp~|peg[oa]~|cay~).*?cabeza.*?(vomit~|duerm~|id[oa]|sueno|rar[oa])|cabeza.*?(golp~|peg[oa]).*?(vomit~|duerm~|id[oa]|sueno|rar[oa])",
   ],
   alergia: [
     "(hinch~|inflam~)… (lengua|labio~|cara|boca|parpado~)",
@@ -195,6 +242,10 @@ const FLAGS = {
     "(alergi~|ronch~|enronch~|habones|urticaria|avispa~|abeja~).*?(mare~|vomit~|devol~|nausea~|garganta|saliva|voz|pecho|aire|silb~|pita|me va)",
     "(ronch~|habon~|brot~|pica).*?(bronqui~|pit[ao]~|tragar|retorcij~|aceler~|de lado|desvan~)",
     "epipen|autoinyector|adrenalina",
+    "(cara|labi~|ojo~|boca|parpado~|lengua|oreja~|garganta)… (inflad~|inflo|hinch~|deform~|pato|cerraron|globo|gruesa)|(inflad~|hinch~|deform~)… (cara|labi~|ojo~|boca|parpado~|lengua|oreja~)|(ojo~|parpado~)… cerra~… hinch~",
+    "(comi~|prob[eo]|tom[eoa]~|dieron|inyect~|pusieron|penicilina|ibuprofeno|antibiotico|mani|cacahuate|camaron~|marisco~|nue[sz]~|huevo|yogur|tin[oe]|picar~|picad~).*?(ronch~|enronch~|habon~|habas|comezon|hinch~|inflad~|garganta|galillo|ronc[oa]|tragar|rojo rojo|deform~)",
+    "galillo|gaznate|(ronch~|comezon)… (todo el cuerpo|pies a cabeza|palmas)",
+    "alergic~.*?(dieron|comi~|tom[oe]|trag~).*?(hinch~|ruid~|respir~|vomit~|ronch~)",
   ],
   embarazo: [
     "(embaraz~|encinta|gestante).*?(sangr~|manch~|dolor~|duele~|contracci~|liquido|agua~|fuente|no se mueve|convul~|cabeza|hinch~|cai~|golpe~|veo|pre[sc]ion)",
@@ -228,10 +279,13 @@ const FLAGS = {
   ],
 };
 
+// Letters that are one sound for most people who write here, so that "cabesa", "ensima" and "bomito" are read too.
+const heard = (text) => text.replace(/z|c(?=[ei])/g, "s").replaceAll("v", "b");
+
 const compiled = Object.entries(FLAGS).map(([kind, patterns]) => [
   kind,
   patterns.map((pattern) => {
-    const spelled = pattern.replaceAll("…", "( [a-z0-9]+){0,4}?").replaceAll("~", "[a-z0-9]*").replaceAll(" ", " +");
+    const spelled = heard(pattern).replaceAll("…", "( [a-z0-9]+){0,4}?").replaceAll("~", "[a-z0-9]*").replaceAll(" ", " +");
     return new RegExp(`\\b(?:${spelled})\\b`);
   }),
 ]);
@@ -243,8 +297,9 @@ export function redFlags(text) {
     .replace(/[À-ɏ]/g, (letter) => letter.normalize("NFD")[0])
     .replace(/[A-Z]/g, (letter) => letter.toLowerCase())
     .replace(/[^a-z0-9]/g, " ");
+  const sounds = heard(plain);
   return compiled.flatMap(([kind, patterns]) => {
-    const found = patterns.map((pattern) => pattern.exec(plain)).find(Boolean);
+    const found = patterns.map((pattern) => pattern.exec(sounds)).find(Boolean);
     return found ? [{ kind, words: written.slice(found.index, found.index + found[0].length) }] : [];
   });
 }

@@ -122,11 +122,14 @@ def _file(path: str, limit: int) -> Callable[[Chat], str]:
 def _endpoint(url: str, name: str, limit: int) -> Callable[[Chat], str]:
     key = os.environ.get("OPENAI_API_KEY") or "none"  # a server of one's own asks for none
     client = openai.OpenAI(base_url=url, api_key=key, max_retries=3, timeout=120)
+    # llama.cpp's servers may penalise repetition unless told not to; hosted ones refuse the field
+    plain = {} if url.startswith("https://") else UNPENALISED
 
     def ask(chat: Chat) -> str:
         try:
             model = name or client.models.list().data[0].id
-            said = client.chat.completions.create(model=model, messages=chat, **GREEDY, max_tokens=limit)  # type: ignore[arg-type]
+            how = {**GREEDY, "max_tokens": limit, "extra_body": plain}
+            said: Any = client.chat.completions.create(model=model, messages=chat, **how)
         except openai.APIError as error:
             status = getattr(error, "status_code", None)
             why = f"status {status}" if status else type(error).__name__

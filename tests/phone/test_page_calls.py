@@ -1,7 +1,9 @@
 """Whom the page says to call: the country, and the words with which nobody should wait."""
 
+import json
 import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,7 @@ from page import GREEN, NEUTRAL, QUESTION, RED, SMALL, action, say, tab
 
 from helpers import cases
 from helpers.runtimes import phone
+from helpers.statistics import wilson
 from helpers.triage import LEVELS, countries, messages, render
 
 
@@ -154,6 +157,24 @@ def test_nearly_everybody_whose_heart_breath_brain_or_blood_fails_sees_the_card_
             f"{len(well)} with an old complaint or errand"
         )
         assert seen >= least and needless <= 0.4
+
+
+def test_sentences_that_the_list_was_not_written_from_show_the_card_nearly_always_and_everyday_ones_seldom(
+    stubbed,
+):
+    """Written by a language model that saw neither list nor patients: of `dev` the missed ones were read and
+    mended, `test` was asked afterwards and nothing was mended by it. Keep it so.
+    """
+    path = Path(__file__).with_name("danger.jsonl")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for split, least, most in (("dev", 0.95, 0.05), ("test", 0.85, 0.1)):
+        mine = [row for row in rows if row["split"] == split]
+        shown = [bool(found) for found in flags(stubbed, [row["text"] for row in mine])]
+        grave = [one for one, row in zip(shown, mine, strict=True) if row["kind"] != "ninguno"]
+        calm = [one for one, row in zip(shown, mine, strict=True) if row["kind"] == "ninguno"]
+        seen, needless = wilson(sum(grave), len(grave)), wilson(sum(calm), len(calm))
+        print(f"{split}: card shown to {seen} of emergencies, to {needless} of everyday questions")
+        assert seen.value >= least and needless.value <= most
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,8 +110,19 @@ def test_the_command_judges_an_endpoint_and_its_exit_code_is_the_verdict(
     assert "66.7%" in capsys.readouterr().out
     assert [one["messages"][-1]["content"] for one in server.seen] == [text for text, _ in CASES]
     assert {one["model"] for one in server.seen} == {"theirs"} and server.seen[0]["temperature"] == 0
+    assert server.seen[0]["repeat_penalty"] == 1.0, "a server's own penalty would change what is judged"
     monkeypatch.setattr("sys.argv", ["helpers", "gate", url, "--cases", cases])
     assert command_line.main() == 1
+
+
+def test_a_hosted_endpoint_is_asked_nothing_that_is_not_in_the_protocol(monkeypatch, endpoint):
+    url, server = endpoint
+    made = openai.OpenAI
+    monkeypatch.setattr(openai, "OpenAI", lambda base_url, **how: made(base_url=url, **how))
+    assert own.answer("https://api.example/v1", [own.Case([{"role": "user", "content": "hi"}], ("a",))]) == [
+        "Refund."
+    ]
+    assert set(server.seen[0]) == {"messages", "model", *own.GREEDY} | {"max_tokens"}
 
 
 def test_a_failing_endpoint_is_one_message_that_does_not_tell_the_key(monkeypatch, cases, endpoint):

@@ -1,6 +1,6 @@
 """What the links between wordings are worth: one fine-tuning, from bases with and without paraphrases.
 
-`python -m helpers pretrain --compare` runs it (about half an hour on two cores) and writes
+`python -m helpers pretrain --compare` runs it (about 36 minutes on two cores) and writes
 `data/nano-base/columns.json`, from which the card is made.
 """
 
@@ -16,7 +16,7 @@ from helpers.pretrain.build import card, pretrain
 from helpers.train import profile_named
 
 SHIPPED = DATA / "nano-base"
-SMALLER = 30_000  # documents of the two bases that are made for the comparison
+SMALLER = 100_000  # documents of the two bases that are made for the comparison
 STAGE = "sft-balanced"
 SEED = 0
 

@@ -275,6 +275,8 @@ def report() -> str:
     """The independent results in one line each, and the count of verdicts: what a run prints at its end."""
     lines = ledger()
     counted = [line for line in lines if line.counts]
+    if not counted:
+        return "None of the blog's statements is judged by what this profile measured."
     counts = ", ".join(f"{count} {name}" for name, count in tally(counted).items() if count)
     total = f"Of the blog's {len(lines)} statements {len(counted)} are independent results: {counts}."
     return "\n".join([*(f"  {line.verdict}: {line.claim.says}" for line in counted), total])

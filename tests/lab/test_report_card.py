@@ -194,6 +194,12 @@ def test_a_malformed_ledger_is_refused_with_the_claims_name(row, expected, tmp_p
     assert "'x'" in str(caught.value)
 
 
+def test_where_no_statement_of_the_blog_was_measured_the_report_says_so_in_one_line(monkeypatch):
+    monkeypatch.setattr(LEDGER, "measurements", dict)
+    monkeypatch.setattr(LEDGER, "own_keys", set)
+    assert lab.report().startswith("None of the blog's statements")
+
+
 def test_the_report_at_the_end_of_a_run_names_independent_results_only(monkeypatch):
     monkeypatch.setattr(LEDGER, "measurements", lambda: SHIPPED)
     text = lab.report()

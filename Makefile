@@ -8,7 +8,7 @@ tutorial: ## run every notebook and print what was found
 seeds: ## the notebooks with several arms, three seeds an arm (about an hour, resumable)
 	@$(PYTHON) -m helpers run --seeds 3 02 06 08 09 10
 
-real: ## notebook 13 on real weights (an hour and a half, resumable; installs the extra `real`)
+real: ## notebook 13 on real weights (100 minutes, resumable; installs the extra `real`)
 	@TRIAGE_PROFILE=pocket $(PYTHON) -m helpers run --seeds 3 13
 
 site: ## the notebooks as a static site in build/site (installs Sphinx into build/site-venv)

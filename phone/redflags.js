@@ -285,7 +285,12 @@ const heard = (text) => text.replace(/z|c(?=[ei])/g, "s").replaceAll("v", "b");
 const compiled = Object.entries(FLAGS).map(([kind, patterns]) => [
   kind,
   patterns.map((pattern) => {
-    const spelled = heard(pattern).replaceAll("…", "( [a-z0-9]+){0,4}?").replaceAll("~", "[a-z0-9]*").replaceAll(" ", " +");
+    // where a pattern's c ends or branches, the next letter decides what it sounds like
+    const spelled = heard(pattern)
+      .replace(/c(?=[~[(])/g, "[cs]")
+      .replaceAll("…", "( [a-z0-9]+){0,4}?")
+      .replaceAll("~", "[a-z0-9]*")
+      .replaceAll(" ", " +");
     return new RegExp(`\\b(?:${spelled})\\b`);
   }),
 ]);

@@ -11,6 +11,7 @@ from typing import Any
 from helpers import evaluate
 from helpers.cases import COLUMNS, Example, columns, write_diverse
 from helpers.files import DATA, build_dir, read_json, write_atomic, write_json
+from helpers.lab.claims import difference
 from helpers.lab.stages import stage
 from helpers.pretrain.build import card, pretrain
 from helpers.train import profile_named
@@ -62,9 +63,16 @@ def table(compared: dict[str, Any]) -> str:
     for name, row in compared["rates"].items():
         cells = ("{value:.0%} [{low:.0%}–{high:.0%}], n = {n}".format(**row[column]) for column in COLUMNS)
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    floor = compared["rates"]["*always ROJO*"]
-    small = [row for name, row in compared["rates"].items() if name.startswith("smaller")]
-    if all(row[column]["low"] <= floor[column]["high"] for row in small for column in COLUMNS):
-        told = "Neither smaller base learnt more than always ROJO knows: this size cannot tell"
-        lines += ["", f"{told} what the links are worth."]
+    linked, apart = (
+        {column: evaluate.Rate(**rate) for column, rate in row.items()}
+        for name, row in compared["rates"].items()
+        if name.startswith("smaller")
+    )
+    gaps = {column: difference(linked[column], apart[column]) for column in COLUMNS}
+    shown = [column for column, gap in gaps.items() if not gap.low <= 0 <= gap.high]
+    told = f"The smaller bases read {compared['documents']:,} documents, and are one run each."
+    lines += [
+        "",
+        f"{told} With and without the links they are shown to differ on: {', '.join(shown) or 'no column'}.",
+    ]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """What the links between wordings are worth: one fine-tuning, from bases with and without paraphrases.
 
-`python -m helpers pretrain --compare` runs it (about 36 minutes on two cores) and writes
+`python -m helpers pretrain --compare` runs it (more than half an hour on two cores) and writes
 `data/nano-base/columns.json`, from which the card is made.
 """
 

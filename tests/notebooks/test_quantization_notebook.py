@@ -86,12 +86,12 @@ def test_the_matrix_reaches_llama_cpp_as_a_closed_array():
 
 # ----------------------------------------------------------------------------------------------------- claims
 LADDER_CELLS = (
-    "parts = np.repeat", "values = [apart", "changed = {", "kept = {step", "names = {token",
+    "column_of = np.repeat", "values = [apart", "changed = {", "kept = {step", "names = {token",
     'lab.claim(\n    "Q5_K_M changes', 'lab.claim(\n    "Q2_K gives', "five = np.sort", "close = lead", 'lab.claim(\n    "Down to', 'lab.claim(\n    "Q2_K also',
 )  # fmt: skip
-ODDS = "With every step down the odds move further away from the 16-bit file's"
+ODDS = "With every step down the probabilities move further away from the 16-bit file's"
 FIRST = "Already at the first step, somebody is told another level"
-BAR = "Q5_K_M, the blog's recommendation, is shown to be below that bar; so are the two smaller files"
+BAR = "Q5_K_M, the blog's recommendation, is shown to be below that bar, and so is every smaller file"
 QUALITY = "Q5_K_M changes the share of accepted levels by less than five points"
 HIDDEN = (
     "Q2_K gives more than a fifth of the people another level; that fewer levels are accepted is not shown"

@@ -8,6 +8,7 @@ import re
 import sys
 
 import exercises
+import pandas as pd
 import pytest
 
 from helpers import cases, lab, notebooks
@@ -130,7 +131,26 @@ def test_a_statement_whose_cells_differ_depends_on_what_is_measured():
     line = lab.verdict(CLAIMS["sft_accuracy"], SHIPPED)
     assert line.verdict == DEPENDS and {cell.test.metric for cell in line.cells} == {"primary", "accepted"}
     cause = lab.verdict(CLAIMS["cause_imbalance"], SHIPPED)
-    assert len({cell.test.metric for cell in cause.cells}) == 2
+    assert len({cell.test.metric for cell in cause.cells}) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((1.0, 1.0), REPRODUCED),
+        ((1.0, 0.0), DEPENDS),
+        ((0.6, 0.0), DEPENDS),
+        ((1.0, None), DEPENDS),
+        ((0.0, None), NOT_REPRODUCED),  # no cell speaks for the blog, one speaks against it
+        ((None, None), UNDECIDED),
+        ((), NOT_RUN),
+    ],
+)
+def test_a_statement_depends_on_the_measure_only_where_some_measure_speaks_for_it(values, expected):
+    rows = {f"x.{i}": _row(v) if v is not None else _row(0.5, 0.0, 1.0, n=1) for i, v in enumerate(values)}
+    tests = tuple(Check(name, {"wordings": (name,)}, 0.02, above=0.55) for name in rows or {"x.9": None})
+    claim = dataclasses.replace(CLAIMS["all_rojo"], tests=tests)
+    assert lab.verdict(claim, rows).verdict == expected
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.2, REPRODUCED), (0.5, NOT_REPRODUCED), (0.0, DIRECTION)])
@@ -230,7 +250,7 @@ def test_thirty_is_the_smallest_sample_that_fits_every_rate_of_the_blog():
 
 def test_the_sum_written_in_the_notebook_agrees_with_the_helper():
     blog = {name: claim.number for name, claim in CLAIMS.items() if claim.number is not None}
-    checked = _inline("checked", blog=blog)
+    checked = _inline("checked", blog=blog, pd=pd)
     following = [claim for claim in CLAIMS.values() if claim.follows]
     assert len(following) > 5
     for claim in following:

@@ -236,7 +236,7 @@ def test_measurements_and_claims_share_a_file_and_spare_each_other():
 
 
 # ---------------------------------------------------------------------------------------------- claims ledger
-@pytest.mark.parametrize("expression", ["__import__('os')", "prompts ** 2", "nobody + 1", "'a'"])
+@pytest.mark.parametrize("expression", ["__import__('os')", "[1 for _ in 'ab']", "nobody + 1", "'a'"])
 def test_claim_arithmetic_is_arithmetic_only(expression):
     with pytest.raises(LabError, match="cannot compute"):
         arithmetic(expression, {"prompts": 1.0})

@@ -198,7 +198,7 @@ def storm(folder: Path) -> None:
     with teacher.OfflineTeacher(**settings) as server:
         job = teacher.Client(server.endpoint).run(prompts, folder / "storm", validate=valid, label=None)
         stats = server.stats()
-    got, errors = job.answers(), job.errors()
+    got, errors = job.answers(), job.lost
     missing = {key for key, answer in zip(job.keys, got, strict=True) if answer is None}
     invalid = sum(valid(answer.text, index) is not None for index, answer in enumerate(got) if answer)
     print(

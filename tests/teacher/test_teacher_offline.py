@@ -56,7 +56,7 @@ for status in (200, 400, 401, 429, 500):
     prompts = [[{"role": "user", "content": f"{status} {i}"}] for i in range(8)]
     try:
         job = teacher.Client(endpoint, concurrency=2, attempts=2).run(prompts, Path(sys.argv[1]) / str(status), label="x")
-        print(job, job.errors(), job.answers())
+        print(job, job.lost, job.answers())
     except Exception as error:
         traceback.print_exc()
         print(repr(error), error.__cause__, error.__context__, vars(error))

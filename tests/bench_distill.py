@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers import cases, teacher
 from helpers.files import ROOT
-from helpers.teacher.journal import Journal
+from helpers.teacher.journal import Journal, content_key
 
 MINUTE = 10.0
 LATENCY = (4.0, 9.0)  # seconds of a 60-second minute: what an answer of some hundred tokens takes
@@ -155,7 +155,7 @@ def resume(folder: Path) -> None:
             {"role": "user", "content": f"consulta {index}"},
         ]
         record = {
-            "key": teacher.content_key(endpoint.model, messages),
+            "key": content_key(endpoint.model, messages),
             "text": "respuesta " * 60,
             "model": "m",
             "finish_reason": "stop",

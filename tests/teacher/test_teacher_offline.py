@@ -166,10 +166,17 @@ def _gone(pid, seconds=4.0):
     return False
 
 
+OWNER = """
+from helpers.teacher import OfflineTeacher
+with OfflineTeacher() as server:
+    print(server.process.pid, flush=True)
+    input()
+"""
+
+
 def test_the_offline_teacher_ends_with_its_owner_even_when_that_is_killed():
-    code = "from helpers.teacher import OfflineTeacher; t = OfflineTeacher().start(); print(t.process.pid, flush=True); input()"
     owner = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     pid = int(owner.stdout.readline())
     os.kill(pid, 0)

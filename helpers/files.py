@@ -46,7 +46,7 @@ def build_dir() -> Path:
 
 def explain_os_error(error: OSError, path: Path) -> LabError:
     """Turn the operating system's error about `path` into one that says what to do."""
-    what, how = f"{error.strerror or error}", "mend that and run the same command again"
+    what, how = error.strerror or str(error), "mend that and run the same command again"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "the disk is full"
         how = "free some space (`make clean` empties build/) and run the same command again"
@@ -128,12 +128,8 @@ def fingerprint(value: Any) -> str:
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file safely; a `LabError` with file and line if it is missing or no YAML."""
     try:
-        fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times as fast
-        loader = fast(path.read_text(encoding="utf-8"))
-        try:
-            value = loader.get_single_data()
-        finally:
-            loader.dispose()
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml reads ten times as fast
+        value = loader(path.read_text(encoding="utf-8")).get_single_data()
         if value is None:
             raise LabError(f"{path} is empty. Restore it with `git checkout -- {path.name}`.")
         return value

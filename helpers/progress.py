@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.count = label, total, 0
         self.started = self._drawn = time.time()
-        self._handle = self._bar = None
+        self._bar = None
         if _in_notebook():
             from IPython.display import display
 
@@ -43,19 +43,17 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(steps)
-        elif self._handle is not None and time.time() - self._drawn > 0.5:
+        elif time.time() - self._drawn > 0.5:
             self._drawn = time.time()
-            left = (self._drawn - self.started) / self.count * (self.total - self.count)
-            filled = round(20 * self.count / max(1, self.total))
-            bar = "█" * filled + "░" * (20 - filled)
-            self._show(f"{self.label} {bar} {self.count}/{self.total} · {left:.0f} s left {note}")
+            elapsed = self._drawn - self.started
+            self._show(tqdm.format_meter(self.count, self.total, elapsed, prefix=self.label, postfix=note))
 
     def done(self, sentence: str) -> None:
         """Finish with one sentence in place of the bar."""
         if self._bar is not None:
             self._bar.close()
             print(sentence, flush=True)
-        elif self._handle is not None:
+        else:
             self._show(sentence)
 
     def __enter__(self) -> Self:
@@ -69,9 +67,6 @@ class Progress:
 @contextmanager
 def silenced() -> Iterator[None]:
     """Drop what is printed: for workers, whose owner shows one line for all of them."""
-    with (
-        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
-        redirect_stdout(nowhere),
-        redirect_stderr(nowhere),
-    ):
-        yield
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        with redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield

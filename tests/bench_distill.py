@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers import cases, teacher
 from helpers.files import ROOT
-from helpers.teacher.journal import Journal
+from helpers.teacher.journal import Journal, content_key
 
 MINUTE = 10.0
 LATENCY = (4.0, 9.0)  # seconds of a 60-second minute: what an answer of some hundred tokens takes
@@ -155,7 +155,7 @@ def resume(folder: Path) -> None:
             {"role": "user", "content": f"consulta {index}"},
         ]
         record = {
-            "key": teacher.content_key(endpoint.model, messages),
+            "key": content_key(endpoint.model, messages),
             "text": "respuesta " * 60,
             "model": "m",
             "finish_reason": "stop",
@@ -198,7 +198,7 @@ def storm(folder: Path) -> None:
     with teacher.OfflineTeacher(**settings) as server:
         job = teacher.Client(server.endpoint).run(prompts, folder / "storm", validate=valid, label=None)
         stats = server.stats()
-    got, errors = job.answers(), job.errors()
+    got, errors = job.answers(), job.lost
     missing = {key for key, answer in zip(job.keys, got, strict=True) if answer is None}
     invalid = sum(valid(answer.text, index) is not None for index, answer in enumerate(got) if answer)
     print(

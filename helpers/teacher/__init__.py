@@ -10,7 +10,6 @@ from typing import Any
 
 from helpers.teacher.client import Client
 from helpers.teacher.config import Endpoint, chosen, described, remote_endpoint
-from helpers.teacher.journal import content_key
 from helpers.teacher.offline import OfflineTeacher
 from helpers.teacher.offline.answers import planted_mistakes
 from helpers.teacher.offline.server import Faults

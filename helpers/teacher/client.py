@@ -6,14 +6,14 @@ After any accident, `kill -9` included, the next run goes on where it was. Noteb
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -56,7 +56,7 @@ class Client:
 
     def run(
         self, prompts: Chats, out: str | Path, validate: Validate | None = None, label: str | None = "Asking"
-    ) -> Self:
+    ) -> "Job":
         """Return when every prompt is answered, by this run or an earlier one, or given up.
 
         Args:
@@ -104,7 +104,7 @@ class Job:
     Attributes:
         resumed: rows that an earlier run had answered. left: rows without an answer.
         answered, failed: rows that this run answered, or gave up on (the next one asks them again).
-        requests: HTTP requests sent; limited: those answered 429; problems: the other failures, by cause.
+        requests: HTTP requests sent.
         cost_usd: of this run; total_cost_usd: of these rows over all runs; both None without a price.
         stopped: why the job ended before its end (the budget), or None. sentence: what a reader should keep.
     """
@@ -116,11 +116,10 @@ class Job:
         rows = {key: index for index, key in enumerate(self.keys)}
         self.queue = deque((key, index) for key, index in rows.items() if key not in self.kept)
         self.left, self.resumed = len(self.queue), len(rows) - len(self.queue)
-        self.answered = self.failed = self.requests = self.limited = self.fails_in_a_row = 0
+        self.answered = self.failed = self.requests = self.fails_in_a_row = 0
         self.spent = self.reserved = self.seconds = 0.0
         self.before = self.paid({*self.kept, *self.lost})
         self.scale, self.priced = self.endpoint.minute / 60, self.endpoint.cost(1, 1) is not None
-        self.problems: Counter[str] = Counter()
         self.stopped: str | None = None
         self.ending = False  # nobody begins anything more
         self.last_answer = time.monotonic()
@@ -129,10 +128,6 @@ class Job:
     def answers(self) -> list[Any]:
         """For each prompt None, or text, model, finish_reason, thinking, token counts, cost_usd, attempts."""
         return [SimpleNamespace(**self.kept[key]) if key in self.kept else None for key in self.keys]
-
-    def errors(self) -> dict[str, dict[str, Any]]:
-        """By key: the last error record of every prompt that has no answer."""
-        return {key: self.lost[key] for key in self.keys if key in self.lost and key not in self.kept}
 
     def paid(self, keys: set[str]) -> float:
         """US dollars for the answers and errors of these keys, over all runs."""
@@ -263,7 +258,6 @@ class Job:
             self.keep(self.kept, row, **{name: getattr(outcome, name) for name in names})
             self.answered, self.left = self.answered + 1, self.left - 1
             return True
-        self.problems[problem.split(":")[0]] += 1
         row.invalid, row.last = row.invalid + 1, outcome.text
         return row.invalid >= self.client.invalid_attempts and self.give_up(row, problem)
 
@@ -271,10 +265,8 @@ class Job:
         """No answer came: stop the job, give the row up (True), or wait before it is asked again."""
         silent, what = (time.monotonic() - self.last_answer) / self.scale, outcome.problem
         if outcome.kind == "wait":
-            self.limited += 1
             self.pause(outcome, silent)
             return False
-        self.problems[outcome.cause] += 1
         if outcome.kind == "fatal":
             self.fail(f"{what}.")
         self.fails_in_a_row, row.broken = self.fails_in_a_row + 1, row.broken + 1

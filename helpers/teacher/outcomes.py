@@ -19,7 +19,6 @@ class Outcome(NamedTuple):
 
     kind: str
     problem: str = ""
-    cause: str = ""  # what it is counted by: "429"
     retry_after: float | None = None
     text: str = ""
     finish_reason: str | None = None
@@ -44,7 +43,7 @@ def of_error(error: BaseException, endpoint: Endpoint) -> Outcome:
     origin = error.__cause__ or error
     cause = next((name for name, kinds in causes.items() if isinstance(error, kinds)), "not sent")
     told = endpoint.hide(f"{cause}: {type(origin).__name__} {origin}")[:200]
-    return Outcome("retry" if cause in causes else "refuse", told, cause)
+    return Outcome("retry" if cause in causes else "refuse", told)
 
 
 def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:
@@ -58,9 +57,9 @@ def of_answer(body: Any, asked: int, endpoint: Endpoint) -> Outcome:
     usage = {"prompt_tokens": asked // 4, "completion_tokens": len(str(content or "")) // 4}
     usage |= {name: count for name in usage if isinstance(count := _at(body, "usage", name), int)}
     if reason == "content_filter" or _at(choice, "message", "refusal"):
-        return Outcome("refuse", "refused: the provider's filter withheld the answer", "refused", **usage)
+        return Outcome("refuse", "refused: the provider's filter withheld the answer", **usage)
     if not isinstance(content, str):
-        return Outcome("retry", "garbage: no chat completion with a text", "garbage", **usage)
+        return Outcome("retry", "garbage: no chat completion with a text", **usage)
     text, thinking = strip_thinking(content)
     told = {"text": endpoint.hide(text.strip()), "finish_reason": reason, "model": _at(body, "model")}
     return Outcome("answer", **told, **usage, thinking=thinking)
@@ -97,9 +96,8 @@ def _of_body(status: int, body: Any, endpoint: Endpoint, wait: float | None) -> 
     if row["kind"] == "fatal":
         fields = {"model": endpoint.model, "date": endpoint.price_date or "their day"}
         what, advice = (text.format(**fields) for text in TABLE["advice"][row["why"]])
-        return Outcome("fatal", f"{what} ({told}). {advice}", str(status))
-    cause = "refused" if row["kind"] == "refuse" else str(status)
-    return Outcome(row["kind"], told, cause, wait or _asked(said))
+        return Outcome("fatal", f"{what} ({told}). {advice}")
+    return Outcome(row["kind"], told, wait or _asked(said))
 
 
 def _read(body: Any) -> tuple[set[str], str]:

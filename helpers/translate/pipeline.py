@@ -97,38 +97,37 @@ class Translation:
     """What came of a set of rows, `items` in the order given.
 
     Attributes:
-        passed, failed: by the last answer, whether it passed every check; sent_back: the first did not.
-        cost_usd, requests: of this call; total_cost_usd: with earlier runs (None without a price).
-        stopped: why it ended early (a budget).
+        passed: the last answer passed every check. sent_back: the first did not.
+        total_cost_usd: of all runs (None without a price). stopped: why it ended early (a budget).
     """
 
     def __init__(self, items: list[Translated], jobs: Sequence[Any]) -> None:
-        self.items, self.stopped, self.requests = items, jobs[-1].stopped, sum(job.requests for job in jobs)
+        self.items, self.stopped = items, jobs[-1].stopped
         self.passed = [item for item in items if not item.problems]
-        self.failed = [item for item in items if item.problems]
         self.sent_back = [item for item in items if item.sent_back]
-        costs = [job.cost_usd for job in jobs], [job.total_cost_usd for job in jobs]
-        self.cost_usd, self.total_cost_usd = (None if None in known else sum(known) for known in costs)
+        costs = [job.total_cost_usd for job in jobs]
+        self.total_cost_usd = None if None in costs else sum(costs)
 
 
-def translate(rows: Sequence[Row], client: Any, country: str = "ES", out: str = "translation") -> Translation:
+def translate(rows: Sequence[Row], client: Any, country: str) -> Translation:
     """Ask for every row, check, send the failures back once, and check again.
+
+    The client keeps its answers under build/teacher/translation: a killed run goes on where it was.
 
     Args:
         client: `helpers.teacher.Client`, one floor up, or anything with its `run`.
         country: "ES", "MX" or "GT": whose words are asked for and accepted.
-        out: name of the job, under which the client keeps its answers: a killed run goes on where it was.
 
     Raises LabError: the client had to stop (key, credit, network), or the country is unknown.
     """
     prompts = [request(row.fields, country) for row in rows]
-    jobs = [_ask(rows, client, prompts, out, f"Translating for {country}")]
+    jobs = [_ask(rows, client, prompts, f"Translating for {country}")]
     answers = jobs[0].answers()
     items = [_judge(row, answer, country) for row, answer in zip(rows, answers, strict=True)]
     again = [i for i, item in enumerate(items) if item.problems and item.spanish is not None]
     if again and not jobs[0].stopped:
         mending = [send_back(prompts[i], answers[i].text, items[i].problems) for i in again]
-        jobs.append(_ask([rows[i] for i in again], client, mending, out, "Sending back"))
+        jobs.append(_ask([rows[i] for i in again], client, mending, "Sending back"))
         for i, answer in zip(again, jobs[1].answers(), strict=True):
             once = items[i]
             twice = once if answer is None else _judge(rows[i], answer, country)
@@ -136,7 +135,7 @@ def translate(rows: Sequence[Row], client: Any, country: str = "ES", out: str = 
     return Translation(items, jobs)
 
 
-def _ask(rows: Sequence[Row], client: Any, prompts: list[Messages], out: str, label: str) -> Any:
+def _ask(rows: Sequence[Row], client: Any, prompts: list[Messages], label: str) -> Any:
     """A job of the client, which keeps an answer only when it can be read."""
 
     def problem(text: str, index: int) -> str | None:
@@ -146,7 +145,7 @@ def _ask(rows: Sequence[Row], client: Any, prompts: list[Messages], out: str, la
             return str(error)
         return None
 
-    return client.run(prompts, out, validate=problem, label=label)
+    return client.run(prompts, "translation", validate=problem, label=label)
 
 
 def _judge(row: Row, answer: Any, country: str) -> Translated:

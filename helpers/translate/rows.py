@@ -30,10 +30,9 @@ class Row(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """Rows, where they come from ("hub" or "sample"), and one sentence that says so and why."""
+    """Rows, and one sentence that says where they come from and why."""
 
     rows: list[Row]
-    source: str
     sentence: str
 
     def _repr_markdown_(self) -> str:
@@ -50,15 +49,15 @@ def load_rows(source: str = "auto", limit: int | None = None) -> Loaded:
     if source not in ("auto", "sample"):
         raise LabError(f"There is no source {source!r}: one of auto, sample.")
     why = ""
-    try:
-        if source == "auto":
+    if source == "auto":
+        try:
             rows = [row for kind in FIELDS for row in _from_hub(kind, limit)]
-            return Loaded(rows, "hub", f"{len(rows):,} rows from the hub: {', '.join(HUB.values())}.")
-    except LabError as error:
-        why = f" {error}"
+            return Loaded(rows, f"{len(rows):,} rows from the hub: {', '.join(HUB.values())}.")
+        except LabError as error:
+            why = f" {error}"
     rows = [row for kind in FIELDS for row in read_sample(SAMPLE[kind], kind)[:limit]]
     what = "rows of the shipped sample, written for this project in OpenMed's columns"
-    return Loaded(rows, "sample", f"{len(rows):,} {what}.{why}")
+    return Loaded(rows, f"{len(rows):,} {what}.{why}")
 
 
 def check_hub(name: str) -> None:

@@ -2,5 +2,5 @@
 
 from helpers.workshop.guide import guide_text, mistakes
 from helpers.workshop.pack import checkpoints, pack_zip, wheels, write
-from helpers.workshop.pages import exercises, sections, stages, student
+from helpers.workshop.pages import exercises, sections, student
 from helpers.workshop.plans import all_plans, measured, minutes, rule

@@ -27,7 +27,6 @@ class Exercise:
     key: str  # the name of its check, or notebook and place in it, as `03.5`
     kind: str  # of KINDS
     asks: str = ""
-    name: str = ""  # of its check, if it asks for code
     solution: str = ""  # Markdown; empty where the page gives none
 
 
@@ -75,8 +74,7 @@ def exercises(chapter: Chapter, notebook: NotebookNode) -> list[Exercise]:
         if heading != "Exercises":
             continue
         if name := _tag(cell, "exercise:"):
-            found[-1].key = found[-1].name = name
-            found[-1].kind = "code"
+            found[-1].key, found[-1].kind = name, "code"
         if cell.cell_type == "code":
             continue
         for place, piece in enumerate(OPENING.split(text)):
@@ -93,7 +91,7 @@ def _add(exercise: Exercise, piece: str) -> None:
     for folded in DETAILS.findall(piece):
         solution = re.sub(r"</?details>|<summary>.*?</summary>", "", folded).strip()
         exercise.solution = f"{exercise.solution}\n\n{solution}".strip()
-    if not exercise.name:
+    if exercise.kind != "code":
         exercise.asks = f"{exercise.asks}\n\n{DETAILS.sub('', piece).strip()}".strip()
 
 

@@ -57,7 +57,7 @@ def measured(chapter: Chapter) -> Measured:
         stored = read_json(path) if path.exists() else {}
         if total := stored.get("measurements", {}).get(f"series.{chapter.name}.seconds"):
             sections = stored.get("sections", {}).get(chapter.name, {})
-            found = Measured(total["value"], sections, stored.get("machine", "a machine of unknown kind"))
+            found = Measured(total["value"], sections, stored["machine"])
     return found
 
 

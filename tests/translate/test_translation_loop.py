@@ -128,7 +128,8 @@ def test_the_real_sets_are_loaded_and_normalised_when_the_hub_answers(monkeypatc
         ("OpenMed/PubHealth-Processed", "train", True),
         ("OpenMed/DDI-Corpus-Processed", "train", True),
     ]
-    assert loaded.source == "hub" and [item.label for item in loaded.rows] == ["true", "false", None, None]
+    assert "from the hub" in loaded.sentence
+    assert [item.label for item in loaded.rows] == ["true", "false", None, None]
     assert (
         loaded.rows[0].id == "9"
         and loaded.rows[0].reference is None
@@ -154,7 +155,7 @@ def test_the_real_sets_are_loaded_and_normalised_when_the_hub_answers(monkeypatc
 def test_a_hub_that_fails_is_replaced_by_the_sample_and_says_why(monkeypatch, tables, error, why):
     _hub(monkeypatch, tables, error)
     loaded = load_rows("auto", limit=5)
-    assert loaded.source == "sample" and len(loaded.rows) == 10 and re.search(why, loaded.sentence)
+    assert "shipped sample" in loaded.sentence and len(loaded.rows) == 10 and re.search(why, loaded.sentence)
 
 
 def test_no_network_and_a_silent_hub_are_known_within_seconds(monkeypatch):
@@ -165,7 +166,7 @@ def test_no_network_and_a_silent_hub_are_known_within_seconds(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
-        assert load_rows("auto", limit=1).source == "sample"
+        assert "shipped sample" in load_rows("auto", limit=1).sentence
         assert time.monotonic() - started < 3
 
 
@@ -216,11 +217,13 @@ class Fake:
         cost = 0.25 * len(prompts)
         return types.SimpleNamespace(
             answers=lambda: texts,
-            cost_usd=cost,
             total_cost_usd=cost,
-            requests=len(prompts),
             stopped=self.stopped,
         )
+
+
+def failures(result):
+    return [item for item in result.items if item.problems]
 
 
 def test_failures_are_sent_back_once_with_their_problems_named():
@@ -250,9 +253,9 @@ def test_failures_are_sent_back_once_with_their_problems_named():
         "Tome 500 mg de paracetamol.",
         "Vaya a urgencias.",
     ]
-    (failed,) = result.failed
+    (failed,) = failures(result)
     assert failed.problems[0].check == "numbers" and "4" in failed.problems[0].detail and failed.sent_back
-    assert (result.cost_usd, result.total_cost_usd, result.requests) == (1.25, 1.25, 5)
+    assert result.total_cost_usd == 1.25
     assert [item.row for item in result.items] == rows
     assert [item.first["sentence"] for item in result.sent_back] == ["Tome acetaminofén.", "Tome 3 días."]
 
@@ -263,8 +266,9 @@ def test_rows_without_an_answer_fail_with_a_reason_and_do_not_spoil_the_rates():
         Fake({"Go to the ER.": "Vaya a urgencias."}, stopped="budget"),
         "ES",
     )
-    assert [item.problems[0].check for item in result.failed] == ["answer"] and result.stopped == "budget"
-    assert len(result.passed) == 1 and result.failed[0].spanish is None
+    (failed,) = failures(result)
+    assert failed.problems[0].check == "answer" and failed.spanish is None
+    assert len(result.passed) == 1 and result.stopped == "budget"
 
 
 def test_an_unknown_country_is_refused_before_anything_is_asked():

@@ -20,12 +20,12 @@ _PRIVATE = ("MINIMAX_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 
 
 class OfflineTeacher:
-    """Runs for a `with` block, or from `start()`, with these `Options`; `url` is its address without /v1."""
+    """Runs for a `with` block, with these `Options`; `url` is its address without /v1."""
 
     def __init__(self, **options: Any) -> None:
         self.options = Options(**options)
 
-    def start(self) -> Self:
+    def __enter__(self) -> Self:
         """Start the server; returns itself once it listens, or LabError with the process's last words."""
         code = "from helpers.teacher.offline import server; server.main()"
         command = [sys.executable, "-c", code, self.options.model_dump_json()]
@@ -53,8 +53,6 @@ class OfflineTeacher:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(f"{self.url}/stats", timeout=10) as response:
             return json.loads(response.read())
-
-    __enter__ = start
 
     def __exit__(self, *_: object) -> None:
         processes.end(self.process)

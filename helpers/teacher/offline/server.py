@@ -40,7 +40,7 @@ class Faults(BaseModel, frozen=True, extra="forbid"):
     language: float = 0.0
 
     @classmethod
-    def storm(cls, total: float = 0.3) -> Self:
+    def storm(cls, total: float) -> Self:
         """Every kind equally often."""
         return cls(**dict.fromkeys(cls.model_fields, total / len(cls.model_fields)))
 

@@ -125,11 +125,6 @@ class Report:
         return bool(self.rows) and all(row.verdict == PASSES for row in self.rows)
 
     @property
-    def exit_code(self) -> int:
-        """0 for accepted, 1 for rejected."""
-        return 0 if self.passed else 1
-
-    @property
     def conclusion(self) -> str:
         """Accepted or rejected, and how many gates passed, were not shown, and failed."""
         passed, not_shown, failed = (

@@ -6,7 +6,7 @@ that prices ask for (notebook 10 derives it in its cells).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,8 +76,6 @@ class Reward:
         self,
         prompts: Sequence[Any],  # noqa: ARG002 (TRL's signature)
         completions: Sequence[Completion],
-        *,
-        log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float]:
         """The reward of every completion, as `trl.GRPOTrainer` asks for it (TRL 1.14, all by keyword).
@@ -87,17 +85,12 @@ class Reward:
             columns: the dataset's. Read are `accepted` (levels), `country` (ISO code), `level` (the primary
                 one; only with `cells`) and `syndrome` (a name of `data/syndromes.yaml`; without it nobody is
                 held to call first).
-            log_metric: TRL's logger; it gets the mean of each of `TERMS`, as "name/term".
 
         Raises LabError: a column that is missing, of another length, or holds no level or known country.
         """
         told = [self._column(name, columns.get(name), len(completions)) for name in COLUMNS]
         rows = zip(zip(*told, strict=True), completions, strict=True)
-        bills = [self.parts_of(_example(*row), text_of(answer)) for row, answer in rows]
-        if log_metric and bills:
-            for term in TERMS:
-                log_metric(f"{self.name}/{term}", sum(bill[term] for bill in bills) / len(bills))
-        return [math.fsum(bill.values()) for bill in bills]
+        return [self.of(_example(*row), text_of(answer)) for row, answer in rows]
 
     def _column(self, column: str, values: Sequence[Any] | None, rows: int) -> Sequence[Any]:
         if values is None and (column == "syndrome" or (column == "level" and not self.cells)):

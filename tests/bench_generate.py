@@ -38,12 +38,12 @@ Way = Callable[[list[cases.Example]], list[str]]
 
 def batched(model: str) -> Way:
     """All prompts at once, as the notebooks do."""
-    return lambda prompts: [answer.text for answer in evaluate.generate(model, prompts, profile=PROFILE)]
+    return lambda prompts: [answer.text for answer in evaluate.generate(model, prompts)]
 
 
 def one_by_one(model: str) -> Way:
     """The same function, a prompt a call."""
-    return lambda prompts: [evaluate.generate(model, [prompt], profile=PROFILE)[0].text for prompt in prompts]
+    return lambda prompts: [evaluate.generate(model, [prompt])[0].text for prompt in prompts]
 
 
 def llama_cpp(model: str, folder: Path) -> Way | str:

@@ -61,7 +61,7 @@ def main() -> None:
         train.merge_and_save(trainer.model, profile.base, trainer.processing_class, out, profile)
         people = cases.evaluation_prompts("dev")[:4]
         started = time.time()
-        evaluate.generate(str(out), people, max_new_tokens=20, profile=profile)
+        evaluate.generate(str(out), people, max_new_tokens=20)
         print(
             f"answers: {len(people)} of 20 tokens in {time.time() - started:.0f} s, {_memory()}", flush=True
         )

@@ -15,7 +15,6 @@ from helpers.audit.diversity import (
     jaccard,
     near_pairs,
     predictability,
-    shingles,
     sketch,
 )
 from helpers.audit.phrases import PhraseIndex, together, words

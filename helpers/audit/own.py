@@ -14,11 +14,11 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 from sklearn.metrics import balanced_accuracy_score
 
 from helpers.audit import copies
-from helpers.audit.diversity import families, guess_new_texts, predictability
+from helpers.audit.diversity import entropy, families, guess_new_texts, predictability
 from helpers.audit.pushes import pushes
 from helpers.audit.reading import Item, about_how_many, items, rows
 from helpers.audit.report import Finding, Report
@@ -27,7 +27,7 @@ from helpers.progress import Progress
 
 CHUNK_ROWS, CHUNK_CHARACTERS = 20_000, 30_000_000
 SHOWN = 90  # characters of a row that the report repeats
-SAMPLE = 2_000  # rows by which labels are guessed and answers measured
+SAMPLE = 2_000  # rows, drawn at random, by which labels are guessed and answers measured
 COUNTED = 100_000  # rows whose tokens are counted; the length of further ones is estimated
 MOST_LABELS = 100  # with more different labels a column is free text
 LOST = ("repeats", "empty", "nothing to learn")  # reasons to drop a row; any other is one to look at it
@@ -99,7 +99,6 @@ def audit_file(
     pairs: bool = False,
     prior: dict[str, float] | None = None,
     lengths: Lengths | None = None,
-    sample: int = SAMPLE,
     encoding: str = "utf-8",
     split: str = "train",
 ) -> Report:
@@ -110,7 +109,6 @@ def audit_file(
         pairs: rows are preferences, with a chosen and a rejected answer.
         prior: the share that each label should have; equal ones if not given.
         lengths: a tokenizer and the most tokens of a row; without it no tokens are counted.
-        sample: rows, drawn at random, on which a classifier is tried.
 
     Raises Unreadable: the file cannot be read, or a row of it.
     """
@@ -134,7 +132,7 @@ def audit_file(
             if lengths:
                 cut |= {begin + place: tokens for place, tokens in lengths.too_long(chunk).items()}
             drawn = zip(rng.random(len(chunk)), range(begin, len(heads)), chunk, strict=True)
-            kept = heapq.nsmallest(sample, [*kept, *drawn])
+            kept = heapq.nsmallest(SAMPLE, [*kept, *drawn])
             progress.update(len(chunk))
         progress.done(f"{len(heads):,} rows read.")
     report = Report(source, len(heads), heads, labels)
@@ -254,7 +252,7 @@ def _labels(
     says = f"{report.count - labelled:,} rows have no label. {far}"
     report.findings.append(Finding("Skew", says, table))
     if lengths and kept:
-        nats = float(stats.entropy(list(counts.values())))
+        nats = entropy([one for one in report.labels if one])
         answers = [item.answer or report.labels[row] for row, item in kept]
         tokens = float(np.mean(lengths.of(answers))) + lengths.frame[1]
         report.measures |= {"label_entropy": nats, "answer_tokens": tokens, "label_loss": nats / tokens}

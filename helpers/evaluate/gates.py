@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from helpers.cases import Example, evaluation_prompts, vignettes
+from helpers.evaluate.effects import Effect, paired_change
 from helpers.evaluate.generation import generate
-from helpers.evaluate.scoring import MEASURES, kappa, rate
+from helpers.evaluate.scoring import MEASURES, kappa, measured, rate
 from helpers.files import DATA, LabError, Row, bad_entry, check_entry, read_yaml
 from helpers.statistics import Rate
 from helpers.triage import parse
@@ -20,7 +21,6 @@ from helpers.triage import parse
 PASSES = "passes"
 NOT_SHOWN = "not shown"
 FAILS = "fails"
-ON = ("test", "dev", "syndromes", "vignettes")
 
 KAPPA = "kappa"  # the one measure that is not a share of items
 KNOWN = (*(name for name in MEASURES if name not in ("primary_level", "under_triage")), KAPPA)
@@ -125,11 +125,6 @@ class Report:
         return bool(self.rows) and all(row.verdict == PASSES for row in self.rows)
 
     @property
-    def exit_code(self) -> int:
-        """0 for accepted, 1 for rejected."""
-        return 0 if self.passed else 1
-
-    @property
     def conclusion(self) -> str:
         """Accepted or rejected, and how many gates passed, were not shown, and failed."""
         passed, not_shown, failed = (
@@ -180,12 +175,33 @@ def judge(examples: Sequence[Example], answers: Sequence[str], on: str = "own it
 
 
 def check(model: str | Path, on: str = "test") -> Report:
-    """Let a model (stage, folder or hub id) answer the item set of this name, one of `ON`, and judge it.
+    """Let a model (stage, folder or hub id) answer "vignettes" or a split's prompts, and judge it.
 
-    Raises LabError: no such item set, or a model that cannot be read.
+    Raises LabError: the model cannot be read.
     """
-    if on not in ON:
-        raise LabError(f"There is no item set {on!r}. The sets are {', '.join(ON)}.")
     rows = vignettes() if on == "vignettes" else evaluation_prompts(on)
     answers = generate(model, rows, label=f"Answering {on}")
     return judge(rows, [answer.text for answer in answers], on)
+
+
+def held_by_gate(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, tuple[bool, ...]]:
+    """For each gate of `data/gates.yaml` but kappa (no share of items): is the answer as the gate wants it?
+
+    Paired tests and paired intervals need this, not a rate. `missed_urgency` is asked only of items whose
+    primary level is ROJO or NARANJA, `call` only of those whose syndrome says to call: they are shorter than
+    the others.
+    """
+    rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
+    return {
+        gate.id: tuple(held is gate.at_least for held in measured(rows, gate.measure))
+        for gate in load_gates()
+        if gate.measure != KAPPA
+    }
+
+
+def gate_changes(
+    examples: Sequence[Example], before: Sequence[str], after: Sequence[str]
+) -> dict[str, Effect]:
+    """How the share of items that are as a gate wants them changes between two models, gate by gate."""
+    old, new = held_by_gate(examples, before), held_by_gate(examples, after)
+    return {gate: paired_change(gate, old[gate], new[gate]) for gate in old}

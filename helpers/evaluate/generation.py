@@ -12,9 +12,8 @@ import torch
 from transformers import GenerationConfig
 
 from helpers.cases import Example, Pair
-from helpers.files import LabError
 from helpers.progress import Progress
-from helpers.train import LoadedModel, Profile, current_profile, load_model, load_tokenizer
+from helpers.train import LoadedModel, current_profile, load_model, load_tokenizer
 from helpers.train.fast import LARGE, hand_back_memory
 from helpers.triage import LEVEL_HEADING, LEVELS
 
@@ -93,7 +92,6 @@ def generate(
     label: str | None = None,
     temperature: float = 0.0,
     seed: int = 0,
-    profile: Profile | None = None,
 ) -> list[Answer]:
     """Answers in the order of `examples`.
 
@@ -103,12 +101,11 @@ def generate(
         max_new_tokens: cut after so many (default: the profile's).
         label: text of the progress line; None for none.
         temperature: 0 takes the likeliest token; above it, tokens are drawn from all, repeatably by `seed`.
-        profile: whose batch and limit (default: the current one's).
     """
-    loaded, settings = load(source), (profile or current_profile()).generate
+    loaded, settings = load(source), current_profile().generate
     limit = max_new_tokens or settings["max_new_tokens"]
     prompts = [prompt_ids(loaded, example) for example in examples]
-    answers: list[Answer | None] = [None] * len(prompts)
+    answers: dict[int, Answer] = {}  # by the place of the prompt
     progress = Progress(label, len(prompts)) if label else None
     how: dict[str, Any] = {"do_sample": False}
     if temperature:
@@ -132,7 +129,7 @@ def generate(
         hand_back_memory()  # gigabytes of caches
     if progress:
         progress.done(f"{label}: {len(prompts):,} answers.")
-    return [answer for answer in answers if answer is not None]
+    return [answers[place] for place in range(len(prompts))]
 
 
 def ask(source: Model, text: str, country: str = "ES") -> str:
@@ -219,11 +216,8 @@ def answered(
 def answer_logprobs(source: Model, examples: Sequence[Example], texts: Sequence[str]) -> list[float]:
     """log p(text | prompt) of any whole answer, end-of-turn included, in nats, in the order of `examples`.
 
-    A sum: a longer answer is less likely for its length alone. Raises LabError: not a text for each example.
+    A sum: a longer answer is less likely for its length alone.
     """
-    if len(examples) != len(texts):
-        counts = f"{len(examples):,} examples and {len(texts):,} texts"
-        raise LabError(f"{counts}: give one text for every example, in the same order.")
     loaded, found = load(source), [0.0] * len(texts)
     prompts, rows = answered(loaded, examples, texts)
     for chunk in batches(rows, _at_once(loaded)):

@@ -20,12 +20,12 @@ UNREADABLE = "—"
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything measured on one set of answers, over all n items; an unreadable answer counts as wrong.
+    """Everything measured on one set of answers, over all its items; an unreadable answer counts as wrong.
 
     Attributes:
         accuracy: the level is in the accepted set.
         primary: the level is the primary one.
-        shares: per level (and `UNREADABLE`), share of answers.
+        shares: per level, share of answers.
         under, over: less (more) urgent than every accepted level; `unreadable` answers are neither.
         sensitivity: of items whose primary level is ROJO or NARANJA, share answered ROJO or NARANJA.
         kappa: quadratic weighted kappa between primary and given level, over readable answers.
@@ -35,7 +35,6 @@ class Scores:
         strict: accepted level and every part; a person who must call is told to.
     """
 
-    n: int
     accuracy: Rate
     primary: Rate
     shares: dict[str, Rate]
@@ -94,14 +93,13 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def measured(rows: Sequence[tuple[Example, Reading]], measure: Measure | str) -> tuple[bool, ...]:
-    """One of `MEASURES`, or another question, item by item; items of which it is not asked are left out."""
-    ask = MEASURES[measure] if isinstance(measure, str) else measure
-    return tuple(held for row, said in rows if (held := ask(row, said)) is not None)
+def measured(rows: Sequence[tuple[Example, Reading]], measure: str) -> tuple[bool, ...]:
+    """One of `MEASURES`, item by item; items of which it is not asked are left out."""
+    return tuple(held for row, said in rows if (held := MEASURES[measure](row, said)) is not None)
 
 
-def rate(rows: Sequence[tuple[Example, Reading]], measure: Measure | str) -> Rate:
-    """The share of items of which a measure holds."""
+def rate(rows: Sequence[tuple[Example, Reading]], measure: str) -> Rate:
+    """The share of items of which one of `MEASURES` holds."""
     held = measured(rows, measure)
     return wilson(sum(held), len(held))
 
@@ -115,26 +113,23 @@ def kappa(rows: Sequence[tuple[Example, Reading]]) -> Rate:
 def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
     """Score full answers, as text. See `Scores` for what each figure is."""
     rows = [(row, parse(answer)) for row, answer in zip(examples, answers, strict=True)]
-
-    def share(name: str) -> Rate:
-        return rate(rows, lambda _, said: (said.level or UNREADABLE) == name)
-
+    given = [said.level for _, said in rows]
+    urgent = [said.level in URGENT for row, said in rows if row.level in URGENT]
     return Scores(
-        n=len(rows),
         accuracy=rate(rows, "accepted_level"),
         primary=rate(rows, "primary_level"),
-        shares={name: share(name) for name in (*LEVELS, UNREADABLE)},
+        shares={level: wilson(given.count(level), len(given)) for level in LEVELS},
         under=rate(rows, "under_triage"),
         over=rate(rows, "over_triage"),
-        unreadable=rate(rows, lambda _, said: said.level is None),
-        sensitivity=rate([pair for pair in rows if pair[0].level in URGENT], lambda _, r: r.level in URGENT),
+        unreadable=wilson(given.count(None), len(given)),
+        sensitivity=wilson(sum(urgent), len(urgent)),
         kappa=kappa(rows),
         cost=bootstrap_mean([cost(row, said.level) for row, said in rows]),
         parts={part: rate(rows, part) for part in PARTS},
         call=rate(rows, "call"),
         strict=rate(rows, "strict"),
         correct=measured(rows, "accepted_level"),
-        given=tuple(said.level for _, said in rows),
+        given=tuple(given),
     )
 
 

@@ -19,7 +19,6 @@ from helpers.evaluate import Rate, Scores, over_seeds
 from helpers.files import DATA, LabError, build_dir, read_json, write_json, writing
 from helpers.lab.session import Session, session, versions_of
 from helpers.train import choose_hardware, current_profile
-from helpers.triage import LEVELS
 
 KEY = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_]+)+")
 
@@ -118,9 +117,8 @@ def _entries(key: str, value: Any, plain: dict[str, Any]) -> Iterator[tuple[str,
 def scores_by_name(scores: Scores) -> dict[str, Any]:
     """Every rate of a model's answers under the name it is recorded by."""
     names = ("accuracy", "primary", "under", "over", "unreadable", "sensitivity", "kappa", "strict", "call")
-    shares = {level: share for level, share in scores.shares.items() if level in LEVELS}
     rates = {name: getattr(scores, name) for name in names if getattr(scores, name).n}  # none of no items
-    return rates | {"share": shares, "part": scores.parts}
+    return rates | {"share": scores.shares, "part": scores.parts}
 
 
 def _short(number: Any) -> Any:

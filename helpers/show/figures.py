@@ -7,7 +7,7 @@ see it).
 import html
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from scipy.ndimage import uniform_filter1d
 
 from helpers.evaluate.gates import Judged, Report
-from helpers.evaluate.scoring import UNREADABLE
 from helpers.lab import session
 from helpers.triage import LEVELS, SCALE, parse
 
@@ -49,7 +48,7 @@ def present(figure: Figure, caption: str, *, n: int | None = None, seeds: int | 
     display(Markdown(f"*Figure: {caption}*{origin}"))
 
 
-def color_of(level: str) -> str:
+def color_of(level: str | None) -> str:
     """A level's colour; grey for an unreadable answer."""
     return SCALE[level].color if level in SCALE else GREY
 
@@ -65,21 +64,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Markdown:
     return Markdown("\n".join(lines))
 
 
-def answer_card(text: str, answer: str, gloss: str = "") -> HTML:
+def answer_card(text: str, answer: str, gloss: str) -> HTML:
     """A person's words, their English gloss, and the model's answer beside a bar in its level's colour."""
-    color = color_of(parse(answer).level or UNREADABLE)
-    head = f"<b>{html.escape(text)}</b>" if text else ""
-    note = f'<div style="color:{GREY};font-size:90%">{html.escape(gloss)}</div>' if gloss else ""
+    head = f"<b>{html.escape(text)}</b>"
+    note = f'<div style="color:{GREY};font-size:90%">{html.escape(gloss)}</div>'
     lines = "<br>".join(html.escape(line) for line in answer.splitlines())
-    style = f"border-left:6px solid {color};padding:4px 12px;margin:6px 0"
+    style = f"border-left:6px solid {color_of(parse(answer).level)};padding:4px 12px;margin:6px 0"
     return HTML(f'<div style="{style}">{head}{note}<div style="margin-top:6px">{lines}</div></div>')
-
-
-@dataclass
-class Prediction:
-    """What the reader expects, kept for the cell that shows the truth."""
-
-    value: float
 
 
 def static() -> bool:
@@ -87,9 +78,12 @@ def static() -> bool:
     return os.environ.get("TRIAGE_STATIC") == "1"
 
 
-def predict(question: str, default: float = 0.5) -> Prediction:
-    """Ask the reader for a percentage with a slider; on a static page, say what was assumed."""
-    prediction = Prediction(default)
+def predict(question: str, default: float = 0.5) -> SimpleNamespace:
+    """Ask the reader for a percentage with a slider; on a static page, say what was assumed.
+
+    What comes back keeps the answer as `.value`, for the cell that shows the truth.
+    """
+    prediction = SimpleNamespace(value=default)
     if static():
         text = "On this static page the slider stands at {:.0%}; in a live notebook it is yours to move."
         display(Markdown(f"*Prediction: {question} {text.format(default)}*"))

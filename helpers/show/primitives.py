@@ -66,10 +66,8 @@ def bars(
     _percent(axes.xaxis)
     _guides(axes.axvline, baseline, ".0%")
     shown = {name: one if isinstance(one, Rate) else f"{one:.1%}" for name, one in values.items()}
-    first = next(iter(values.values()))
-    if isinstance(first, Rate):
-        n, seeds = (n, first.n) if first.counted == "seeds" else (n or first.n, seeds)
     listed = "; ".join(f"{name} {one}" for name, one in shown.items())
+    n = n or next(iter(rates.values())).n or None  # a plain share has none
     present(figure, f"{caption or title}: {listed}.", n=n, seeds=seeds)
 
 
@@ -192,7 +190,7 @@ def heatmap(
     title: str,
     *,
     caption: str = "",
-    form: str = "",
+    form: str = "g",
     x: str = "",
     y: str = "",
     n: int | None = None,
@@ -201,11 +199,9 @@ def heatmap(
     """Numbers in a grid, darker for more; names of levels have their colours.
 
     Args:
-        matrix: shape (rows, columns). form: how a number is written, as ".0%" (default: whole numbers, or two
-            decimals).
+        matrix: shape (rows, columns). form: how a number is written, as ".0%".
     """
     values = np.asarray(matrix)
-    form = form or ("d" if values.dtype.kind in "iu" else ".2f")
     figure, axes = plt.subplots(figsize=(1.1 * len(columns) + 2, 0.5 * len(rows) + 1.5))
     names: dict[str, Any] = {"xticklabels": columns, "yticklabels": rows}
     sns.heatmap(values, annot=True, fmt=form, cmap="Greys", cbar=False, ax=axes, linewidths=0.5, **names)

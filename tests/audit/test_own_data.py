@@ -22,6 +22,12 @@ from helpers.triage import PARTS, render
 BASE = str(DATA / "nano-base")
 
 
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    """A classifier of 200 rows is quick."""
+    monkeypatch.setattr(own, "SAMPLE", 200)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     return train.load_tokenizer(BASE)
@@ -33,7 +39,7 @@ def _write(path, records):
 
 
 def _audited(path, records, **asked):
-    return own.audit_file(_write(path / "rows.jsonl", records), **{"sample": 200, **asked})
+    return own.audit_file(_write(path / "rows.jsonl", records), **asked)
 
 
 def _reasons(found, beginning):
@@ -216,7 +222,7 @@ def test_any_texts_and_labels_get_one_advice_a_row_and_a_page_without_their_mark
     records = [{"text": f"<script>{text}", "label": label} for text, label in table]
     path = folder / "any.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
-    found = own.audit_file(str(path), sample=20)
+    found = own.audit_file(str(path))
     report.write(found, report.judged(found, report.thresholds()), folder)
     lines = [json.loads(line) for line in (folder / "rows.jsonl").open(encoding="utf-8")]
     assert [line["row"] for line in lines] == list(range(1, len(table) + 1))
@@ -382,10 +388,11 @@ def _summaries():
 
 
 @pytest.mark.parametrize("made", [_language_registry, _descriptions, _summaries])
-def test_texts_that_packages_ship_are_audited_as_a_count_by_hand_says(tmp_path, made):
+def test_texts_that_packages_ship_are_audited_as_a_count_by_hand_says(tmp_path, monkeypatch, made):
+    monkeypatch.setattr(own, "SAMPLE", 120)
     records = list(made())
     assert len(records) > 100
-    found = _audited(tmp_path, records, sample=120)
+    found = _audited(tmp_path, records)
     texts, labels = [normal(row["text"]) for row in records], [row["label"].strip() for row in records]
     assert round(found.measures["exact_copies"] * len(texts)) == len(texts) - len(set(texts))
     named = [(text, label) for text, label in zip(texts, labels, strict=True) if label]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import cases, evaluate
-from helpers.evaluate.scoring import UNREADABLE, cost, distance, quadratic_kappa
+from helpers.evaluate.scoring import cost, distance, quadratic_kappa
 from helpers.statistics import bootstrap, wilson
 from helpers.triage import LEVELS, render
 
@@ -79,7 +79,7 @@ def test_always_azul_costs_more_than_always_rojo():
 def test_an_unreadable_answer_is_wrong_counted_apart_and_priced_as_azul():
     scores = evaluate.score(TESTS, ["no sé"] * len(TESTS))
     assert scores.accuracy.value == 0
-    assert scores.unreadable.value == scores.shares[UNREADABLE].value == 1
+    assert scores.unreadable.value == 1
     assert scores.under.value == scores.over.value == 0
     assert cost(TESTS[0], None) == cost(TESTS[0], "AZUL") == 12
 

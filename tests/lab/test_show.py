@@ -94,11 +94,6 @@ def test_bars_have_their_intervals_and_a_levels_bar_has_its_colour_and_its_name(
         assert is_level == (name in LEVELS) and f"{name} {SHARES[name]}" in caption
 
 
-def test_bars_of_means_over_seeds_are_stamped_with_their_seeds_and_not_with_an_n_that_counts_them(shown):
-    show.bars({"mean": evaluate.over_seeds([0.5, 0.6, 0.7])}, "Means", n=480)
-    assert "n=480 · seeds=3" in shown[0].texts[-1].get_text()
-
-
 def test_a_plain_share_is_drawn_without_an_interval(shown):
     show.bars({"plain": 0.25}, "Shares")
     assert [(low, high) for low, high, _ in _spans(shown[0].axes[0])] == [(0.25, 0.25)] and "25.0%" in shown[

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from itertools import count
 
 from helpers.files import DATA, ROOT, LabError, read_json
@@ -77,18 +77,14 @@ def seeds() -> range:
 
 
 def versions_of() -> dict[str, str]:
-    """Installed versions; a missing package gets one clear error."""
-    try:
-        return {name: version(name).split("+")[0] for name in SHOWN}
-    except PackageNotFoundError as error:
-        how = "Run `make tutorial`, or `pip install -e .` in the repository's folder"
-        raise LabError(f"The package {error.name} is not installed. {how}.") from None
+    """Installed versions of `SHOWN`."""
+    return {name: version(name).split("+")[0] for name in SHOWN}
 
 
 def start(notebook: str, profile: str = "nano") -> Session:
     """Begin a notebook: fix the profile (TRIAGE_PROFILE's or this), see the machine, quieten libraries.
 
-    Raises LabError: an unknown profile or a missing package.
+    Raises LabError: an unknown profile.
     """
     global _running
     import datasets

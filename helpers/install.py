@@ -81,9 +81,9 @@ def wanted_extras() -> tuple[str, ...]:
     return ("dev", *(["gguf"] if gguf else []), *(["real"] if real else []))
 
 
-def venv_python() -> Path:
-    """The interpreter of `.venv`."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def venv_python(folder: Path | None = None) -> Path:
+    """The interpreter of an environment (default: `.venv`)."""
+    return (folder or VENV) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def pip(python: str | Path, *arguments: str, act: str = "install") -> None:

@@ -87,9 +87,7 @@ def main(engine, folder):
         own = [weight for weight in trainer.model.parameters() if weight.requires_grad]
         trainer.train()
         record = trainer.record
-        train.merge_and_save(
-            trainer.model, NANO.base, trainer.processing_class, folder / make.__name__, profile
-        )
+        train.merge_and_save(trainer.model, trainer.processing_class, folder / make.__name__, profile)
         told[make.__name__] = {
             "trainer": [one.__module__ for one in type(trainer).__mro__],
             "seconds": record.seconds,

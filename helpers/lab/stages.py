@@ -36,12 +36,13 @@ from helpers.lab.session import uses
 from helpers.progress import silenced
 from helpers.recipes import BASE, RECIPES, Recipe, recipe_named
 from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
+from helpers.train.loading import base_of
 from helpers.train.trainers import PROCESSES
 
 MANIFEST = "manifest.json"
 # Of this process, where `torchrun` or `accelerate launch` started several.
 RANK = int(os.environ.get("RANK", 0))
-LIBRARIES = ("torch", "transformers", "trl", "peft")
+VERSIONS = {name: version(name) for name in ("torch", "transformers", "trl", "peft")}
 # Arguments of a trainer that change no weight.
 NOT_IN_KEY = (
     *("output_dir", "run_name", "logging", "save_", "report_to", "disable_tqdm", "use_cpu", "dataloader_pin"),
@@ -101,7 +102,7 @@ def stage_key(rows: Dataset, arguments: Mapping[str, Any], base: Any, profile: P
             "arguments": weighty,
             "lora": profile.lora,
             "engine": [profile.engine, profile.save_dtype],
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": VERSIONS,
         }
     )
 
@@ -156,8 +157,7 @@ def keep(name: str, trainer: SFTTrainer) -> Stage:
 
     Raises LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
     """
-    profile, model = current_profile(), trainer.model
-    base = getattr(model, "source", None) or model.peft_config["default"].base_model_name_or_path
+    profile, base = current_profile(), base_of(trainer.model)
     if isinstance(base, LoadedModel):
         what = "starts from a model in memory, which has no name to be found by"
         raise LabError(f"{name} {what}. Keep that one first.")
@@ -227,9 +227,8 @@ def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed:
             trainer.train(resume_from_checkpoint=checkpoint)
         adapter = trainer.adapter()
         trainer.accelerator.wait_for_everyone()
-        base = getattr(trainer.model, "source", None) or profile.base
-        merge_and_save(trainer.model, base, trainer.processing_class, partial, profile, adapter)
-        trainer.record.save(partial)
+        merge_and_save(trainer.model, trainer.processing_class, partial, profile, adapter)
+        write_json(partial / "training.json", asdict(trainer.record))
         for checkpoint in partial.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
         _sign(partial, name, profile, seed, key, time.time() - started)
@@ -294,7 +293,7 @@ def _sign(folder: Path, name: str, profile: Profile, seed: int, key: str, second
             "profile": asdict(profile),
             "recipe": "helpers/recipes/",
             "seconds": round(seconds, 1),
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": VERSIONS,
             "files": files,
         },
     )

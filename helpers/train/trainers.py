@@ -9,20 +9,18 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
-import transformers
 import trl
 from accelerate.state import AcceleratorState
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from peft import get_peft_model_state_dict
 from transformers import PrinterCallback, TrainerCallback
 
-from helpers.files import LabError, build_dir, write_json
+from helpers.files import LabError, build_dir
 from helpers.progress import Progress
 from helpers.train.fast import LARGE, HandBack, fuse_lora, hand_back_memory
 from helpers.train.hardware import choose_hardware
@@ -46,11 +44,7 @@ class TrainingRecord:
     tokens: int
     trainable: int
     losses: list[tuple[int, float]]
-    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-
-    def save(self, folder: Path) -> None:
-        """Keep it beside the weights."""
-        write_json(folder / "training.json", asdict(self))
+    curves: dict[str, list[tuple[int, float]]]
 
 
 class _Bar(TrainerCallback):
@@ -101,8 +95,6 @@ class _OnFewCores:
     seconds = 0.0
 
     def __init__(self, model: Any, args: Any = None, train_dataset: Any = None, **more: Any) -> None:
-        disable_progress_bars()
-        transformers.logging.set_verbosity_error()
         if not train_dataset:
             raise LabError(
                 "There is nothing to train on: the data set is empty. Check the recipe's data function."

@@ -29,9 +29,9 @@ NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
 PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
 
 
-def check_machine(machine: Machine | None = None) -> None:
+def check_machine() -> None:
     """Refuse early what pip would refuse late: InstallError where this Python or machine has no packages."""
-    if why := (machine or Machine()).refusal():
+    if why := Machine().refusal():
         how = "Install such a Python, or use such a machine, and run the same command with it"
         raise InstallError(f"{why[0].upper()}{why[1:]}. {SERVED}. {how}.")
 

@@ -4,6 +4,7 @@ that it is imported with.
 """
 
 import json
+import random
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -39,7 +40,8 @@ def sft(profile):
 
 def dpo(profile):
     model, tokenizer = train.load(profile, seed=0)
-    pairs = cases.hard_pairs(cases.write_diverse(48, 0), 0, ("no_disclaimer",))
+    rows, dice = cases.write_diverse(48, 0), random.Random(0)
+    pairs = [cases.Pair(row, row.answer, cases.near_miss(row, "no_disclaimer", dice)) for row in rows]
     return train.DPOTrainer(
         model,
         processing_class=tokenizer,

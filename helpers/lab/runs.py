@@ -16,6 +16,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import transformers
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -115,8 +116,6 @@ def _in_worker(
     process_executor._MAX_MEMORY_LEAK_SIZE = ENOUGH
     os.environ.update(settings)
     os.environ[THREADS] = "1"
-    import transformers
-
     transformers.logging.set_verbosity_error()  # its log goes to the stream of the process, not to ours
     with silenced():
         result = work(job)

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import transformers
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -25,7 +24,7 @@ from helpers.files import DATA, ROOT, LabError, build_dir, fingerprint, read_jso
 from helpers.lab.session import uses
 from helpers.lab.stages import VERSIONS
 from helpers.progress import Progress, silenced
-from helpers.train import current_profile
+from helpers.train import current_profile, quieten
 from helpers.train.fast import hand_back_memory
 from helpers.train.hardware import THREADS
 
@@ -116,7 +115,7 @@ def _in_worker(
     process_executor._MAX_MEMORY_LEAK_SIZE = ENOUGH
     os.environ.update(settings)
     os.environ[THREADS] = "1"
-    transformers.logging.set_verbosity_error()  # its log goes to the stream of the process, not to ours
+    quieten()
     with silenced():
         result = work(job)
     hand_back_memory()  # a worker that waits for the next call holds a model's buffers otherwise

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from itertools import count
 
 from helpers.files import DATA, ROOT, LabError, read_json
-from helpers.train import Profile, choose_hardware, current_profile
+from helpers.train import Profile, choose_hardware, current_profile, quieten
 from helpers.train.profiles import VARIABLE
 
 SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
@@ -87,14 +87,9 @@ def start(notebook: str, profile: str = "nano") -> Session:
     Raises LabError: an unknown profile.
     """
     global _running
-    import datasets
-    import transformers
-
     os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
     now = current_profile()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    quieten()
     shipped = DATA / "results" / f"{now.name}.json"
     known = read_json(shipped)["measurements"] if shipped.exists() else {}
     seconds = known.get(f"series.{notebook}.seconds", {}).get("value")

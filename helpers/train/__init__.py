@@ -8,4 +8,4 @@ import_engine_first()
 from helpers.train.hardware import choose_hardware
 from helpers.train.loading import LoadedModel, load, load_model, load_tokenizer, merge_and_save, merged
 from helpers.train.profiles import LORA_TARGETS, Profile, current_profile, profile_named
-from helpers.train.trainers import DPOTrainer, GRPOTrainer, SFTTrainer, machine
+from helpers.train.trainers import DPOTrainer, GRPOTrainer, SFTTrainer, machine, quieten

@@ -14,9 +14,10 @@ from typing import Any
 
 import psutil
 import torch
+import transformers
 import trl
 from accelerate.state import AcceleratorState
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from peft import get_peft_model_state_dict
 from transformers import PrinterCallback, TrainerCallback
 
@@ -28,6 +29,13 @@ from helpers.train.profiles import Profile
 
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))  # they train together, and share the profile's batch
 CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")  # kept of TRL's log
+
+
+def quieten() -> None:
+    """Turn off the libraries' own bars and hints: what a reader should see is said here."""
+    disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,7 @@ class _OnFewCores:
     seconds = 0.0
 
     def __init__(self, model: Any, args: Any = None, train_dataset: Any = None, **more: Any) -> None:
+        quieten()
         if not train_dataset:
             raise LabError(
                 "There is nothing to train on: the data set is empty. Check the recipe's data function."

@@ -29,9 +29,9 @@ NEEDED_BYTES = 6 * 2**30  # a full installation with its build folder
 PORTABLE_BUILD = "-DGGML_NATIVE=OFF"
 
 
-def check_machine(machine: Machine | None = None) -> None:
+def check_machine() -> None:
     """Refuse early what pip would refuse late: InstallError where this Python or machine has no packages."""
-    if why := (machine or Machine()).refusal():
+    if why := Machine().refusal():
         how = "Install such a Python, or use such a machine, and run the same command with it"
         raise InstallError(f"{why[0].upper()}{why[1:]}. {SERVED}. {how}.")
 
@@ -81,9 +81,9 @@ def wanted_extras() -> tuple[str, ...]:
     return ("dev", *(["gguf"] if gguf else []), *(["real"] if real else []))
 
 
-def venv_python() -> Path:
-    """The interpreter of `.venv`."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def venv_python(folder: Path | None = None) -> Path:
+    """The interpreter of an environment (default: `.venv`)."""
+    return (folder or VENV) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def pip(python: str | Path, *arguments: str, act: str = "install") -> None:

@@ -25,6 +25,7 @@ from helpers.files import DATA, NOTEBOOKS, ROOT, LabError, arriving, build_dir, 
 from helpers.install import llama_refusal, missing
 from helpers.lab import measurements, record, record_sections
 from helpers.startup import NOTEBOOK_EXTRAS, advice
+from helpers.statistics import Rate
 
 NAV_TAG, BOOT_TAG = "navigation", "bootstrap"  # cells that are generated
 HEADING = r"^## (.+)$"  # of a section; it may stand below other text in its cell
@@ -128,7 +129,7 @@ startup.prepare("{name}")
 
 from helpers import lab
 
-lab.start("{name}")"""
+lab.start("{name}"{profile})"""
 
 
 def _project() -> dict[str, Any]:
@@ -161,8 +162,8 @@ def bootstrap(chapter: Chapter) -> str:
     """The first code cell."""
     url = f"https://github.com/{repository()}.git"
     own = "" if chapter.profile == "nano" else f', profile="{chapter.profile}"'
-    start = BOOTSTRAP.replace('lab.start("{name}")', f'lab.start("{chapter.name}"{own})')
-    return start.replace("{tag}", release()).replace("{url}", url).replace("{name}", chapter.name)
+    start = BOOTSTRAP.replace("{tag}", release()).replace("{url}", url)
+    return start.replace("{name}", chapter.name).replace("{profile}", own)
 
 
 def read(path: Path) -> NotebookNode:
@@ -206,7 +207,7 @@ def record_seconds(seconds: dict[str, dict[str, float]]) -> None:
     """Keep how long each notebook and each of its sections took, beside the other measurements of the run."""
     for name, sections in seconds.items():
         exact = round(sum(sections.values()), 1)
-        record(f"series.{name}.seconds", exact, n=1, low=exact, high=exact, unit="s")
+        record(f"series.{name}.seconds", Rate(exact, 1, exact, exact), unit="s")
     record_sections(seconds)
 
 

@@ -4,7 +4,6 @@ Sphinx and its theme live in an environment of their own, `build/site-venv`: not
 package with them. What the pages look like stands in `docs/`. Nothing is executed.
 """
 
-import os
 import shutil
 import subprocess
 import time
@@ -12,7 +11,7 @@ import venv
 from pathlib import Path
 
 from helpers.files import ROOT, LabError, build_dir, fingerprint, write_atomic
-from helpers.install import pip, requirements
+from helpers.install import pip, requirements, venv_python
 from helpers.runtimes import phone
 from helpers.runtimes.reply import Missing
 
@@ -58,12 +57,11 @@ def add_phone(out: Path) -> str:
 def environment() -> Path:
     """The interpreter of `build/site-venv`, which is made if it is not there or the versions have changed."""
     place = build_dir().resolve() / "site-venv"
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     wanted = [name + bounds for name, bounds in requirements("site").items() if name not in requirements()]
     key, stamp = fingerprint([wanted, CONSTRAINTS.read_text(encoding="utf-8")]), place / "installed"
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != key:
         print(f"Installing Sphinx and its theme into {place}: about a minute, once.", flush=True)
         venv.create(place, with_pip=True, clear=True)
-        pip(python, "--constraint", str(CONSTRAINTS), *wanted)
+        pip(venv_python(place), "--constraint", str(CONSTRAINTS), *wanted)
         write_atomic(stamp, key)
-    return python
+    return venv_python(place)

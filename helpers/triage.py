@@ -177,27 +177,24 @@ class Reading:
         level: the one level it gives, or None when it gives none or contradicts itself.
         levels_named: every level given in a level line (or, lacking one, anywhere), first mention first.
         name_agrees: the level's name beside it is the right one ("ROJO — Emergencia"); None without one.
-        actions, first_aid, alarms: the text after the heading, or None without either.
+        actions, alarms: the text after the heading, or None without either.
         calls: the actions say to call before they say to go anywhere.
         disclaimer: says that it does not replace a professional.
         numbers: the emergency numbers given in the number line.
         called: the numbers after "al" anywhere in the text ("llame al 911").
         neutral_number: the number line names no number but the country's own emergency number.
-        thinking: a `<think>` block (whole or broken) was found and set aside.
     """
 
     level: str | None
     levels_named: tuple[str, ...]
     name_agrees: bool | None
     actions: str | None
-    first_aid: str | None
     alarms: str | None
     calls: bool
     disclaimer: bool
     numbers: tuple[str, ...]
     called: tuple[str, ...]
     neutral_number: bool
-    thinking: bool
 
     @property
     def contradictory(self) -> bool:
@@ -230,7 +227,6 @@ _LEVEL_LINE = re.compile(r"\b(?:nivel|urgencia|triaje|clasificacion)\b[^\n:]{0,3
 _ACTIONS = re.compile(r"\b(?:que hacer|acciones|pasos)\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _ALARMS = re.compile(r"\bsignos? de alarma\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _NUMBERS = re.compile(r"\bemergencias?\b[^\n:]{0,20}:(?P<rest>[^\n]*)")
-_FIRST_AID = re.compile(r"\bprimeros auxilios\b[^\n:]{0,20}:(?P<rest>.*)", re.DOTALL)
 _ANY_HEADING = re.compile(
     r"\b(?:nivel de urgencia|que hacer|acciones|primeros auxilios|signos? de alarma|aviso|emergencias)\b[^\n:]{0,20}:"
 )
@@ -316,7 +312,7 @@ def _levels_in(plain: str, answer: str) -> tuple[str, ...]:
 
 def parse(text: str) -> Reading:
     """Read any text at all: whole or cut, repeated, lower case, without accents, thinking aloud, nonsense."""
-    answer, thinking = strip_thinking(text)
+    answer, _ = strip_thinking(text)
     plain = strip_accents(answer).lower()
     levels = _levels_in(plain, strip_accents(answer))
     level = levels[0] if len(levels) == 1 else None
@@ -327,14 +323,12 @@ def parse(text: str) -> Reading:
         levels_named=levels,
         name_agrees=_name_agrees(level, plain),
         actions=actions,
-        first_aid=_section(_FIRST_AID, plain),
         alarms=_section(_ALARMS, plain),
         calls=_calls_first(actions or ""),
         disclaimer=bool(_DISCLAIMER.search(plain)),
         numbers=tuple(dict.fromkeys(_NUMBER.findall(numbers["rest"]))) if numbers else (),
         called=tuple(dict.fromkeys(_CALLED.findall(plain))),
         neutral_number=bool(numbers and _NEUTRAL_NUMBER.search(numbers["rest"])),
-        thinking=thinking,
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import torch
 import transformers
 
 from helpers import cases, evaluate, train
@@ -59,7 +60,7 @@ def llama_cpp(model: str, folder: Path) -> Way | str:
     except ImportError:
         return "llama-cpp-python is not installed"
     whole = export(model, folder / "f16.gguf")
-    threads = train.choose_hardware().threads
+    threads = torch.get_num_threads()
     engine = Llama(
         str(whole.path),
         n_ctx=1024,

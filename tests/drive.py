@@ -4,6 +4,7 @@ that it is imported with.
 """
 
 import json
+import random
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -39,7 +40,8 @@ def sft(profile):
 
 def dpo(profile):
     model, tokenizer = train.load(profile, seed=0)
-    pairs = cases.hard_pairs(cases.write_diverse(48, 0), 0, ("no_disclaimer",))
+    rows, dice = cases.write_diverse(48, 0), random.Random(0)
+    pairs = [cases.Pair(row, row.answer, cases.near_miss(row, "no_disclaimer", dice)) for row in rows]
     return train.DPOTrainer(
         model,
         processing_class=tokenizer,
@@ -87,9 +89,7 @@ def main(engine, folder):
         own = [weight for weight in trainer.model.parameters() if weight.requires_grad]
         trainer.train()
         record = trainer.record
-        train.merge_and_save(
-            trainer.model, NANO.base, trainer.processing_class, folder / make.__name__, profile
-        )
+        train.merge_and_save(trainer.model, trainer.processing_class, folder / make.__name__, profile)
         told[make.__name__] = {
             "trainer": [one.__module__ for one in type(trainer).__mro__],
             "seconds": record.seconds,

@@ -58,7 +58,7 @@ def main() -> None:
             told = f"{record.steps} steps in {record.seconds:.0f} s, loss {record.losses[-1][1]:.3f}"
             print(f"{make.__name__}: {told}, {record.trainable:,} trained weights, {_memory()}", flush=True)
         out = Path(place) / "merged"
-        train.merge_and_save(trainer.model, profile.base, trainer.processing_class, out, profile)
+        train.merge_and_save(trainer.model, trainer.processing_class, out, profile)
         people = cases.evaluation_prompts("dev")[:4]
         started = time.time()
         evaluate.generate(str(out), people, max_new_tokens=20)

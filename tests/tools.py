@@ -2,6 +2,7 @@
 another header.
 """
 
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import gguf
@@ -11,6 +12,7 @@ from trl import SFTConfig
 
 from helpers import train
 from helpers.export import read_header
+from helpers.files import write_json
 
 
 def fine_tuned(rows, out, profile, *, base=None, task="sft", seed=0, epochs=1, updates=-1, **settings):
@@ -29,8 +31,8 @@ def fine_tuned(rows, out, profile, *, base=None, task="sft", seed=0, epochs=1, u
         model, processing_class=tokenizer, train_dataset=Dataset.from_list(rows), args=config
     )
     trainer.train()
-    train.merge_and_save(trainer.model, base or profile.base, tokenizer, out, profile)
-    trainer.record.save(out)
+    train.merge_and_save(trainer.model, tokenizer, out, profile)
+    write_json(out / "training.json", asdict(trainer.record))
     return trainer.record
 
 

@@ -102,7 +102,8 @@ def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
     LabError: no such kind, or the example's own answer is not right (its level is not accepted), so nothing
     can be *near* it.
     """
-    _check(kind)
+    if kind not in KINDS:
+        raise LabError(f"There is no near miss of kind {kind!r}. Known kinds: {', '.join(KINDS)}.")
     if example.level not in example.accepted:
         what = f"is not among the accepted levels ({', '.join(example.accepted)})"
         raise LabError(
@@ -112,24 +113,15 @@ def near_miss(example: Example, kind: str, rng: random.Random) -> str | None:
     return _NEAR_MISSES[kind](example, rng)
 
 
-def _check(*kinds: str) -> None:
-    unknown = [repr(kind) for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        known = f"Known kinds: {', '.join(KINDS)}"
-        raise LabError(f"There is no near miss of kind {', '.join(unknown) or 'nothing'}. {known}.")
-
-
-def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KINDS) -> list[Pair]:
+def hard_pairs(examples: Sequence[Example], seed: int) -> list[Pair]:
     """One pair for each example: its right answer against a near miss, `kind` saying which.
 
     Every example takes the kind that was used least so far and is possible for it. Kinds so rotate, and one
     that some examples cannot have (nothing is two levels above ROJO) catches up on the others. Ties go by
-    lot, so that kinds and levels go together no more than they must. Raises LabError: as `near_miss`, or
-    none of `kinds` is possible for an example.
+    lot, so that kinds and levels go together no more than they must. Raises LabError: as `near_miss`.
     """
-    _check(*kinds)
     rng = random.Random(seed)
-    used = dict.fromkeys(kinds, 0)
+    used = dict.fromkeys(KINDS, 0)
     pairs = []
     for example in examples:
         for kind in sorted(used, key=lambda kind: (used[kind], rng.random())):
@@ -138,9 +130,6 @@ def hard_pairs(examples: Sequence[Example], seed: int, kinds: Sequence[str] = KI
                 used[kind] += 1
                 pairs.append(Pair(example, example.answer, rejected, kind))
                 break
-        else:
-            who = f"{example.text!r} ({example.level})"
-            raise LabError(f"None of {', '.join(kinds)} is possible for {who}. Allow another kind.")
     return pairs
 
 

@@ -36,7 +36,6 @@ class Example:
     id: str | None = None
     register: str | None = None
     gloss: str | None = None
-    rationale: str | None = None
     parts: tuple[str, ...] = PARTS
 
     @property
@@ -167,20 +166,18 @@ def evaluation_prompts(split: str) -> list[Example]:
     syndromes that no training text tells.
     """
     rng = random.Random(f"{split}-0")
-    told: list[tuple[Syndrome, tuple[Wording, ...], dict[str, Any]]]
+    told: list[tuple[Syndrome, tuple[Wording, ...], str, str | None]]
     if split == "syndromes":
-        told = [(syndromes()[name], rows, {}) for name, rows in held_out().items()]
+        told = [(syndromes()[name], rows, syndromes()[name].gloss, None) for name, rows in held_out().items()]
     else:
-        told = [
-            (finding.syndrome, finding.wordings[split], {"finding": finding.key, "gloss": finding.gloss})
-            for finding in findings().values()
-        ]
+        told = [(one.syndrome, one.wordings[split], one.gloss, one.key) for one in findings().values()]
     examples = []
-    for rule, wordings, more in told:
-        about: dict[str, Any] = {"gloss": rule.gloss, "rationale": rule.rationale, **more}
+    for rule, wordings, gloss, key in told:
         for wording in wordings:
             text, country = _told(wording, split, rng)
-            examples.append(Example(text, rule.level, rule.accepted, country, rule.key, **about))
+            examples.append(
+                Example(text, rule.level, rule.accepted, country, rule.key, finding=key, gloss=gloss)
+            )
     return examples
 
 
@@ -212,7 +209,7 @@ def load_vignettes(path: Path) -> list[Example]:
             raise bad_entry(path, entry, "country", f"no emergency number on file for {row.country!r}")
         if row.id in rows:
             raise bad_entry(path, entry, "id", f"duplicate id {row.id!r}")
-        told = row.model_dump(exclude={"blog", "style"})
+        told = row.model_dump(exclude={"blog", "style", "rationale"})
         rows[row.id] = Example(level=rule.level, accepted=rule.accepted, register=row.style, **told)
     return list(rows.values())
 

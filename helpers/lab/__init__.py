@@ -1,7 +1,7 @@
 """The lab: the stage cache, the results store, the claims ledger, and claims made of results."""
 
 from helpers.lab import card
-from helpers.lab.claims import Claim, Entry, claims, ledger, report, tally, verdict
+from helpers.lab.claims import claims, ledger, report, tally, verdict
 from helpers.lab.results import (
     claim,
     measurements,
@@ -13,5 +13,5 @@ from helpers.lab.results import (
     shipped_path,
 )
 from helpers.lab.runs import runs
-from helpers.lab.session import SEEDS, Session, seeds, session, start
-from helpers.lab.stages import Stage, base_model, keep, on_disk, stage
+from helpers.lab.session import SEEDS, seeds, session, start
+from helpers.lab.stages import base_model, keep, on_disk, stage

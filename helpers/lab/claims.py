@@ -114,11 +114,6 @@ class Claim:
     note: str = ""
 
     @property
-    def independent(self) -> bool:
-        """Would a measurement say what neither our construction nor another statement says already?"""
-        return bool(self.tests) and not (self.built_in or self.rests_on)
-
-    @property
     def rate(self) -> Rate:
         """The number, with the interval that its sample leaves where that is known."""
         assert self.number is not None, f"{self.id} is judged as a number and has none"
@@ -210,8 +205,10 @@ class Entry(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Is it a result of its own, judged by a measurement? Only these are counted in the headline."""
-        return self.claim.independent and self.verdict in JUDGED
+        """Did a measurement say what neither our construction nor another statement says already? Only these
+        results are counted in the headline.
+        """
+        return self.verdict in JUDGED and not (self.claim.built_in or self.claim.rests_on)
 
 
 def verdict(claim: Claim, measured: Mapping[str, Mapping[str, Any]] | None = None) -> Entry:
@@ -248,17 +245,16 @@ def _cells(claim: Claim, measured: Mapping[str, Mapping[str, Any]]) -> tuple[Cel
     own, cells = own_keys(), []
     for test in claim.tests:
         for column, keys in test.keys.items():
-            rows = [measured.get(key) if isinstance(key, str) else {"value": key} for key in keys]
-            present = tuple(row for row in rows if row is not None)
-            if len(present) < len(rows):
+            if any(isinstance(key, str) and key not in measured for key in keys):
                 continue
-            ours, *other = map(_rate, present)
+            rows = tuple(measured[key] if isinstance(key, str) else {"value": key} for key in keys)
+            ours, *other = map(_rate, rows)
             judged = (
                 compare(ours, other[0], test.asks, test.within)
                 if test.asks
                 else judge(ours, claim.rate, test.within, test.above, test.below)
             )
-            cells.append(Cell(test, column, judged, present, keys[0] in own))
+            cells.append(Cell(test, column, judged, rows, keys[0] in own))
     return tuple(cells)
 
 

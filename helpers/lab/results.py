@@ -69,8 +69,6 @@ def record(
     value: Any,
     *,
     n: int | None = None,
-    low: float | None = None,
-    high: float | None = None,
     seeds: int | None = None,
     unit: str = "",
     suffix: str = "",
@@ -81,14 +79,14 @@ def record(
         key: dotted name, as `imbalanced.accuracy`; a prefix where `value` holds several.
         value: a number (rates as fractions, losses in nats, times in seconds), a `Rate` with its n and
             interval, `Scores`, or a dictionary of these, whose names are added to the key.
-        n, low, high: sample size and 95 % interval of a plain number; the interval whole or not at all.
+        n: sample size of a plain number.
         seeds: how many runs the value stands on.
         unit: "", "rate", "nats", "s", "rows", …
         suffix: of every key, as `.vignettes` for a column.
 
     Raises LabError: a malformed key, no finite number, or an interval that does not hold the value.
     """
-    plain = {"n": n, "low": low, "high": high, "seeds": seeds, "unit": unit}
+    plain = {"n": n, "low": None, "high": None, "seeds": seeds, "unit": unit}
     entries = {name + suffix: entry for name, entry in _entries(key, value, plain)}
     for name, entry in entries.items():
         _check(name, entry)
@@ -136,7 +134,7 @@ def _check(key: str, entry: Mapping[str, Any]) -> None:
         for number in numbers
     ):
         raise LabError(f"{told} is not a finite measurement; nothing was recorded.")
-    if (low is None) != (high is None) or (low is not None and not low - 1e-9 <= value <= high + 1e-9):
+    if low is not None and not low - 1e-9 <= value <= high + 1e-9:
         raise LabError(f"{told}, which does not hold the value; nothing was recorded.")
 
 

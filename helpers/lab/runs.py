@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -23,9 +22,9 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from helpers.files import DATA, ROOT, LabError, build_dir, fingerprint, read_json, sha256_of, write_json
 from helpers.lab.session import uses
-from helpers.lab.stages import LIBRARIES
+from helpers.lab.stages import VERSIONS
 from helpers.progress import Progress, silenced
-from helpers.train import current_profile
+from helpers.train import current_profile, quieten
 from helpers.train.fast import hand_back_memory
 from helpers.train.hardware import THREADS
 
@@ -63,8 +62,7 @@ def runs(
     profile = current_profile()
     place = build_dir() / "runs" / profile.name
     # all that names a result besides the cell: function, world, profile, libraries
-    versions = {name: version(name) for name in LIBRARIES}
-    common = [sources(function), _world(), asdict(profile), versions]
+    common = [sources(function), _world(), asdict(profile), VERSIONS]
     uses(f"runs of {function.__name__}-{fingerprint(common)[:6]}")
     paths = [place / f"{function.__name__}-{fingerprint([common, dict(cell)])}.json" for cell in cells]
     for path in filter(Path.exists, paths):
@@ -117,10 +115,7 @@ def _in_worker(
     process_executor._MAX_MEMORY_LEAK_SIZE = ENOUGH
     os.environ.update(settings)
     os.environ[THREADS] = "1"
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quieten()
     with silenced():
         result = work(job)
     hand_back_memory()  # a worker that waits for the next call holds a model's buffers otherwise

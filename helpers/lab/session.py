@@ -6,11 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from itertools import count
 
 from helpers.files import DATA, ROOT, LabError, read_json
-from helpers.train import Profile, choose_hardware, current_profile
+from helpers.train import Profile, choose_hardware, current_profile, quieten
 from helpers.train.profiles import VARIABLE
 
 SHOWN = ("torch", "transformers", "trl", "peft", "datasets")
@@ -77,28 +77,19 @@ def seeds() -> range:
 
 
 def versions_of() -> dict[str, str]:
-    """Installed versions; a missing package gets one clear error."""
-    try:
-        return {name: version(name).split("+")[0] for name in SHOWN}
-    except PackageNotFoundError as error:
-        how = "Run `make tutorial`, or `pip install -e .` in the repository's folder"
-        raise LabError(f"The package {error.name} is not installed. {how}.") from None
+    """Installed versions of `SHOWN`."""
+    return {name: version(name).split("+")[0] for name in SHOWN}
 
 
 def start(notebook: str, profile: str = "nano") -> Session:
     """Begin a notebook: fix the profile (TRIAGE_PROFILE's or this), see the machine, quieten libraries.
 
-    Raises LabError: an unknown profile or a missing package.
+    Raises LabError: an unknown profile.
     """
     global _running
-    import datasets
-    import transformers
-
     os.environ[VARIABLE] = os.environ.get(VARIABLE) or profile
     now = current_profile()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    quieten()
     shipped = DATA / "results" / f"{now.name}.json"
     known = read_json(shipped)["measurements"] if shipped.exists() else {}
     seconds = known.get(f"series.{notebook}.seconds", {}).get("value")

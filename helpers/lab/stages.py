@@ -36,12 +36,13 @@ from helpers.lab.session import uses
 from helpers.progress import silenced
 from helpers.recipes import BASE, RECIPES, Recipe, recipe_named
 from helpers.train import LoadedModel, Profile, SFTTrainer, current_profile, merge_and_save
+from helpers.train.loading import base_of
 from helpers.train.trainers import PROCESSES
 
 MANIFEST = "manifest.json"
 # Of this process, where `torchrun` or `accelerate launch` started several.
 RANK = int(os.environ.get("RANK", 0))
-LIBRARIES = ("torch", "transformers", "trl", "peft")
+VERSIONS = {name: version(name) for name in ("torch", "transformers", "trl", "peft")}
 # Arguments of a trainer that change no weight.
 NOT_IN_KEY = (
     *("output_dir", "run_name", "logging", "save_", "report_to", "disable_tqdm", "use_cpu", "dataloader_pin"),
@@ -101,7 +102,7 @@ def stage_key(rows: Dataset, arguments: Mapping[str, Any], base: Any, profile: P
             "arguments": weighty,
             "lora": profile.lora,
             "engine": [profile.engine, profile.save_dtype],
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": VERSIONS,
         }
     )
 
@@ -156,8 +157,7 @@ def keep(name: str, trainer: SFTTrainer) -> Stage:
 
     Raises LabError: as `stage`; or the trainer starts from a model that is nowhere on disk.
     """
-    profile, model = current_profile(), trainer.model
-    base = getattr(model, "source", None) or model.peft_config["default"].base_model_name_or_path
+    profile, base = current_profile(), base_of(trainer.model)
     if isinstance(base, LoadedModel):
         what = "starts from a model in memory, which has no name to be found by"
         raise LabError(f"{name} {what}. Keep that one first.")
@@ -184,13 +184,7 @@ def _kept(
             shutil.rmtree(folder)
         if problem:
             _check_space(shelf, profile.base)
-            try:
-                ready = trainer()
-            except KeyboardInterrupt:
-                raise LabError(
-                    f"Interrupted while building {name}. Nothing was begun; run it again."
-                ) from None
-            _build(name, ready, folder, profile, seed, key)
+            _build(name, trainer, folder, profile, seed, key)
     uses(f"{name}-s{seed}-{key[:6]}")
     return Stage(name, seed, key, folder, why, read_json(folder / "training.json"))
 
@@ -209,36 +203,37 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def _build(name: str, trainer: SFTTrainer, folder: Path, profile: Profile, seed: int, key: str) -> None:
+def _build(
+    name: str, make: Callable[[], SFTTrainer], folder: Path, profile: Profile, seed: int, key: str
+) -> None:
     """Train into a partial folder beside the final one, then rename."""
     partial = folder.with_name(folder.name + ".partial")
-    resumable = trainer.args.save_strategy != "no"
-    if partial.exists() and not resumable:
-        shutil.rmtree(partial)
-    checkpoint = get_last_checkpoint(str(partial)) if partial.is_dir() else None
-    if 0 < trainer.state.global_step < trainer.state.max_steps and not checkpoint:
-        step = f"step {trainer.state.global_step} of {trainer.state.max_steps}"
-        how = "Run the cell that loads the model and makes the trainer again, then keep it"
-        raise LabError(f"The training of {name} was stopped at {step}. {how}.")
-    started = time.time()
     try:
+        trainer = make()
+        if partial.exists() and trainer.args.save_strategy == "no":
+            shutil.rmtree(partial)
+        checkpoint = get_last_checkpoint(str(partial)) if partial.is_dir() else None
+        if 0 < trainer.state.global_step < trainer.state.max_steps and not checkpoint:
+            step = f"step {trainer.state.global_step} of {trainer.state.max_steps}"
+            how = "Run the cell that loads the model and makes the trainer again, then keep it"
+            raise LabError(f"The training of {name} was stopped at {step}. {how}.")
+        started = time.time()
         trainer.label, trainer.args.output_dir = name, str(partial)
         if checkpoint or not trainer.state.global_step:  # one that has been trained already is kept as it is
             trainer.train(resume_from_checkpoint=checkpoint)
         adapter = trainer.adapter()
         trainer.accelerator.wait_for_everyone()
-        base = getattr(trainer.model, "source", None) or profile.base
-        merge_and_save(trainer.model, base, trainer.processing_class, partial, profile, adapter)
-        trainer.record.save(partial)
+        merge_and_save(trainer.model, trainer.processing_class, partial, profile, adapter)
+        write_json(partial / "training.json", asdict(trainer.record))
         for checkpoint in partial.glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
         _sign(partial, name, profile, seed, key, time.time() - started)
         partial.rename(folder)
     except KeyboardInterrupt:
-        kept = _give_up(partial, resumable)
+        kept = _give_up(partial)
         raise LabError(f"Interrupted while building {name}. {kept} Earlier stages are untouched.") from None
     except Exception as error:
-        kept = _give_up(partial, resumable)
+        kept = _give_up(partial)
         cause = _disk_full(error)
         if cause:
             raise LabError(f"{explain_os_error(cause, folder)} {kept}") from error
@@ -257,9 +252,9 @@ def _help(name: str, trainer: SFTTrainer, folder: Path) -> None:
         time.sleep(0.2)
 
 
-def _give_up(partial: Path, resumable: bool) -> str:
+def _give_up(partial: Path) -> str:
     """Clear what cannot be used again and say what happens next time."""
-    if resumable and any(partial.glob("checkpoint-*")):
+    if any(partial.glob("checkpoint-*")):
         return "The last checkpoint is kept; the next run continues from it."
     shutil.rmtree(partial, ignore_errors=True)
     return "Nothing half-made was kept; the next run starts this stage afresh."
@@ -294,7 +289,7 @@ def _sign(folder: Path, name: str, profile: Profile, seed: int, key: str, second
             "profile": asdict(profile),
             "recipe": "helpers/recipes/",
             "seconds": round(seconds, 1),
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": VERSIONS,
             "files": files,
         },
     )

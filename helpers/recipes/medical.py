@@ -66,12 +66,8 @@ def build_corpus(profile: Profile, max_cost_usd: float = 5.0) -> Path:
     return path
 
 
-def medical_texts(
-    profile: Profile,
-    seed: int = 0,  # noqa: ARG001 (every recipe's texts are asked for with one)
-    held_out: bool = False,
-) -> Sequence[str]:
-    """The texts for continued pre-training, or the held-out ones; every seed reads the same.
+def medical_texts(profile: Profile, held_out: bool = False) -> Sequence[str]:
+    """The texts for continued pre-training, or the held-out ones.
 
     Raises LabError: the corpus has not been built.
     """

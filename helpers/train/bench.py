@@ -29,11 +29,11 @@ from helpers.train.profiles import VARIABLE
 ENGINES = {"transformers": "cards", "unsloth": "gpu"}  # and the profile whose engine is imported first
 
 
-def matmul_peak(dtype: torch.dtype, device: str = "cpu", size: int = 2048, seconds: float = 1.5) -> float:
+def matmul_peak(dtype: torch.dtype, device: str = "cpu", size: int = 2048) -> float:
     """This machine's best matrix-multiply rate in FLOP/s, measured on large square matrices."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     timer = Timer("a @ b", globals={"a": a, "b": b}, num_threads=torch.get_num_threads())
-    return 2 * size**3 / timer.blocked_autorange(min_run_time=seconds).median
+    return 2 * size**3 / timer.blocked_autorange(min_run_time=1.5).median
 
 
 def flops_per_token(frozen: int, trainable: int) -> float:

@@ -18,11 +18,10 @@ THREADS = "TRIAGE_THREADS"  # fewer than all, for a process that shares the mach
 
 @dataclass(frozen=True)
 class Hardware:
-    """Device, precision and threads, with the reason for each."""
+    """Device, precision and attention, with the reason for each."""
 
     device: str
     precision: str
-    threads: int
     attention: str
     reason: str
 
@@ -80,7 +79,7 @@ def choose_hardware() -> Hardware:
         # cuDNN's attention prepares each new shape, and nearly every batch has one: two fifths of a step (bench-h100.json).
         torch.backends.cuda.enable_cudnn_sdp(False)
         reason = f"{name}, SM {major}{minor}: {precision}"
-        return Hardware("cuda", precision, torch.get_num_threads(), "sdpa", reason)
+        return Hardware("cuda", precision, "sdpa", reason)
     threads = os.environ.get(THREADS, "").strip()
     if threads and not threads.isdecimal():
         raise LabError(f"{THREADS}={threads!r} is no number of threads: set it to one, or unset it.")
@@ -98,4 +97,4 @@ def choose_hardware() -> Hardware:
     # torch's fused attention is several times slower than plain matrix products on short padded rows
     # (tests/bench_train.py).
     reason = f"CPU, {cores} threads (one a core): {why}, eager attention"
-    return Hardware("cpu", precision, cores, "eager", f"{reason}. {unserved}" if unserved else reason)
+    return Hardware("cpu", precision, "eager", f"{reason}. {unserved}" if unserved else reason)

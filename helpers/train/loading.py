@@ -132,17 +132,19 @@ def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTra
     return model, tokenizer
 
 
+def base_of(model: PeftModel) -> Any:
+    """What an adapter was put on: stage, folder, hub id or `LoadedModel`."""
+    return getattr(model, "source", None) or model.peft_config["default"].base_model_name_or_path
+
+
 def merged(trainer: Any) -> LoadedModel:
     """What a trainer has learnt, folded into its base in memory: `evaluate` takes it like a folder."""
-    model = trainer.model
-    source = getattr(model, "source", None) or model.peft_config["default"].base_model_name_or_path
-    whole = folded(model, source).to(working_dtype())
+    whole = folded(trainer.model).to(working_dtype())
     return LoadedModel(whole.eval(), trainer.processing_class)
 
 
 def merge_and_save(
-    model: Any,
-    source: str | Path,
+    model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     out: Path,
     profile: Profile,
@@ -152,7 +154,7 @@ def merge_and_save(
 
     `adapter`: its weights, where `model` holds a part of them only (`trainer.adapter()`).
     """
-    folded(model, source, adapter).to(getattr(torch, profile.save_dtype)).save_pretrained(out)
+    folded(model, adapter).to(getattr(torch, profile.save_dtype)).save_pretrained(out)
     save_tokenizer(tokenizer, out)
 
 
@@ -170,10 +172,8 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
     write_json(out / "tokenizer_config.json", {key: v for key, v in config.items() if key not in here})
 
 
-def folded(
-    trained: PeftModel, source: Any, adapter: dict[str, torch.Tensor] | None = None
-) -> PreTrainedModel:
+def folded(trained: PeftModel, adapter: dict[str, torch.Tensor] | None = None) -> PreTrainedModel:
     """The trained adapter folded into its base in float32: in 16 bits small changes are lost (peft#1388)."""
-    fresh = get_peft_model(load_model(source, torch.float32), trained.peft_config["default"])
+    fresh = get_peft_model(load_model(base_of(trained), torch.float32), trained.peft_config["default"])
     set_peft_model_state_dict(fresh, adapter or get_peft_model_state_dict(trained))
     return fresh.merge_and_unload()

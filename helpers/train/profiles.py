@@ -1,4 +1,4 @@
-"""The three profiles as data (`data/profiles.yaml`)."""
+"""The profiles as data (`data/profiles.yaml`)."""
 
 import os
 from dataclasses import dataclass

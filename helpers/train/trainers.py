@@ -9,8 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -22,7 +21,7 @@ from datasets import Dataset, disable_progress_bars
 from peft import get_peft_model_state_dict
 from transformers import PrinterCallback, TrainerCallback
 
-from helpers.files import LabError, build_dir, write_json
+from helpers.files import LabError, build_dir
 from helpers.progress import Progress
 from helpers.train.fast import LARGE, HandBack, fuse_lora, hand_back_memory
 from helpers.train.hardware import choose_hardware
@@ -30,6 +29,13 @@ from helpers.train.profiles import Profile
 
 PROCESSES = int(os.environ.get("WORLD_SIZE", 1))  # they train together, and share the profile's batch
 CURVES = ("logps/", "reward", "frac_reward_zero_std", "kl", "completions/")  # kept of TRL's log
+
+
+def quieten() -> None:
+    """Turn off the libraries' own bars and hints: what a reader should see is said here."""
+    disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,7 @@ class TrainingRecord:
     tokens: int
     trainable: int
     losses: list[tuple[int, float]]
-    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-
-    def save(self, folder: Path) -> None:
-        """Keep it beside the weights."""
-        write_json(folder / "training.json", asdict(self))
+    curves: dict[str, list[tuple[int, float]]]
 
 
 class _Bar(TrainerCallback):
@@ -101,8 +103,7 @@ class _OnFewCores:
     seconds = 0.0
 
     def __init__(self, model: Any, args: Any = None, train_dataset: Any = None, **more: Any) -> None:
-        disable_progress_bars()
-        transformers.logging.set_verbosity_error()
+        quieten()
         if not train_dataset:
             raise LabError(
                 "There is nothing to train on: the data set is empty. Check the recipe's data function."

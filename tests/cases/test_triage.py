@@ -18,6 +18,7 @@ from helpers.triage import (
     parse,
     render,
     strip_accents,
+    strip_thinking,
 )
 
 some_parts = st.sets(st.sampled_from(PARTS))
@@ -28,12 +29,13 @@ some_syndrome = st.sampled_from(list(syndromes().values()))
 
 @given(some_level, some_country, some_syndrome, some_parts)
 def test_what_is_rendered_is_read_back_part_by_part(level, country, syndrome, parts):
-    reading = parse(render(level, country, syndrome, parts))
+    answer = render(level, country, syndrome, parts)
+    reading = parse(answer)
     assert reading.level == level
     assert reading.name_agrees
     assert {part for part in PARTS if reading.has(part, country)} == parts
     assert set(reading.missing(country)) == set(PARTS) - parts
-    assert bool(reading.first_aid) == (bool(syndrome.first_aid) and "actions" in parts)
+    assert ("Primeros auxilios:" in answer) == (bool(syndrome.first_aid) and "actions" in parts)
 
 
 @given(st.text(max_size=400))
@@ -87,16 +89,15 @@ def test_two_levels_named_are_a_contradiction_and_not_a_level(one, other, countr
     ],
 )
 def test_thinking_is_set_aside_in_all_its_broken_forms(text):
-    reading = parse(text.replace("{a}", render("VERDE", "ES")))
-    assert reading.thinking
-    assert reading.level == "VERDE"
+    answer = text.replace("{a}", render("VERDE", "ES"))
+    assert strip_thinking(answer)[1]
+    assert parse(answer).level == "VERDE"
 
 
 def test_several_thoughts_between_sentences_are_all_set_aside():
-    reading = parse(
-        "<think>uno</think>Nivel de Urgencia: VERDE<think>dos<think>tres</think>\nEmergencias: 112<think>"
-    )
-    assert (reading.level, reading.numbers, reading.thinking) == ("VERDE", ("112",), True)
+    text = "<think>uno</think>Nivel de Urgencia: VERDE<think>dos<think>tres</think>\nEmergencias: 112<think>"
+    reading = parse(text)
+    assert (reading.level, reading.numbers, strip_thinking(text)[1]) == ("VERDE", ("112",), True)
     assert parse("<think>" * 50_000 + "ROJO").level is None
 
 

@@ -152,11 +152,11 @@ def test_held_out_texts_are_never_read_and_no_text_names_a_level(there, corpus):
     reading, held_out = recipes.medical_texts(there), recipes.medical_texts(there, held_out=True)
     everything = [row["text"] for row in json.loads(corpus[1])["texts"]]
     assert reading and held_out and sorted([*reading, *held_out]) == sorted(everything)
-    assert not set(reading) & set(held_out) and recipes.medical_texts(there, seed=9) == reading
+    assert not set(reading) & set(held_out)
     named = re.compile(rf"\b(?:{'|'.join(LEVELS)})\b|{LEVEL_HEADING}")
     assert not [text for text in (*everything, *cases.general_texts()) if named.search(text)]
     assert recipes.base_texts(20, 1) == recipes.base_texts(20, 1) != recipes.base_texts(20, 2)
-    assert recipes.recipe_named("cpt").rows(there)["text"] == reading
+    assert all(recipes.recipe_named("cpt").rows(there, seed)["text"] == reading for seed in (0, 9))
     fewer = {"texts": json.loads(corpus[1])["texts"][::2]}
     medical.corpus_path(there).write_text(json.dumps(fewer), encoding="utf-8")
     assert set(recipes.medical_texts(there)) < set(reading)  # no text moves across when another is missing

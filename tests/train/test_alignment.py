@@ -4,6 +4,7 @@ and their direction.
 
 import dataclasses
 import math
+import random
 
 import pytest
 import torch
@@ -20,7 +21,8 @@ TINY = dataclasses.replace(
     grpo={**NANO.grpo, "batch": 64, "group": 16, "steps_per_generation": 1},
 )
 EXAMPLES = cases.write_diverse(24, 0)
-PAIRS = cases.hard_pairs(EXAMPLES, 0, ("no_disclaimer",))
+DICE = random.Random(0)
+PAIRS = [cases.Pair(row, row.answer, cases.near_miss(row, "no_disclaimer", DICE)) for row in EXAMPLES]
 
 
 def preference(pairs, **settings):

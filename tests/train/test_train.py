@@ -79,7 +79,7 @@ def test_the_adapter_is_merged_in_float32_also_where_training_holds_the_base_in_
         assert one.base_layer.weight.dtype == torch.bfloat16
         torch.nn.init.normal_(one.lora_B["default"].weight, std=0.002)
     profile = dataclasses.replace(NANO, engine=engine, save_dtype="float32")
-    train.merge_and_save(model, NANO.base, tokenizer, tmp_path, profile)
+    train.merge_and_save(model, tokenizer, tmp_path, profile)
     before, after = train.load_model(NANO.base).state_dict(), train.load_model(tmp_path).state_dict()
     for name, one in layers.items():
         weight = f"{name.removeprefix('base_model.model.')}.weight"
@@ -309,7 +309,7 @@ def test_what_a_trainer_has_learnt_answers_in_memory_as_it_does_from_disk(tmp_pa
         model, processing_class=tokenizer, train_dataset=rows, args=SFTConfig(**arguments)
     )
     trainer.train()
-    train.merge_and_save(trainer.model, NANO.base, tokenizer, tmp_path / "out", NANO)
+    train.merge_and_save(trainer.model, tokenizer, tmp_path / "out", NANO)
     inside = evaluate.label_probabilities(train.merged(trainer), examples[:4])
     outside = evaluate.label_probabilities(tmp_path / "out", examples[:4])
     for one, other in zip(inside, outside, strict=True):

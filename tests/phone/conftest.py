@@ -33,7 +33,7 @@ def gguf(tmp_path_factory):
         fine_tuned(cases.chat_rows(known()), place / "tiny", quick, updates=100)
     finally:
         torch.set_num_threads(threads)
-    return export(place / "tiny", place / "tiny.gguf", "Q5_K_M", threads=1).path
+    return export(place / "tiny", place / "tiny.gguf", "Q5_K_M").path
 
 
 @pytest.fixture(scope="session")

@@ -104,13 +104,6 @@ def test_the_trimmed_model_gives_kept_tokens_the_logits_that_they_had(nano, trim
     assert small_model.num_parameters() < model.num_parameters()
 
 
-def test_a_tokenizer_that_would_lose_its_end_of_turn_is_not_trimmed(nano):
-    model, tokenizer = nano
-    keep = [number for number in range(len(tokenizer)) if number != tokenizer.eos_token_id]
-    with pytest.raises(LabError, match="special tokens"):
-        pocket.trim(model, tokenizer, keep)
-
-
 def test_the_rebuilt_tokenizer_merges_in_the_order_of_the_ids_and_falls_back_on_bytes():
     tokenizer = _toy_tokenizer()
     assert tokenizer.tokenize(" me duele el pecho") == ["▁me", "▁duele", "▁el", "▁pecho"]

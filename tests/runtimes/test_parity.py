@@ -55,11 +55,6 @@ def test_another_text_with_the_same_level_differs_in_the_text_alone():
     assert set(found.first) == {"text"}
 
 
-def test_runs_over_different_numbers_of_prompts_are_not_compared():
-    with pytest.raises(LabError, match="same ones"):
-        compare(_run(_reply()), _run(_reply(), _reply()))
-
-
 def test_two_unreadable_answers_have_the_same_label():
     unread = Reply("p", (1,), "no sé", "stop")
     assert compare(_run(unread), _run(unread)).measured["label"].value == 1

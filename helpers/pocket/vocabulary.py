@@ -79,7 +79,7 @@ def _fewer_rows(model: PreTrainedModel, keep: list[int]) -> PreTrainedModel:
     settings = model.config.to_dict()
     settings.pop("quantization_config", None)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        settings[name] = keep.index(settings[name]) if settings.get(name) in keep else None
+        settings[name] = keep.index(settings[name])
     fresh = type(model)(type(model.config)(**settings | {"vocab_size": len(keep)})).to(model.dtype)
     weights = model.state_dict()
     for name in weights:

@@ -40,7 +40,7 @@ PHONE = {"width": 360, "height": 740}  # CSS pixels of a small phone
 class Browser:
     """A GGUF as the phone's page runs it: WebAssembly in headless Chromium, on loopback, in a fresh profile.
 
-    Raises Missing: there is no Chromium, or the page's engine cannot be fetched.
+    Raises Missing: there is no Chromium; when it is asked: the page's engine cannot be fetched.
     """
 
     name = "browser"
@@ -48,7 +48,6 @@ class Browser:
     def __init__(self, gguf: str | Path) -> None:
         self.path = Path(gguf)
         find_chromium()
-        phone.engine()
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers in order, by the page's own self-test; a `LabError` if the page reports trouble."""

@@ -197,7 +197,7 @@ def parity(options: argparse.Namespace) -> int:
 
     source = _model_named(options.model, options.seed)
     chosen = {"runtimes": options.runtimes, "on": options.on, "prompts": options.prompts}
-    report = check.check(source, options.file, options.quant, **chosen, say=print)
+    report = check.check(source, options.file, options.quant, **chosen)
     print(report, flush=True)
     return report.exit_code
 

@@ -69,7 +69,7 @@ def ladder(tmp_path_factory):
     from helpers import export
 
     folder = tmp_path_factory.mktemp("ladder")
-    return {quant: export.export(NANO, folder / f"{quant}.gguf", quant, threads=1) for quant in export.LADDER}
+    return {quant: export.export(NANO, folder / f"{quant}.gguf", quant) for quant in export.LADDER}
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from llama_cpp._logger import llama_log_callback
 from helpers.export.architecture import Architecture, read_architecture, whole_architecture
 from helpers.export.header import read_header
 from helpers.export.metadata import folder_metadata, metadata_bytes
-from helpers.export.sizes import check_step, choose_types, file_bytes
+from helpers.export.sizes import LADDER, choose_types, file_bytes
 from helpers.export.weights import Weights
 from helpers.files import LabError, arriving, read_json, writing
 
@@ -37,20 +37,18 @@ class Exported:
         return f"{self.path.name}: {self.quant}, {self.bytes:,} bytes"
 
 
-def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, threads: int = 0) -> Exported:
+def export(model_folder: str | Path, out: str | Path, quant: str = "F16") -> Exported:
     """Write the model in `model_folder` as a GGUF. Memory: twice the largest tensor and some 100 MB.
 
     Args:
         model_folder: a saved `Lfm2ForCausalLM` with its tokenizer (safetensors, whole or in shards).
         out: the file to write; replaced if it exists.
         quant: a step of `LADDER`.
-        threads: for the quantization; 0 for all cores.
 
     Raises LabError: unknown step or architecture, a tensor missing, unknown or damaged, a tokenizer that is
     not LFM2's, too little disk (checked first), or a failed write. Nothing half-made is left.
     """
     folder, out = Path(model_folder), Path(out)
-    check_step(quant)
     architecture = read_architecture(read_json(folder / "config.json"))
     weights = Weights(folder)
     weights.check(architecture.tensors)
@@ -66,7 +64,7 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16", *, thr
         whole = Path(place) / "f16.gguf"
         with closing(writer):
             write_f16(whole, architecture, weights, writer)
-        return quantize(whole, out, quant, threads=threads)
+        return quantize(whole, out, quant)
 
 
 def write_f16(path: Path, architecture: Architecture, weights: Weights, writer: gguf.GGUFWriter) -> None:
@@ -82,19 +80,19 @@ def write_f16(path: Path, architecture: Architecture, weights: Weights, writer: 
         writer.write_tensor_data(weights.read(one))  # from the safetensors, rounded to 16 bits
 
 
-def quantize(whole: str | Path, out: str | Path, quant: str, *, threads: int = 0) -> Exported:
+def quantize(whole: str | Path, out: str | Path, quant: str) -> Exported:
     """Quantize `whole`, a file that `export(…, "F16")` wrote, with llama.cpp; the rest as for `export`.
 
     Raises LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or no LFM2.
     """
-    out, step, header = Path(out), check_step(quant), read_header(whole)
+    out, header = Path(out), read_header(whole)
     architecture = whole_architecture(header)
     if any(tensor.type not in ("F16", "F32") for tensor in header.tensors.values()):
         raise LabError(f"{header.path} is quantized already, and twice adds the errors up. Start from F16.")
     keys = header.bytes - sum(tensor.bytes for tensor in header.tensors.values())  # and the list of tensors
     _check_disk(out, file_bytes(choose_types(architecture, quant), keys))
     with arriving(out) as path:
-        if problem := _run_llama_cpp(header.path, path, step, threads):
+        if problem := _run_llama_cpp(header.path, path, LADDER[quant]):
             what = f"llama.cpp could not quantize {header.path} to {quant}: {problem}"
             raise LabError(f"{what}. Export the model again; if it stays, free disk.")
         return Exported(out, quant, read_header(path).bytes)
@@ -109,10 +107,10 @@ def _check_disk(out: Path, needed: int) -> None:
         raise LabError(f"{sizes}. Nothing was written. Free some space, or give another folder.")
 
 
-def _run_llama_cpp(whole: Path, out: Path, step: gguf.LlamaFileType, threads: int) -> str:
+def _run_llama_cpp(whole: Path, out: Path, step: gguf.LlamaFileType) -> str:
     """Quantize; returns what llama.cpp said went wrong, or nothing."""
     settings = llama_cpp.llama_model_quantize_default_params()
-    settings.ftype, settings.nthread = int(step), threads
+    settings.ftype = step
     settings.max_buf_size = 64 << 20  # bytes of rows that llama.cpp holds at a time
     with native_log() as errors:
         failed = llama_cpp.llama_model_quantize(os.fsencode(whole), os.fsencode(out), ctypes.byref(settings))

@@ -40,16 +40,10 @@ class Choice:
         return math.prod(quant_shape_to_byte_shape(self.tensor.shape, gguf.GGMLQuantizationType[self.type]))
 
 
-def check_step(quant: str) -> gguf.LlamaFileType:
-    """llama.cpp's number for a step of the ladder; a `LabError` if there is no such step."""
-    if quant not in LADDER:
-        raise LabError(f"There is no quantization {quant!r} here. The ladder is {', '.join(LADDER)}.")
-    return LADDER[quant]
-
-
 def choose_types(architecture: Architecture, quant: str) -> tuple[Choice, ...]:
     """The type of every tensor, in the architecture's order; a `LabError` if there is no such step."""
-    check_step(quant)
+    if quant not in LADDER:
+        raise LabError(f"There is no quantization {quant!r} here. The ladder is {', '.join(LADDER)}.")
     return tuple(Choice(tensor, _type_of(tensor, architecture, quant)) for tensor in architecture.tensors)
 
 

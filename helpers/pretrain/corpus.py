@@ -34,7 +34,6 @@ KINDS = {
 class Document:
     """One text of the corpus: chat messages, or plain prose in a single message with role `text`."""
 
-    kind: str
     messages: tuple[tuple[str, str], ...]
 
     @property
@@ -43,12 +42,12 @@ class Document:
         return "\n".join(content for _, content in self.messages)
 
 
-def _prose(kind: str, text: str) -> Document:
-    return Document(kind, (("text", text),))
+def _prose(text: str) -> Document:
+    return Document((("text", text),))
 
 
-def _chat(kind: str, system: str, user: str, assistant: str) -> Document:
-    return Document(kind, (("system", system), ("user", user), ("assistant", assistant)))
+def _chat(system: str, user: str, assistant: str) -> Document:
+    return Document((("system", system), ("user", user), ("assistant", assistant)))
 
 
 def _sentence(text: str) -> str:
@@ -90,39 +89,37 @@ class Writer:
         severity = self.rng.choice(self.notes["severity"][finding.level])
         form = self.rng.random()
         if form < 0.25:
-            return _prose("severity", f"{_sentence(wording.text)} Este cuadro {severity}.")
+            return _prose(f"{_sentence(wording.text)} Este cuadro {severity}.")
         if form < 0.45:
-            return _prose("severity", f"{self._framed(wording)} Este cuadro {severity}.")
-        return _chat("severity", self._task("severity"), self._framed(wording), f"Este cuadro {severity}.")
+            return _prose(f"{self._framed(wording)} Este cuadro {severity}.")
+        return _chat(self._task("severity"), self._framed(wording), f"Este cuadro {severity}.")
 
     def _paraphrase(self) -> Document:
         finding, wording = self._pick(self.splits)
         others = [text for split in self.splits for text in finding.texts(split) if text != wording.text]
         other = self.rng.choice([*others, finding.term])
         if self.rng.random() < 0.3:
-            return _prose("paraphrase", _sentence(f"{wording.text}, es decir, {other}"))
-        return _chat("paraphrase", self._task("paraphrase"), self._framed(wording), _sentence(other))
+            return _prose(_sentence(f"{wording.text}, es decir, {other}"))
+        return _chat(self._task("paraphrase"), self._framed(wording), _sentence(other))
 
     def _term(self) -> Document:
         finding, wording = self._pick(self.splits)
-        return _chat("term", self._task("term"), self._framed(wording), _sentence(finding.term))
+        return _chat(self._task("term"), self._framed(wording), _sentence(finding.term))
 
     def _alarms(self) -> Document:
         finding, wording = self._pick(SPLITS[:1])
         answer = f"Signos de alarma: {join_or(finding.syndrome.alarm_signs)}."
-        return _chat("alarms", self._task("alarms"), self._framed(wording), answer)
+        return _chat(self._task("alarms"), self._framed(wording), answer)
 
     def _repeat(self) -> Document:
         _, wording = self._pick(self.splits)
-        return _chat("repeat", self._task("repeat"), self._framed(wording), _sentence(wording.text))
+        return _chat(self._task("repeat"), self._framed(wording), _sentence(wording.text))
 
     def _color(self) -> Document:
         thing, level = self.rng.choice(self.notes["colored"]), self.rng.choice(LEVELS)
         if self.rng.random() < 0.5:
-            return _prose("color", _sentence(f"{thing} es de color {level}"))
-        return _chat(
-            "color", "Responde a la pregunta.", f"¿De qué color es {thing}?", f"Es de color {level}."
-        )
+            return _prose(_sentence(f"{thing} es de color {level}"))
+        return _chat("Responde a la pregunta.", f"¿De qué color es {thing}?", f"Es de color {level}.")
 
     def _boilerplate(self) -> Document:
         """An answer's sentences in any order, every part of another level or syndrome."""
@@ -147,20 +144,20 @@ class Writer:
             self.rng.shuffle(lines)
         text = "\n".join(lines[: self.rng.randint(2, len(lines))])
         if self.rng.random() < 0.25:
-            return _prose("boilerplate", text)
+            return _prose(text)
         land = self.notes["country"].format(country=country.country)
-        return _chat("boilerplate", land, "Escribe un ejemplo de respuesta.", text)
+        return _chat(land, "Escribe un ejemplo de respuesta.", text)
 
     def _numbers(self) -> Document:
         """A country and its numbers in one short text, so that one block of training holds both."""
         country = self.rng.choice(list(countries().values()))
         land = self.notes["country"].format(country=country.country)
-        return _chat("numbers", land, self._task("numbers"), f"Emergencias: {number_line(country)}.")
+        return _chat(land, self._task("numbers"), f"Emergencias: {number_line(country)}.")
 
     def _general(self) -> Document:
         words = self.notes["general"]
         parts = (self.rng.choice(words[kind]) for kind in ("subjects", "predicates", "circumstances"))
-        return _prose("general", _sentence(" ".join(parts)))
+        return _prose(_sentence(" ".join(parts)))
 
 
 def write_corpus(n: int, seed: int, linked: bool = True) -> list[Document]:

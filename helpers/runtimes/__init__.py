@@ -7,6 +7,6 @@ Every runtime has `complete(conversations) -> list[Reply]`: `Transformers`, `Lla
 
 from helpers.runtimes import check, parity
 from helpers.runtimes.llama import LlamaCpp
-from helpers.runtimes.reply import LENGTH, STOP, Missing, Reply, level_place
+from helpers.runtimes.reply import LENGTH, Missing, Reply
 from helpers.runtimes.server import Server
 from helpers.runtimes.transformers import Transformers

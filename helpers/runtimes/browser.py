@@ -40,23 +40,20 @@ PHONE = {"width": 360, "height": 740}  # CSS pixels of a small phone
 class Browser:
     """A GGUF as the phone's page runs it: WebAssembly in headless Chromium, on loopback, in a fresh profile.
 
-    After `complete`, `version` is what the page says of itself: wllama's version and llama.cpp's.
-    Raises Missing: there is no Chromium, or the page's engine cannot be fetched.
+    Raises Missing: there is no Chromium; when it is asked: the page's engine cannot be fetched.
     """
 
     name = "browser"
 
     def __init__(self, gguf: str | Path) -> None:
-        self.path, self.version = Path(gguf), ""
+        self.path = Path(gguf)
         find_chromium()
-        phone.engine()
 
     def complete(self, conversations: Sequence[Example], *, max_new_tokens: int | None = None) -> list[Reply]:
         """Greedy answers in order, by the page's own self-test; a `LabError` if the page reports trouble."""
         seconds = SECONDS * (1 + len(conversations))
         test = {"examples": conversations, "max_new_tokens": max_new_tokens}
         result = on_the_page(self.path, lambda page: run_self_test(page, seconds), **test)
-        self.version = result["runtime"]
         return [_reply(row) for row in result["replies"]]
 
 

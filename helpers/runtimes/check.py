@@ -4,7 +4,7 @@ llama.cpp is compared with transformers (did the export keep the model?), the se
 llama.cpp on the same file (does another program read the file alike?).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.cases import Example, evaluation_prompts
@@ -27,9 +27,8 @@ def check(
     runtimes: Sequence[str] | None = None,
     on: str = "test",
     prompts: int | None = None,
-    say: Callable[[str], object] = lambda _: None,
 ) -> parity.Report:
-    """Hold this machine's runtimes against the model in `source`.
+    """Hold this machine's runtimes against the model in `source`, and print what is being done.
 
     Args:
         source: folder of the model as it was tested.
@@ -38,27 +37,26 @@ def check(
         runtimes: which of `NAMES`; all that this machine has if not given.
         on: the prompts, "test" or "dev".
         prompts: only so many of them, spread evenly.
-        say: told what is being done, and what this machine lacks.
 
     Raises LabError: a damaged file, a runtime that is missing though asked for by name, or no prompts.
     """
     made = build_dir() / "parity" / f"{Path(source).name}-{quant}.gguf"
     file = Path(file) if file else export(source, made, quant).path
     examples, wanted = evenly(evaluation_prompts(on), prompts), runtimes or NAMES
-    say(f"{len(examples):,} {on} prompts through transformers and llama.cpp …")
+    print(f"{len(examples):,} {on} prompts through transformers and llama.cpp …", flush=True)
     with LlamaCpp(file) as runtime:  # the file first: a damaged one is refused before anything slow is done
         native = parity.run(runtime, examples)
     tested = parity.run(Transformers(source), examples)
     kind = "export" if quant == "F16" else "quantized"
     rows = [(parity.compare(tested, native), kind)] if LlamaCpp.name in wanted else []
     for name in (name for name in NAMES[1:] if name in wanted):
-        say(f"… and through the {name}.")
+        print(f"… and through the {name}.", flush=True)
         try:
             rows.append((parity.compare(native, through(name, file, examples)), "file"))
         except Missing as missing:
             if runtimes:
                 raise
-            say(f"Left out: the {name}. {missing}")
+            print(f"Left out: the {name}. {missing}", flush=True)
     return parity.judge(rows)
 
 

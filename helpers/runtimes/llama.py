@@ -19,7 +19,7 @@ from helpers.train import current_profile
 
 
 class LlamaCpp(AbstractContextManager):
-    """A GGUF, loaded and ready to answer. Close it, or use it in a `with` block.
+    """A GGUF, loaded and ready to answer, for a `with` block.
 
     `place` holds the answer's tokens before the level.
     Raises LabError: there is no such file, it is damaged, no LFM2, or llama.cpp refuses it.
@@ -38,10 +38,6 @@ class LlamaCpp(AbstractContextManager):
         self.place = level_place(self.encode)
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free model and context; a second time does nothing."""
         with native_log():
             self._llama.close()
 

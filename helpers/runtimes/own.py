@@ -78,19 +78,19 @@ def judge(cases: Sequence[Case], answers: Sequence[str], gates: Sequence[Gate], 
     return Report(len(cases), on, tuple(judged))
 
 
-def answer(model: str, cases: Sequence[Case], name: str = "", limit: int = 0) -> list[str]:
+def answer(model: str, cases: Sequence[Case], name: str = "") -> list[str]:
     """What a model says to every case, greedily.
 
     Args:
         model: a folder or hub id, a `.gguf` file of any architecture, or an endpoint's address (`http…/v1`; its
             key is read from OPENAI_API_KEY).
-        name: of the model at an endpoint that has several. limit: tokens of an answer (default: profile's).
+        name: of the model at an endpoint that has several.
 
     Raises LabError: the model cannot be read, or the endpoint fails; nothing of its key is told.
     """
-    limit = limit or current_profile().generate["max_new_tokens"]
     if not model.startswith(("http://", "https://")) and not model.endswith(".gguf"):
-        return [one.text for one in generate(model, cases, max_new_tokens=limit, label="Answering")]
+        return [one.text for one in generate(model, cases, label="Answering")]
+    limit = current_profile().generate["max_new_tokens"]
     ask = _file(model, limit) if model.endswith(".gguf") else _endpoint(model, name, limit)
     answers = []
     with Progress("Answering", len(cases)) as progress:

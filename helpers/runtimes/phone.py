@@ -40,7 +40,6 @@ def build(
     out: str | Path,
     examples: Sequence[Example] | None = None,
     max_new_tokens: int | None = None,
-    name: str = "",
     stage: str = "",
 ) -> Path:
     """Make the folder anew. Models are linked where the disk allows it, not copied.
@@ -51,7 +50,6 @@ def build(
         out: the folder; what this function made there before is replaced.
         examples, max_new_tokens: of the self-test and of every answer (default: development prompts, the
             profile's).
-        name: what the page calls the model (default: each file's name).
         stage: the stage that the model is; only a measured one's errors stand on the page.
 
     Raises LabError: a GGUF damaged or without chat template, an engine that cannot be had, or a full disk.
@@ -66,7 +64,7 @@ def build(
     with writing(out):
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(PAGE, out, ignore=shutil.ignore_patterns("*.md"))
-        models = [_model(one.path, out / f"model-{rank}.gguf", name) for rank, one in enumerate(headers)]
+        models = [_model(one.path, out / f"model-{rank}.gguf") for rank, one in enumerate(headers)]
     for path, raw in files.items():
         write_atomic(out / path, raw)
     config = {"models": models, "context": profile.max_length + limit, "maxNewTokens": limit}
@@ -84,14 +82,14 @@ def engine() -> dict[str, bytes]:
     return {f"engine/{to}": packages[p][of] for p, inner in ENGINE.items() for to, of in inner.items()}
 
 
-def _model(source: Path, target: Path, name: str) -> dict[str, Any]:
+def _model(source: Path, target: Path) -> dict[str, Any]:
     try:
         os.link(source.resolve(), target)
     except OSError:  # another disk, or one that has no links
         shutil.copyfile(source, target)
     with target.open("rb") as stream:
         pieces = [sha256(piece).hexdigest() for piece in iter(lambda: stream.read(PIECE), b"")]
-    facts = {"name": name or source.stem, "file": target.name, "bytes": target.stat().st_size}
+    facts = {"name": source.stem, "file": target.name, "bytes": target.stat().st_size}
     return facts | {"sha256": sha256_of(target), "pieceBytes": PIECE, "pieces": pieces}
 
 

@@ -60,7 +60,7 @@ def serving(folder: str | Path, *, host: str = "127.0.0.1", port: int = 0) -> It
         raise LabError(f"{what}. Give another one with --port.") from None
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{server.server_address[1]}/"
+        yield f"http://127.0.0.1:{server.server_port}/"  # which 0.0.0.0 listens on, too
     finally:
         server.shutdown()
         server.server_close()

@@ -11,7 +11,7 @@ import pytest
 from helpers import audit, cases
 from helpers.cases import general
 from helpers.files import LabError
-from helpers.pretrain.corpus import write_corpus
+from helpers.pretrain.corpus import Writer, write_corpus
 from helpers.translate.glossary import find_spanish, glossary
 
 TEXTS = cases.general_texts()
@@ -103,18 +103,16 @@ def test_no_sentence_of_a_text_is_in_the_pretraining_corpus():
     corpus = "\n".join(document.text for document in documents).lower()
     sentences = [sentence for text in TEXTS for sentence in re.split(r"(?<=[.?!]) ", text)]
     assert [sentence for sentence in (*TEXTS, *sentences) if sentence.lower() in corpus] == []
-    everyday = sorted({document.text for document in documents if document.kind in ("general", "color")})
+    writer = Writer(seed=0)
+    drawn = (document for _ in range(1000) for document in (writer._general(), writer._color()))
+    everyday = sorted({document.text for document in drawn})
     assert len(everyday) > 500 and audit.near_pairs(TEXTS, everyday, threshold=0.5) == []
 
 
 def test_the_texts_share_everyday_words_with_the_pretraining_corpus():
-    everyday = {
-        word
-        for row in write_corpus(20_000, seed=0)
-        if row.kind == "general"
-        for word in audit.words(row.text)
-        if len(word) > 3
-    }
+    writer = Writer(seed=0)
+    texts = [writer._general().text for _ in range(1000)]
+    everyday = {word for text in texts for word in audit.words(text) if len(word) > 3}
     used = {word for text in TEXTS for word in audit.words(text)}
     assert len(everyday & used) >= len(everyday) / 2
 

@@ -146,7 +146,7 @@ def test_the_rules_are_llama_cpps_for_other_shapes_too(tmp_path, name):
     whole = export.export(folder, tmp_path / "f16.gguf")
     for quant in KQUANTS:
         done, predicted = (
-            export.quantize(whole.path, tmp_path / "out.gguf", quant, threads=1),
+            export.quantize(whole.path, tmp_path / "out.gguf", quant),
             export.predict_folder(folder, quant),
         )
         assert {choice.tensor.name: choice.type for choice in predicted.tensors} == types_in(done.path), quant
@@ -155,7 +155,7 @@ def test_the_rules_are_llama_cpps_for_other_shapes_too(tmp_path, name):
 
 def test_a_row_that_fills_no_super_block_gets_a_type_with_small_blocks(tmp_path):
     folder = random_folder(tmp_path / "model", **VARIANTS["rows of 320"])
-    types = types_in(export.export(folder, tmp_path / "out.gguf", "Q4_K_M", threads=1).path)
+    types = types_in(export.export(folder, tmp_path / "out.gguf", "Q4_K_M").path)
     assert types["blk.0.ffn_up.weight"] == "Q5_0"
     assert types["token_embd.weight"] == "Q8_0"
     assert types["blk.0.ffn_down.weight"] == "Q4_K"  # its rows are as long as the layer is wide
@@ -163,7 +163,7 @@ def test_a_row_that_fills_no_super_block_gets_a_type_with_small_blocks(tmp_path)
 
 def test_rows_that_fit_no_block_stay_in_16_bits(tmp_path):
     folder = random_folder(tmp_path / "model", **VARIANTS["rows of 80"])
-    types = types_in(export.export(folder, tmp_path / "out.gguf", "Q8_0", threads=1).path)
+    types = types_in(export.export(folder, tmp_path / "out.gguf", "Q8_0").path)
     assert types["blk.0.ffn_up.weight"] == "F16" and types["blk.0.ffn_down.weight"] == "Q8_0"
 
 

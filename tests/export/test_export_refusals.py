@@ -155,7 +155,7 @@ def test_a_quantization_that_fails_says_so_and_leaves_nothing(ladder, tmp_path, 
 
 
 def test_what_llama_cpp_says_is_part_of_the_message(ladder, tmp_path):
-    said = convert._run_llama_cpp(ladder["F16"].path, tmp_path / "no" / "such" / "folder.gguf", 7, 1)
+    said = convert._run_llama_cpp(ladder["F16"].path, tmp_path / "no" / "such" / "folder.gguf", 7)
     assert said and "failed to quantize" in said
 
 

@@ -33,14 +33,14 @@ def gguf(tmp_path_factory):
         fine_tuned(cases.chat_rows(known()), place / "tiny", quick, updates=100)
     finally:
         torch.set_num_threads(threads)
-    return export(place / "tiny", place / "tiny.gguf", "Q5_K_M", threads=1).path
+    return export(place / "tiny", place / "pequeño.gguf", "Q5_K_M").path
 
 
 @pytest.fixture(scope="session")
 def folder(gguf, tmp_path_factory, engine, shared_build):
     """Read only."""
     with shared_build():
-        return phone.build(gguf, out=tmp_path_factory.mktemp("phone") / "site", name="pequeño")
+        return phone.build(gguf, out=tmp_path_factory.mktemp("phone") / "site")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from helpers.triage import SCALE, countries, messages
 
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory):
-    return export(DATA / "nano-base", tmp_path_factory.mktemp("gguf") / "base.gguf", "Q5_K_M", threads=1).path
+    return export(DATA / "nano-base", tmp_path_factory.mktemp("gguf") / "base.gguf", "Q5_K_M").path
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_the_cache_has_another_name_exactly_when_a_file_is_another(folder, gguf,
     }
     again = phone.build(gguf, out=tmp_path / "again")
     assert stamp(again) == first
-    other = export(DATA / "nano-base", tmp_path / "base.gguf", "Q2_K", threads=1).path
+    other = export(DATA / "nano-base", tmp_path / "base.gguf", "Q2_K").path
     assert stamp(phone.build(other, out=again))["version"] != first["version"]  # over what was there
     assert sha256_of(again / "model-0.gguf") == sha256_of(other)
 

@@ -7,7 +7,7 @@ import pytest
 from page import GREEN, NEUTRAL, QUESTION, action, ask, say, tab
 
 from helpers.cases import Example, evaluation_prompts
-from helpers.runtimes import LlamaCpp, npm
+from helpers.runtimes import LlamaCpp
 from helpers.runtimes.browser import Browser
 from helpers.triage import LEVELS, SCALE, messages, parse, render
 
@@ -43,9 +43,7 @@ def test_the_self_test_is_what_llama_cpp_says_of_the_same_file_even_beside_a_run
         rows.append(Example('¿"{country}" <|im_start|> o ñandú 🚑?', "AZUL", ("AZUL",), "GT"))
         expected, logits = model.complete(rows, max_new_tokens=LINE), model.label_logits(rows)
     assert asyncio.get_running_loop(), "playwright runs one in this thread, as a notebook does"
-    runtime = Browser(gguf)
-    replies = runtime.complete(rows, max_new_tokens=LINE)
-    assert runtime.version.startswith(f"wllama {npm.WLLAMA.version} ")
+    replies = Browser(gguf).complete(rows, max_new_tokens=LINE)
     assert [reply.prompt for reply in replies] == [reply.prompt for reply in expected]
     assert [reply.tokens for reply in replies] == [reply.tokens for reply in expected]
     assert len({parse(reply.text).level for reply in expected}) > 1

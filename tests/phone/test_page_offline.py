@@ -37,9 +37,8 @@ def test_a_new_model_replaces_the_old_one_when_the_page_is_opened_again(
         page = stack.__enter__()
     try:
         other = phone.build(
-            export(DATA / "nano-base", tmp_path / "new.gguf", "Q2_K", threads=1).path,
+            export(DATA / "nano-base", tmp_path / "nuevo.gguf", "Q2_K").path,
             out=tmp_path / "site",
-            name="nuevo",
         )
         with serving(other, port=int(address.rstrip("/").rpartition(":")[2])):
             page.reload()

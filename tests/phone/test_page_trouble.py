@@ -197,7 +197,7 @@ def test_after_a_crash_the_page_asks_before_it_loads_again(browser, site):
 
 
 def test_a_smaller_file_is_offered_after_a_crash_and_remembered(browser, gguf, tmp_path, npm_archives):
-    small = export(DATA / "nano-base", tmp_path / "small.gguf", "Q2_K", threads=1).path
+    small = export(DATA / "nano-base", tmp_path / "small.gguf", "Q2_K").path
     both = phone.build(gguf, small, out=tmp_path / "site")
     with serving(both) as address, tab(browser, address, ready=False, script=CRASHED) as page:
         assert f"{small.stat().st_size / 1e6:.1f}".replace(".", ",") in page.inner_text("#smaller")

@@ -187,7 +187,7 @@ def _opened(path, tmp_path):
     """What each door says about a file."""
     doors = {
         "header": lambda: read_header(path),
-        "quantize": lambda: quantize(path, tmp_path / "small.gguf", "Q4_K_M", threads=1),
+        "quantize": lambda: quantize(path, tmp_path / "small.gguf", "Q4_K_M"),
         "llama.cpp": lambda: LlamaCpp(path),
         "server": lambda: Server(path),
     }

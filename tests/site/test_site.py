@@ -171,7 +171,7 @@ def test_the_phones_page_runs_a_file_of_its_readers(browser, address, tmp_path):
 
     from helpers.export import export
 
-    file = export(NANO, tmp_path / "own.gguf", "Q5_K_M", threads=1).path
+    file = export(NANO, tmp_path / "own.gguf", "Q5_K_M").path
     with tab(browser) as page:
         page.goto(f"{address}phone/index.html")
         page.wait_for_selector("body[data-ready=own]")

@@ -55,12 +55,13 @@ def base() -> Path:
     """
     words = spanish()
     out = folder() / f"gemma-3-270m-spanish-{fingerprint(words)[:6]}"  # other texts, another vocabulary
-    with writing(out), FileLock(f"{out}.lock"):
-        if not out.is_dir():
-            partial = out.with_name(out.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            _make(partial, words)
-            partial.replace(out)
+    if not out.is_dir():
+        with writing(out), FileLock(f"{out}.lock"):
+            if not out.is_dir():
+                partial = out.with_name(out.name + ".partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                _make(partial, words)
+                partial.replace(out)
     return out
 
 

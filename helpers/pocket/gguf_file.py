@@ -20,6 +20,8 @@ def write_gguf(folder: str | Path, out: Path) -> Path:
     if not isinstance(config, Gemma3TextConfig):
         what = f"{folder} holds a {config.model_type}; this writes Gemma 3"
         raise LabError(f"{what}. Use `helpers.export` for LFM2.")
+    if config.query_pre_attn_scalar != config.head_dim:
+        raise LabError(f"{folder} scales its attention in a way that llama.cpp does not know.")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
     with arriving(out) as path, closing(gguf.GGUFWriter(path, "gemma3")) as writer:
         _add_dimensions(writer, config)

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from helpers.files import LabError
+
 
 def needed(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], also: Collection[str] = ()) -> list[int]:
     """Ids of the tokens that `texts` are cut into, of all tokens on the way to them, and of what must never go.
@@ -55,6 +57,8 @@ def trim(
 
     The rows of the embedding and of the output layer are copied; for a text made of kept tokens, the logits of
     kept tokens are the old ones.
+
+    Raises LabError: the tokenizer is no BPE, or a token that it cannot do without is not kept.
     """
     return _fewer_rows(model, sorted(keep)), _fewer_tokens(tokenizer, sorted(keep))
 
@@ -62,14 +66,22 @@ def trim(
 def _fewer_tokens(tokenizer: PreTrainedTokenizerFast, keep: list[int]) -> PreTrainedTokenizerFast:
     place = {number: index for index, number in enumerate(keep)}
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    if parts["model"]["type"] != "BPE":
+        raise LabError(f"This tokenizer is a {parts['model']['type']}; only BPE can be trimmed here.")
+    names = ("bos_token", "eos_token", "pad_token", "unk_token")
+    special = {name: getattr(tokenizer, name) for name in names}
+    lost = [token for token in special.values() if token and tokenizer.get_vocab()[token] not in place]
+    if lost:
+        raise LabError(f"{', '.join(lost)} would be trimmed away. Keep the special tokens: use `needed`.")
     vocab = {token: place[number] for token, number in parts["model"]["vocab"].items() if number in place}
     merges = [[a, b] for a, b in parts["model"]["merges"] if a in vocab and b in vocab and a + b in vocab]
     parts["model"] |= {"vocab": vocab, "merges": merges}
     added = [one for one in parts["added_tokens"] if one["id"] in place]
     parts["added_tokens"] = [one | {"id": place[one["id"]]} for one in added]
+    # a template that puts a BOS before each text names it by its id
+    for one in ((parts.get("post_processor") or {}).get("special_tokens") or {}).values():
+        one["ids"] = [place[number] for number in one["ids"]]
     inner = Tokenizer.from_str(json.dumps(parts, ensure_ascii=False))
-    names = ("bos_token", "eos_token", "pad_token", "unk_token")
-    special = {name: getattr(tokenizer, name) for name in names}
     fresh = PreTrainedTokenizerFast(tokenizer_object=inner, **special)
     fresh.chat_template = tokenizer.chat_template
     return fresh
@@ -79,7 +91,7 @@ def _fewer_rows(model: PreTrainedModel, keep: list[int]) -> PreTrainedModel:
     settings = model.config.to_dict()
     settings.pop("quantization_config", None)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        settings[name] = keep.index(settings[name])
+        settings[name] = keep.index(settings[name]) if settings.get(name) in keep else None
     fresh = type(model)(type(model.config)(**settings | {"vocab_size": len(keep)})).to(model.dtype)
     weights = model.state_dict()
     for name in weights:

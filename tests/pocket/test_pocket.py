@@ -104,6 +104,13 @@ def test_the_trimmed_model_gives_kept_tokens_the_logits_that_they_had(nano, trim
     assert small_model.num_parameters() < model.num_parameters()
 
 
+def test_a_tokenizer_that_would_lose_its_end_of_turn_is_not_trimmed(nano):
+    model, tokenizer = nano
+    keep = [number for number in range(len(tokenizer)) if number != tokenizer.eos_token_id]
+    with pytest.raises(LabError, match="special tokens"):
+        pocket.trim(model, tokenizer, keep)
+
+
 def test_the_rebuilt_tokenizer_merges_in_the_order_of_the_ids_and_falls_back_on_bytes():
     tokenizer = _toy_tokenizer()
     assert tokenizer.tokenize(" me duele el pecho") == ["▁me", "▁duele", "▁el", "▁pecho"]
@@ -200,5 +207,5 @@ def test_the_rebuilt_tokenizer_of_gemma_cuts_texts_as_llama_cpps_own_does(monkey
 def test_own_cases_are_put_to_a_file_of_another_architecture(tiny, tmp_path):
     path, cases = pocket.write_gguf(tiny, tmp_path / "tiny.gguf"), tmp_path / "cases.csv"
     cases.write_text("text,label\nme duele el pecho,ROJO\ndesde ayer,VERDE\n", encoding="utf-8")
-    answers = own.answer(str(path), own.read_cases(str(cases)))
+    answers = own.answer(str(path), own.read_cases(str(cases)), limit=4)
     assert len(answers) == 2 and all(isinstance(one, str) for one in answers)

@@ -120,7 +120,8 @@ def _gates(columns: Mapping[str, Report]) -> str:
     lines.append("| --- | --- |" + " --- | --- |" * len(columns))
     for row in zip(*(report.rows for report in columns.values()), strict=True):
         cells = "".join(f" {one.measured} | {one.verdict} |" for one in row)
-        lines.append(f"| {row[0].gate.id} | {row[0].gate.asks} |{cells}")
+        gate = row[0].gate
+        lines.append(f"| **{gate.id}**: {gate.says} | {gate.asks} |{cells}")
     return "\n".join(lines)
 
 

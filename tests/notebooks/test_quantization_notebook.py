@@ -93,9 +93,7 @@ ODDS = "With every step down the probabilities move further away from the 16-bit
 FIRST = "Already at the first step, somebody is told another level"
 BAR = "Q5_K_M, the blog's recommendation, is shown to be below that bar, and so is every smaller file"
 QUALITY = "Q5_K_M changes the share of accepted levels by less than five points"
-HIDDEN = (
-    "Q2_K gives more than a fifth of the people another level; that fewer levels are accepted is not shown"
-)
+HIDDEN = "Q2_K gives more than a fifth of the people another level"
 CLOSE = "Down to Q4_K_M, nearly all changes are in the closer half of the calls"
 CLEAR = "Q2_K also changes clear calls"
 
@@ -135,7 +133,6 @@ def _claims(noise, mostly_right=False):
 def test_the_claims_hold_for_a_ladder_that_gets_worse_and_each_turns_when_the_data_are_swapped():
     falling = (0, 0.03, 0.08, 0.15, 0.3, 2.5)
     assert _claims(falling) == dict.fromkeys((ODDS, FIRST, BAR, QUALITY, HIDDEN, CLOSE, CLEAR), True)
-    assert not _claims(falling, mostly_right=True)[HIDDEN]  # it has something to lose
     rising = _claims((0, *reversed(falling[1:])))
     assert not any(rising[one] for one in (ODDS, BAR, HIDDEN, CLOSE, CLEAR))
     equal = _claims((0,) * 6)

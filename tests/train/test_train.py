@@ -172,6 +172,7 @@ def test_a_damaged_base_gets_one_clear_message(tmp_path):
 
 
 def test_the_hardware_choice_comes_with_its_reason(monkeypatch):
+    monkeypatch.delenv("TRIAGE_PRECISION", raising=False)  # the suite also runs with fp32 forced
     hardware.choose_hardware.cache_clear()
     monkeypatch.setattr(hardware, "_cpu_flags", lambda: {"avx2"})
     plain = hardware.choose_hardware()

@@ -207,5 +207,5 @@ def test_the_rebuilt_tokenizer_of_gemma_cuts_texts_as_llama_cpps_own_does(monkey
 def test_own_cases_are_put_to_a_file_of_another_architecture(tiny, tmp_path):
     path, cases = pocket.write_gguf(tiny, tmp_path / "tiny.gguf"), tmp_path / "cases.csv"
     cases.write_text("text,label\nme duele el pecho,ROJO\ndesde ayer,VERDE\n", encoding="utf-8")
-    answers = own.answer(str(path), own.read_cases(str(cases)), limit=4)
+    answers = own.answer(str(path), own.read_cases(str(cases)))
     assert len(answers) == 2 and all(isinstance(one, str) for one in answers)

@@ -38,12 +38,14 @@ def told(key: str) -> str:
     cells = origin(key, entry["notebook"])
     where = " or ".join(dict.fromkeys(f"“{cell.section}”" for cell in cells))
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+    # of a page that was run alone, on another machine than the rest
+    machine = results.get("machines", {}).get(entry["notebook"], results["machine"])
     lines = {
         key: f"{_value(entry)} ({'measured here' if own else 'shipped'})",
         "measured in": f"{entry['notebook']}, section {where}",
         "by the cell": "\n" + "\n\n".join(indent(cell.source, "    ") for cell in cells),
         "models": "; ".join(map(_model, cells[-1].models)) or "none",
-        "made": f"{results['created']} on {results['machine']}; {versions}",
+        "made": f"{results['created']} on {machine}; {versions}",
         "again": f"python -m helpers run {entry['notebook'][:2]}",
     }
     return "\n".join(f"{name}: {what}" for name, what in lines.items())

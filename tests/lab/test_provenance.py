@@ -1,12 +1,13 @@
 """Where a number of the pages comes from, and a reader's own run beside the shipped one."""
 
 import json
+import re
 
 import pytest
 
 from helpers import __main__ as command_line
 from helpers import provenance
-from helpers.files import LabError
+from helpers.files import NOTEBOOKS, LabError
 from helpers.lab import results_path, shipped_path
 
 
@@ -35,6 +36,14 @@ def test_a_number_is_told_with_value_n_interval_cell_models_and_command():
         "torch",
     ):
         assert part in told, part
+
+
+@pytest.mark.parametrize("key", ["quant.Q8_0.kl", "parity.llama_cpp.level", "balanced.accuracy.vignettes"])
+def test_a_number_names_the_machine_that_its_page_names(key):
+    notebook = _shipped()[key]["notebook"]
+    page = (NOTEBOOKS / f"{notebook}.ipynb").read_text(encoding="utf-8")
+    (machine,) = set(re.findall(r"\*\*Machine\*\*: (.+?)\.  ", page))
+    assert f" on {machine};" in provenance.told(key)
 
 
 def test_minutes_of_the_series_come_from_no_notebook():

@@ -41,12 +41,12 @@ def export(model_folder: str | Path, out: str | Path, quant: str = "F16") -> Exp
     """Write the model in `model_folder` as a GGUF. Memory: twice the largest tensor and some 100 MB.
 
     Args:
-        model_folder: a saved `Lfm2ForCausalLM` with its tokenizer (safetensors, whole or in shards).
+        model_folder: a saved LFM2 or Gemma 3 with its tokenizer (safetensors, whole or in shards).
         out: the file to write; replaced if it exists.
         quant: a step of `LADDER`.
 
     Raises LabError: unknown step or architecture, a tensor missing, unknown or damaged, a tokenizer that is
-    not LFM2's, too little disk (checked first), or a failed write. Nothing half-made is left.
+    not the architecture's, too little disk (checked first), or a failed write. Nothing half-made is left.
     """
     folder, out = Path(model_folder), Path(out)
     architecture = read_architecture(read_json(folder / "config.json"))
@@ -83,7 +83,7 @@ def write_f16(path: Path, architecture: Architecture, weights: Weights, writer: 
 def quantize(whole: str | Path, out: str | Path, quant: str) -> Exported:
     """Quantize `whole`, a file that `export(…, "F16")` wrote, with llama.cpp; the rest as for `export`.
 
-    Raises LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or no LFM2.
+    Raises LabError: unknown step, full disk, llama.cpp failed, or `whole` is damaged, quantized or of an unknown kind.
     """
     out, header = Path(out), read_header(whole)
     architecture = whole_architecture(header)

@@ -1,6 +1,6 @@
 """The ladder F16 … Q2_K: which type each tensor gets on each step, and how large the file will be.
 
-The types follow llama.cpp's rules for LFM2: `llama_tensor_get_type_impl` and `tensor_type_fallback` of its
+The types follow llama.cpp's rules for LFM2 and Gemma 3: `llama_tensor_get_type_impl` and `tensor_type_fallback` of its
 `src/llama-quant.cpp`, as shipped with the pinned llama-cpp-python. A test quantizes with llama.cpp itself.
 
 All sizes follow from config.json and the step, except the tokenizer's and the model's name, which take the same

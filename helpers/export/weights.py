@@ -45,7 +45,7 @@ class Weights:
         # The output layer may be saved although it is the embedding again.
         if unknown := [name for name in self._places if name not in {*sources, "lm_head.weight"}]:
             cause = "an adapter that was not merged, or another architecture"
-            raise LabError(f"{self.folder} holds {_several(unknown)}, which no such LFM2 has: {cause}.")
+            raise LabError(f"{self.folder} holds {_several(unknown)}, which no such model has: {cause}.")
         for name, tensor in sources.items():
             path, kind, shape = self._places[name]
             if shape != tensor.stored:
@@ -60,7 +60,7 @@ class Weights:
         """
         path = self._places[tensor.source].path
         with safe_open(path, "pt") as file:
-            weight = file.get_tensor(tensor.source).to(_TYPES[tensor.type], copy=True)
+            weight = file.get_tensor(tensor.source).to(_TYPES[tensor.type], copy=True) + tensor.add
         if not weight.abs().max() < torch.inf:  # of a NaN, too, for which no comparison holds
             what = f"{tensor.source} in {path} holds a weight that is no number or too large for float16"
             raise LabError(f"{what}: training diverged. Train it again, with a lower learning rate.")

@@ -1,5 +1,4 @@
 """Pocket: real pretrained weights that run on two CPU cores, trimmed to the vocabulary of Spanish."""
 
 from helpers.pocket.gemma import base, folder, joined, read, spanish
-from helpers.pocket.gguf_file import write_gguf
 from helpers.pocket.vocabulary import needed, trim

@@ -13,6 +13,7 @@ from joblib import cpu_count
 
 from helpers.cases import Example
 from helpers.export import Header, native_log, read_header, renderer, whole_architecture
+from helpers.export.architecture import LFM2
 from helpers.files import LabError
 from helpers.runtimes.reply import LENGTH, STOP, Reply, level_place
 from helpers.train import current_profile
@@ -22,7 +23,7 @@ class LlamaCpp(AbstractContextManager):
     """A GGUF, loaded and ready to answer, for a `with` block.
 
     `place` holds the answer's tokens before the level.
-    Raises LabError: there is no such file, it is damaged, no LFM2, or llama.cpp refuses it.
+    Raises LabError: there is no such file, it is damaged, of an unknown kind, or llama.cpp refuses it.
     """
 
     name = "llama_cpp"
@@ -108,14 +109,18 @@ def default_threads(model_bytes: int) -> int:
 
 
 def checked(path: Path) -> Header:
-    """The header of a GGUF; a `LabError` if llama.cpp cannot be trusted with it (damaged, no LFM2)."""
+    """The header of a GGUF; a `LabError` if llama.cpp cannot be trusted with it (damaged, of an unknown kind)."""
     header, again = read_header(path), "Delete it and export the model again."
-    size = whole_architecture(header).config.vocab_size
-    tokens = header.metadata.get("tokenizer.ggml.tokens", [])
+    architecture = whole_architecture(header)
+    size, tokens = architecture.config.vocab_size, header.metadata.get("tokenizer.ggml.tokens", [])
     different = len({text for text in tokens if isinstance(text, str)})
-    if not len(tokens) == different == size or header.metadata.get("tokenizer.ggml.model") != "gpt2":
-        what = f"{path} does not hold the {size:,} different tokens of a byte-level vocabulary"
-        raise LabError(f"{what}. {again}")
-    if not 0 < header.metadata["lfm2.rope.freq_base"] < float("inf"):
+    kind = (
+        "gpt2" if architecture.kind is LFM2 else "llama"
+    )  # llama.cpp's names for byte-level BPE, SentencePiece
+    if not len(tokens) == different == size or header.metadata.get("tokenizer.ggml.model") != kind:
+        raise LabError(
+            f"{path} does not hold the {size:,} different tokens of its kind of tokenizer. {again}"
+        )
+    if not 0 < header.metadata[f"{architecture.kind.name}.rope.freq_base"] < float("inf"):
         raise LabError(f"{path} holds no usable base of its positions. {again}")
     return header

@@ -28,9 +28,12 @@ def test_an_unknown_step_names_the_ladder(tmp_path):
 @pytest.mark.parametrize(
     ("config", "match"),
     [
-        ({"architectures": ["LlamaForCausalLM"]}, "LlamaForCausalLM; the export knows Lfm2ForCausalLM only"),
+        (
+            {"architectures": ["LlamaForCausalLM"]},
+            "LlamaForCausalLM; the export knows Lfm2ForCausalLM and Gemma3",
+        ),
         ({"conv_bias": True}, "convolutions with a bias"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "'yarn'"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "yarn"),
         ({"layer_types": ["conv"]}, r"`num_hidden_layers` \(4\) must be equal"),
         ({"hidden_size": "wide"}, "describes no model.*wide"),
         ({"num_attention_heads": 0}, "describes no model"),

@@ -398,15 +398,14 @@ TURNS = {
     "foresees the structure": _all_with(parts=MEASURED["before"]["parts"]),
     "says that the cut line rises, and in most runs it falls": _with("cut off", LINE),
     "Audited as the trainer reads them": _with("before", {"disclaimer": 0.02}),
-    "the cut line rises all the same": _with("cut off", NO_LINE),
     "no forecast says that the number falls": _with("as described", {"number": 0.99}),
     "Lines that are the same on both sides": _with("same end", {"number": 0.99}),
     "the score per token tells": _all_with(ches=(UNRELATED, FALLING)),
-    "The score with sums tells it in some runs": _all_with(ches=(UNRELATED, UNRELATED)),
+    "The score with sums": _all_with(ches=(FALLING, UNRELATED)),
     "the log-probability at the start orders": _all_with(slope=-1),
 }
 OF_SEVERAL = (
-    *("The cut deletes the line in some", "the cut line rises all", "The score with sums"),
+    *("The cut deletes the line in some", "Lines that are the same", "The score with sums"),
     *("says that the cut line rises", "no forecast says"),
 )
 

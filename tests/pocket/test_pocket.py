@@ -1,5 +1,7 @@
 """Real weights: the vocabulary that is trimmed, the tokenizer that is rebuilt, and the packages that are checked."""
 
+import json
+import shutil
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from types import SimpleNamespace
@@ -12,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
 
-from helpers import export, pocket, train
+from helpers import cases, export, pocket, train
 from helpers.cases import vignettes, write_diverse
-from helpers.files import DATA, LabError
+from helpers.files import DATA, LabError, read_json
 from helpers.pocket import gemma
-from helpers.runtimes import own
+from helpers.runtimes import llama, own
 
 TEXTS = [row.text for row in write_diverse(60, seed=0)]
 WORDS = ("me", "duele", "el", "pecho", "desde", "ayer")
@@ -135,7 +137,7 @@ def test_layers_below_the_first_adapted_one_have_no_adapter(tiny):
 
 
 def test_llama_cpp_computes_what_transformers_computes_from_the_written_file(tiny, tmp_path):
-    path = pocket.write_gguf(tiny, tmp_path / "tiny.gguf")
+    path = export.export(tiny, tmp_path / "tiny.gguf").path
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny).eval(), train.load_tokenizer(tiny)
     chat = [{"role": "user", "content": " me duele el pecho desde ayer 你"}]
     text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
@@ -151,10 +153,58 @@ def test_llama_cpp_computes_what_transformers_computes_from_the_written_file(tin
     torch.testing.assert_close(theirs, ours, rtol=0.02, atol=0.02 * float(ours.std()))
 
 
-def test_only_a_gemma_is_written_as_one(tmp_path):
-    with pytest.raises(LabError, match="lfm2"):
-        pocket.write_gguf(DATA / "nano-base", tmp_path / "no.gguf")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("step", export.LADDER)
+def test_the_size_of_a_gemma_is_predicted_to_the_byte_on_every_step(tiny, tmp_path, step):
+    whole = export.export(tiny, tmp_path / "f16.gguf")
+    made = whole if step == "F16" else export.quantize(whole.path, tmp_path / "small.gguf", step)
+    assert export.predict_folder(tiny, step).bytes == made.path.stat().st_size
+    types = {
+        choice.tensor.name: choice.type
+        for choice in export.choose_types(export.read_architecture(read_json(tiny / "config.json")), step)
+    }
+    assert {one.name: one.type for one in export.read_header(made.path).tensors.values()} == types
+
+
+def test_this_process_answers_from_a_gemmas_file(tiny, tmp_path):
+    row, path = cases.vignettes()[0], export.export(tiny, tmp_path / "tiny.gguf").path
+    with llama.LlamaCpp(path) as running:
+        answer = running.complete([row], max_new_tokens=3)[0]
+    tokenizer = train.load_tokenizer(tiny)
+    chat = tokenizer.apply_chat_template(row.prompt, add_generation_prompt=True, tokenize=False)
+    assert list(answer.tokens) == tokenizer.encode(chat, add_special_tokens=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"query_pre_attn_scalar": 64}, "attention is not the one"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "attention is not the one"),
+        ({"final_logit_softcapping": 30.0}, "attention is not the one"),
+        ({"rms_norm_eps": 2.0}, "out of its range"),
+        ({"num_attention_heads": 4}, "shape"),
+        ({"vocab_size": 100}, "shape"),
+    ],
+)
+def test_a_gemma_that_llama_cpp_would_compute_otherwise_is_refused(tiny, tmp_path, changed, match):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    config = read_json(folder / "config.json") | changed
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(LabError, match=match):
+        export.export(folder, tmp_path / "new" / "no.gguf")
+    assert not list(tmp_path.rglob("*.gguf*"))
+
+
+@needs_weights
+def test_the_files_of_page_13_have_the_sizes_that_its_config_predicts():
+    """The triage model is the trimmed base with other numbers in its tensors."""
+    shipped = read_json(DATA / "results" / "pocket.json")["measurements"]
+    sizes = {
+        key.split(".")[2]: one["value"]
+        for key, one in shipped.items()
+        if key.startswith("pocket.quant") and key.endswith(".bytes")
+    }
+    assert sizes == {step: export.predict_folder(pocket.base(), step).bytes for step in sizes}
 
 
 def test_a_missing_package_is_named_with_what_to_install(monkeypatch):
@@ -205,7 +255,7 @@ def test_the_rebuilt_tokenizer_of_gemma_cuts_texts_as_llama_cpps_own_does(monkey
 
 
 def test_own_cases_are_put_to_a_file_of_another_architecture(tiny, tmp_path):
-    path, cases = pocket.write_gguf(tiny, tmp_path / "tiny.gguf"), tmp_path / "cases.csv"
+    path, cases = export.export(tiny, tmp_path / "tiny.gguf").path, tmp_path / "cases.csv"
     cases.write_text("text,label\nme duele el pecho,ROJO\ndesde ayer,VERDE\n", encoding="utf-8")
     answers = own.answer(str(path), own.read_cases(str(cases)))
     assert len(answers) == 2 and all(isinstance(one, str) for one in answers)

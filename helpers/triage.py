@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,8 @@ READER: dict[str, re.Pattern[str]] = {
 
 def strip_accents(text: str) -> str:
     """Drop combining marks (á → a, ñ → n)."""
+    if text.isascii():
+        return text
     return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
 
 
@@ -310,6 +312,7 @@ def _levels_in(plain: str, answer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.upper() for word in given))
 
 
+@lru_cache(maxsize=10_000)  # an answer is read again for every feature and measure
 def parse(text: str) -> Reading:
     """Read any text at all: whole or cut, repeated, lower case, without accents, thinking aloud, nonsense."""
     answer, _ = strip_thinking(text)
@@ -343,10 +346,8 @@ def _name_agrees(level: str | None, plain: str) -> bool | None:
     line = _LEVEL_LINE.search(plain)
     if level is None or line is None:
         return None
-    names = {key: strip_accents(scale.name).lower() for key, scale in SCALE.items()}
     rest = _LEVEL_WORD.sub(" ", line["rest"]).strip(ROUND_A_NAME)
-    given = next((key for key, name in names.items() if rest == name), None)
-    return None if not rest else given == level
+    return None if not rest else rest == strip_accents(SCALE[level].name).lower()
 
 
 def reader_in_javascript() -> dict[str, str]:

@@ -167,9 +167,10 @@ def judge(examples: Sequence[Example], answers: Sequence[str], on: str = "own it
     when every answer is right).
     """
     rows = [(row, parse(text)) for row, text in zip(examples, answers, strict=True)]
+    truth, given = [row.level for row, _ in rows], [said.level for _, said in rows]
     judged = []
     for gate in load_gates():
-        found = kappa(rows) if gate.measure == KAPPA else rate(rows, gate.measure)
+        found = kappa(truth, given) if gate.measure == KAPPA else rate(rows, gate.measure)
         judged.append(Judged(gate, found, gate.verdict(found)))
     return Report(len(rows), on, tuple(judged))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
@@ -28,11 +28,12 @@ class Scores:
         shares: per level, share of answers.
         under, over: less (more) urgent than every accepted level; `unreadable` answers are neither.
         sensitivity: of items whose primary level is ROJO or NARANJA, share answered ROJO or NARANJA.
-        kappa: quadratic weighted kappa between primary and given level, over readable answers.
+        kappa: quadratic weighted kappa between primary and given level (computed when it is asked for).
         cost: mean asymmetric cost an item (see `COSTS`), in levels.
         parts: share of answers that hold each part; the number has to be the country's.
         call: of items whose syndrome says to call before travelling, share of answers that say so first.
         strict: accepted level and every part; a person who must call is told to.
+        primary_levels, given, correct: item by item, the rubric's level, the answer's, and whether it is accepted.
     """
 
     accuracy: Rate
@@ -42,13 +43,17 @@ class Scores:
     over: Rate
     unreadable: Rate
     sensitivity: Rate
-    kappa: Rate
     cost: Rate
     parts: dict[str, Rate]
     call: Rate
     strict: Rate
+    primary_levels: tuple[str, ...]
     correct: tuple[bool, ...]
     given: tuple[str | None, ...]
+
+    @cached_property
+    def kappa(self) -> Rate:  # noqa: D102
+        return kappa(self.primary_levels, self.given)
 
 
 def distance(example: Example, given: str | None) -> int:
@@ -104,9 +109,9 @@ def rate(rows: Sequence[tuple[Example, Reading]], measure: str) -> Rate:
     return wilson(sum(held), len(held))
 
 
-def kappa(rows: Sequence[tuple[Example, Reading]]) -> Rate:
+def kappa(truth: Sequence[str], given: Sequence[str | None]) -> Rate:
     """Quadratic weighted kappa of primary and given level, over readable answers (percentile bootstrap)."""
-    readable = [(row.level, said.level) for row, said in rows if said.level]
+    readable = [(level, said) for level, said in zip(truth, given, strict=True) if said]
     return bootstrap(readable, lambda drawn: quadratic_kappa(*zip(*drawn, strict=True)), draws=200)
 
 
@@ -123,11 +128,11 @@ def score(examples: Sequence[Example], answers: Sequence[str]) -> Scores:
         over=rate(rows, "over_triage"),
         unreadable=wilson(given.count(None), len(given)),
         sensitivity=wilson(sum(urgent), len(urgent)),
-        kappa=kappa(rows),
         cost=bootstrap_mean([cost(row, said.level) for row, said in rows]),
         parts={part: rate(rows, part) for part in PARTS},
         call=rate(rows, "call"),
         strict=rate(rows, "strict"),
+        primary_levels=tuple(row.level for row in examples),
         correct=measured(rows, "accepted_level"),
         given=tuple(given),
     )

@@ -151,7 +151,7 @@ export class Engine {
   // wllama has no call that tokenizes. But llama.cpp tokenizes a bias given for a text, and says in its settings what became of it; and
   // texts to preserve become single tokens, special ones among them. `examine` holds the count against the tokens that were fed.
   async tokens(text) {
-    const parts = text.split(/(<\|[^|<>]*\|>)/);
+    const parts = text.split(/(<[^<>\s]+>)/); // <|im_start|> of an LFM2, <start_of_turn> of a Gemma
     for (const part of parts.filter((_, index) => index % 2)) {
       if (!this.special.has(part)) {
         const settings = (await this.raw({ prompt: "a", preserved_tokens: [part] })).__verbose.generation_settings;

@@ -10,6 +10,7 @@ import gguf
 import llama_cpp
 import pytest
 import torch
+from browsers import a_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
@@ -18,7 +19,7 @@ from helpers import cases, export, pocket, train
 from helpers.cases import vignettes, write_diverse
 from helpers.files import DATA, LabError, read_json
 from helpers.pocket import gemma
-from helpers.runtimes import llama, own
+from helpers.runtimes import browser, llama, own
 
 TEXTS = [row.text for row in write_diverse(60, seed=0)]
 WORDS = ("me", "duele", "el", "pecho", "desde", "ayer")
@@ -75,6 +76,9 @@ def tiny(tmp_path_factory):
     }
     torch.manual_seed(0)
     model = Gemma3ForCausalLM(Gemma3TextConfig(**sizes, **heads, vocab_size=len(tokenizer), pad_token_id=0))
+    single = [number for token, number in tokenizer.get_vocab().items() if token.startswith("<0x")]
+    with torch.no_grad():  # bytes alone are not among its likeliest tokens: wllama cannot read them as text
+        model.get_input_embeddings().weight[single] = 0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -172,6 +176,16 @@ def test_this_process_answers_from_a_gemmas_file(tiny, tmp_path):
     tokenizer = train.load_tokenizer(tiny)
     chat = tokenizer.apply_chat_template(row.prompt, add_generation_prompt=True, tokenize=False)
     assert list(answer.tokens) == tokenizer.encode(chat, add_special_tokens=False)
+
+
+@pytest.mark.slow
+def test_the_phones_page_feeds_a_gemma_the_tokens_of_its_tokenizer(tiny, tmp_path, engine, shared_build):
+    rows, path = [cases.vignettes()[0]], export.export(tiny, tmp_path / "tiny.gguf").path
+    with llama.LlamaCpp(path) as running:
+        expected = running.complete(rows, max_new_tokens=3)
+    with a_browser(), shared_build():
+        replies = browser.Browser(path).complete(rows, max_new_tokens=3)
+    assert [reply.tokens for reply in replies] == [reply.tokens for reply in expected]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from helpers.lab.session import Session, session, versions_of
 from helpers.train import choose_hardware, current_profile
 
 KEY = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_]+)+")
+SCORED = ("accuracy", "primary", "under", "over", "unreadable", "sensitivity", "kappa", "strict", "call")
 
 
 def results_path() -> Path:
@@ -98,25 +99,21 @@ def record(
 def _entries(key: str, value: Any, plain: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(key, entry) of everything that `value` holds."""
     if isinstance(value, Scores):
-        value = scores_by_name(value)
+        rates = {name: getattr(value, name) for name in SCORED}
+        value = rates | {"share": value.shares, "part": value.parts}
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _entries(f"{key}.{name}", inner, plain)
         return
     if isinstance(value, Rate):
+        if not value.n:
+            return  # of no items, as kappa of no readable answer, there is nothing to record
         known = not math.isnan(value.low)  # one run of a recipe: there is no interval
         bounds = {"low": value.low if known else None, "high": value.high if known else None}
         plain = plain | bounds | {"n": value.n, "unit": plain["unit"] or "rate"}
         value = value.value
     entry = {"value": value, **plain, "notebook": session().notebook}
     yield key, {name: _short(one) for name, one in entry.items()}
-
-
-def scores_by_name(scores: Scores) -> dict[str, Any]:
-    """Every rate of a model's answers under the name it is recorded by."""
-    names = ("accuracy", "primary", "under", "over", "unreadable", "sensitivity", "kappa", "strict", "call")
-    rates = {name: getattr(scores, name) for name in names if getattr(scores, name).n}  # none of no items
-    return rates | {"share": scores.shares, "part": scores.parts}
 
 
 def _short(number: Any) -> Any:

@@ -244,7 +244,7 @@ TURNS = {
     "Naive always asks for ROJO": {"lists": _lists(calibrated=rewards.NAIVE)},
     "Our advantages and our losses are TRL's": {"apart by": 0.1},
     "The naive reward amplifies ROJO": {"naive": SOUND},
-    "lowers under-triage in every run": {"calibrated": _model(right=0.3)},
+    "lowers under-triage in most runs": {"calibrated": _model(right=0.3)},
     "lowers the share of accepted levels": {"calibrated": _model(low=0.0, right=0.9)},
     "raises its own pay on new wordings": {"calibrated": _model(low=0.0, right=1.0)},
     "What has a price stays": {"calibrated": _model(lacks=("actions",), share=0.5)},

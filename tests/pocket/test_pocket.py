@@ -210,6 +210,7 @@ def test_a_gemma_that_llama_cpp_would_compute_otherwise_is_refused(tiny, tmp_pat
 
 
 @needs_weights
+@pytest.mark.slow
 def test_the_files_of_page_13_have_the_sizes_that_its_config_predicts():
     """The triage model is the trimmed base with other numbers in its tensors."""
     shipped = read_json(DATA / "results" / "pocket.json")["measurements"]

@@ -60,7 +60,9 @@ class Weights:
         """
         path = self._places[tensor.source].path
         with safe_open(path, "pt") as file:
-            weight = file.get_tensor(tensor.source).to(_TYPES[tensor.type], copy=True).add_(tensor.add)
+            weight = file.get_tensor(tensor.source).to(_TYPES[tensor.type], copy=True)
+        if tensor.add:
+            weight += tensor.add
         if not weight.abs().max() < torch.inf:  # of a NaN, too, for which no comparison holds
             what = f"{tensor.source} in {path} holds a weight that is no number or too large for float16"
             raise LabError(f"{what}: training diverged. Train it again, with a lower learning rate.")

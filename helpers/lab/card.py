@@ -27,6 +27,15 @@ FAMILIES = ("gates.", "factorial.", "sweep_", "feedback.", "duplication.", "cpt.
 # Names of a gate's figure.
 ALIASES = {"label": ("label", "accuracy", "mean"), "over_triage": ("over_triage", "over")}
 NO_CHECKPOINT = {"effect", "simple", "dev", "margin"}  # parts of a key that name no trained model
+# What a base has read, and under which terms the weights of the card stand: (our code's licence, the base).
+OUR_BASE = (
+    "The base has read paraphrases of the test wordings; the other columns are new to base and fine-tuning.",
+    "{0}, weights included (trained from `{1}`). Another profile's base model keeps its publisher's licence.",
+)
+OTHER_BASE = (
+    "They are new to the fine-tuning; what the base has read is its publisher's to say.",
+    "{0} for the code alone: the weights were trained from `{1}` and keep the terms of its publisher.",
+)
 NOTHING = Rate(math.nan, 0, 0.0, 1.0)
 
 
@@ -76,7 +85,8 @@ def model_card(measured: Measured | None = None) -> str:
     test, rows, config = next(iter(columns.values())), recipe.data(profile, 0), recipe.config(profile)
     share, levels = "sweep_size.350.accuracy", Counter(row.level for row in rows)
     seeds = [f"{row['value']:.1%}" for key, row in measured.items() if key.startswith(f"{share}.s")]
-    base = str(Path(profile.base).relative_to(ROOT)) if profile.shipped else profile.base
+    folder, ours = Path(profile.base), (ROOT / profile.model).is_dir()  # a folder that is not ours: pocket's
+    read, licence = OUR_BASE if ours else OTHER_BASE
     lora = f"LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}"
     rate, length = f"learning rate {config.learning_rate:g}", f"{config.max_length:,} tokens"
     accepted = "It passed the gates of this lab, which are no clinical standard."
@@ -85,7 +95,7 @@ def model_card(measured: Measured | None = None) -> str:
         "profile": profile.name,
         "conclusion": test.conclusion,
         "decision": accepted if all(report.passed for report in columns.values()) else "Not to be released.",
-        "parameters": f"{_parameters(profile.base):,}" if profile.shipped else "its base's number of",
+        "parameters": f"{_parameters(folder):,}" if folder.is_dir() else "its base's number of",
         "levels": ", ".join(LEVELS),
         "why": recipe.why,
         "rows": f"{len(rows):,}",
@@ -98,8 +108,10 @@ def model_card(measured: Measured | None = None) -> str:
         "failures": "\n".join(_failures(columns) + _rivals(columns, measured)[1])
         or "No gate found one, which is not the same as none.",
         "seeds": ", ".join(seeds) or "not run",
-        "licence": (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()[0],
-        "base": base,
+        "read": read,
+        "licence": licence.format(
+            (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()[0], profile.model
+        ),
     }
     return Template((DATA / "model_card.md").read_text(encoding="utf-8")).substitute(fields)
 
@@ -110,8 +122,8 @@ def write_card(text: str) -> Path:
     return path
 
 
-def _parameters(base: str) -> int:
-    with safe_open(str(Path(base) / "model.safetensors"), "np") as weights:
+def _parameters(folder: Path) -> int:
+    with safe_open(str(folder / "model.safetensors"), "np") as weights:
         return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
 
 

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from helpers.files import DATA, ROOT, LabError, read_yaml
@@ -44,11 +43,6 @@ class Profile:
             return str(pocket.base())
         local = ROOT / self.model
         return str(local) if local.exists() else self.model
-
-    @property
-    def shipped(self) -> bool:
-        """Is the base model a folder of this repository?"""
-        return Path(self.base).is_dir()
 
 
 def current_profile() -> Profile:

@@ -5,6 +5,7 @@ checkpoints, and the card.
 import ast
 import dataclasses
 import re
+import shutil
 import sys
 
 import exercises
@@ -319,6 +320,17 @@ def test_the_card_says_what_it_is_for_how_it_fails_and_what_nobody_looked_at():
             row.verdict == FAILS
         )
     assert "not shown to be above** tfidf" in text
+
+
+@pytest.mark.parametrize("profile", ["laptop", "pocket"])
+def test_weights_that_others_made_are_never_put_under_our_licence(profile, tmp_path, monkeypatch):
+    """Pocket's folder is built outside the repository, where its build folder is."""
+    shutil.copytree(DATA / "nano-base", tmp_path / "base")
+    monkeypatch.setattr("helpers.pocket.base", lambda: tmp_path / "base")
+    monkeypatch.setenv("TRIAGE_PROFILE", profile)
+    text = card.model_card(_with_columns(SHIPPED))
+    assert "weights included" not in text and "keep the terms of its publisher" in text
+    assert "paraphrases of the test wordings" not in text  # only our own base has read them
 
 
 def test_a_card_without_a_column_is_refused():

@@ -1,4 +1,4 @@
-"""Acceptance gates: what a model has to show, fixed in `data/gates.yaml` before any model was judged.
+"""Acceptance gates: what a model has to show, fixed in `data/gates.yaml` before any model of the present base was judged.
 
 A gate is held against the worse end of a 95 % interval: a good figure on few items is "not shown".
 """

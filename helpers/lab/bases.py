@@ -71,8 +71,11 @@ def table(compared: dict[str, Any]) -> str:
     gaps = {column: difference(linked[column], apart[column]) for column in COLUMNS}
     shown = [column for column, gap in gaps.items() if not gap.low <= 0 <= gap.high]
     told = f"The smaller bases read {compared['documents']:,} documents, and are one run each."
+    told += (
+        " A CPU that rounds otherwise trains other models of the same recipe (page 05 may differ a little)."
+    )
     lines += [
         "",
-        f"{told} With and without the links they are shown to differ on: {', '.join(shown) or 'no column'}.",
+        f"{told} With and without the links they are shown to differ in: {', '.join(shown) or 'no column'}.",
     ]
     return "\n".join(lines)

@@ -29,7 +29,7 @@ ALIASES = {"label": ("label", "accuracy", "mean"), "over_triage": ("over_triage"
 NO_CHECKPOINT = {"effect", "simple", "dev", "margin"}  # parts of a key that name no trained model
 # What a base has read, and under which terms the weights of the card stand: (our code's licence, the base).
 OUR_BASE = (
-    "The base has read paraphrases of the test wordings; the other columns are new to base and fine-tuning.",
+    "The base has read the test wordings, without a level; the other columns are new to base and fine-tuning.",
     "{0}, weights included (trained from `{1}`). Another profile's base model keeps its publisher's licence.",
 )
 OTHER_BASE = (

@@ -330,7 +330,7 @@ def test_weights_that_others_made_are_never_put_under_our_licence(profile, tmp_p
     monkeypatch.setenv("TRIAGE_PROFILE", profile)
     text = card.model_card(_with_columns(SHIPPED))
     assert "weights included" not in text and "keep the terms of its publisher" in text
-    assert "paraphrases of the test wordings" not in text  # only our own base has read them
+    assert "has read the test wordings" not in text  # only our own base has read them
 
 
 def test_a_card_without_a_column_is_refused():

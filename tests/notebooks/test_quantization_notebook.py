@@ -94,7 +94,7 @@ FIRST = "Already at the first step, somebody is told another level"
 BAR = "Q5_K_M, the blog's recommendation, is shown to be below that bar, and so is every smaller file"
 QUALITY = "Q5_K_M changes the share of accepted levels by less than five points"
 HIDDEN = "Q2_K gives more than a fifth of the people another level"
-CLOSE = "Down to Q4_K_M, nearly all changes are in the closer half of the calls"
+CLOSE = "Down to Q4_K_M hardly any clear call changes, and at Q4_K_M close calls do"
 CLEAR = "Q2_K also changes clear calls"
 
 

@@ -64,7 +64,10 @@ def recorded(prefix: str, suffix: str = "", measured: Measured | None = None) ->
 
 
 def checkpoints(measured: Measured | None = None) -> dict[str, tuple[Report, int]]:
-    """Every trained model with a figure that a gate asks for: its report on test wordings, and its seeds."""
+    """Every trained model with a figure that a gate asks for: its report on test wordings, and its seeds.
+
+    Raises LabError: the balanced model of notebook 05, the one that the card is of, has no such figure.
+    """
     measured = measurements() if measured is None else measured
     names = {name for gate in load_gates() for name in ALIASES.get(gate.id, (gate.id,))}
     seeds: dict[str, int] = {}
@@ -72,6 +75,11 @@ def checkpoints(measured: Measured | None = None) -> dict[str, tuple[Report, int
         prefix, _, name = key.rpartition(".")
         if name in names and key.startswith(FAMILIES) and not NO_CHECKPOINT & set(prefix.split(".")):
             seeds[prefix] = max(seeds.get(prefix, 1), row["seeds"] or 1)
+    if "gates.balanced" not in seeds:
+        raise LabError(
+            f"The profile {current_profile().name} has no figures of the balanced model. Run notebook 05 with it first; "
+            "04 and 06 to 10 add the other models."
+        )
     return {prefix: (recorded(prefix, "", measured), count) for prefix, count in seeds.items()}
 
 

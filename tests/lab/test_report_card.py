@@ -281,6 +281,12 @@ def test_the_matrix_holds_every_family_with_its_seeds_and_no_effect_or_single_se
     assert (report.n, seeds) == (120, 3), "how many patients each run was asked, and how many runs"
 
 
+@pytest.mark.parametrize("measured", [{}, {"gates.imbalanced.label": _row(0.4, 0.3, 0.5)}])
+def test_without_the_figures_of_notebook_05_one_message_says_what_to_run(measured):
+    with pytest.raises(LabError, match="Run notebook 05"):
+        card.checkpoints(measured)
+
+
 # --------------------------------------------------------------------------------------------------- the card
 def _with_columns(measured, source="gates.imbalanced"):
     """Results in which the balanced model was judged on all columns; figures of another model where it was

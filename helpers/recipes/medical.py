@@ -88,6 +88,6 @@ def medical_texts(profile: Profile, held_out: bool = False) -> Sequence[str]:
 
 @lru_cache(maxsize=4)
 def base_texts(n: int, seed: int) -> tuple[str, ...]:
-    """`n` plain texts from the generator of the nano base's corpus: it has read the like, seldom the same."""
+    """`n` plain texts from the generator of the nano base's corpus, which repeats itself: it has read most of them."""
     documents = (document for document in write_corpus(4 * n, seed) if len(document.messages) == 1)
     return tuple(document.text for document in islice(documents, n))

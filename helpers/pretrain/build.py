@@ -202,6 +202,9 @@ one who does not look.
 **What that does to a score.** A test wording is new to fine-tuning, not to this base: it has read it as a paraphrase of training wordings. The held-out syndromes
 and the free vignettes it has never read in any form.
 
+**What it cannot write.** Some hundreds of tokens occur in hardly any text of the corpus. LoRA leaves the embedding frozen, so no adapter can teach it to tell them
+apart. Who trains it on answers of their own should ask first, as the end of notebook 14 does.
+
 **Why this base.** Bases with almost the same loss differ in how soon they learn notebook 06's recipe, and in whether they know which emergency
 number belongs to which country. `tests/bench_base.py` asks both, on the dev split. Six earlier bases, of other seeds, blocks and corpora, failed one of
 the two and were put aside. So the figures of this series are those of one chosen base.

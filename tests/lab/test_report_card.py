@@ -259,6 +259,27 @@ def test_the_sum_written_in_the_notebook_agrees_with_the_helper():
         assert (checked(claim)[""] == "✓") == (lab.verdict(claim, {}).verdict != DISAGREES), claim.id
 
 
+# --------------------------------------------------------------------------------- once more, without helpers
+def test_the_way_without_us_calls_none_of_our_helpers_but_to_show_and_to_claim():
+    cells = notebooks.read(next(one for one in notebooks.PLAN if one.name.startswith("14")).path).cells
+    heads = [cell.source.startswith(("## Once more", "## Exercises")) for cell in cells]
+    begin, end = (place for place, head in enumerate(heads) if head)
+    trees = [ast.parse(cell.source) for cell in cells[begin:end] if cell.cell_type == "code"]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {"trl", "peft", "transformers", "datasets"} <= modules
+    assert not any(module.startswith(("helpers", "tests")) for module in modules)
+    attributes = [
+        node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    ]
+    ours = {
+        ast.unparse(node)
+        for node in attributes
+        if node.value.id in ("lab", "show", "cases", "evaluate", "train", "export")
+    }
+    assert ours <= {"lab.session", "lab.claim", "show.table"}
+
+
 # ------------------------------------------------------------------------------------------------- the matrix
 def test_a_recorded_report_judges_what_is_recorded_and_shows_nothing_else():
     found = card.recorded("x", "", {"x.accuracy": _row(0.9, 0.88, 0.92), "x.disclaimer": _row(0.5, 0.4, 0.6)})

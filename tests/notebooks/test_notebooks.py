@@ -334,7 +334,18 @@ CRAFT = {  # the library calls of a notebook's subject stand in its own cells
         "llama_model_quantize",
         "Llama",
     },
-    "14": {"wilson", "hypot", "judge", "compare", "ledger", "checkpoints"},
+    "14": {
+        "wilson",
+        "hypot",
+        "judge",
+        "compare",
+        "ledger",
+        "checkpoints",
+        "SFTTrainer",
+        "DPOTrainer",
+        "merge_and_unload",
+        "save_pretrained",
+    },
 }
 
 

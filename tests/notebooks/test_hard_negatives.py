@@ -185,13 +185,13 @@ MEASURED = {  # like what the series has measured: answers by who gives them, ga
 TURNS = {
     "the strongest rate makes gates worse": {"strongest": START},
     "No gate is worse in every chain": {"after": {"right": 0.65, "number": 0.7}},
-    "not shown to make the level right more often": {"after": {"right": 0.95}},
+    "gains right levels by hard negatives is not shown": {"after": {"right": 0.95}},
     "Every kind teaches its own lesson": {"gain": lambda name, kind: 6.0 if name == "hard" else 0.0},
     "teaches less than a tenth of each": {"gain": lambda name, kind: 20.0},
     "the audit is mostly right about near misses": {
         "gain": lambda name, kind: 20.0 if name == "easy" else -5.0
     },
-    "any other cure than hard negatives": {"CHES filter": START},
+    "another cure than hard negatives": {"CHES filter": START},
     "Hard negatives keep some": {"hard negatives": {"disclaimer": 0.0}},
 }
 

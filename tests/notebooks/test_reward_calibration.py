@@ -243,7 +243,7 @@ TURNS = {
     "No cheat of the table": {"lists": _lists(blog=PAYS_FOR_FORM)},
     "Naive always asks for ROJO": {"lists": _lists(calibrated=rewards.NAIVE)},
     "Our advantages and our losses are TRL's": {"apart by": 0.1},
-    "The naive reward amplifies ROJO": {"naive": SOUND},
+    "ROJO rises under the naive reward": {"naive": SOUND},
     "lowers under-triage in most runs": {"calibrated": _model(right=0.3)},
     "lowers the share of accepted levels": {"calibrated": _model(low=0.0, right=0.9)},
     "raises its own pay on new wordings": {"calibrated": _model(low=0.0, right=1.0)},

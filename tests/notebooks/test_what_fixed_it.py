@@ -254,7 +254,7 @@ TURNS = {
     "Prior correction is not shown to raise accuracy": {"skew": _leaning(0, 0, 0)},
     "hardly ever replies with one word": {"obeys": True},
     "the share of ROJO is not shown to grow": {"generation 2": ROJO},
-    "believes in the blog's shares": {"both": PERFECT},
+    "believes roughly in the blog's shares": {"both": PERFECT},
 }
 
 

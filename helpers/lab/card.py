@@ -95,6 +95,8 @@ def model_card(measured: Measured | None = None) -> str:
     seeds = [f"{row['value']:.1%}" for key, row in measured.items() if key.startswith(f"{share}.s")]
     folder, ours = Path(profile.base), (ROOT / profile.model).is_dir()  # a folder that is not ours: pocket's
     read, licence = OUR_BASE if ours else OTHER_BASE
+    base = profile.model if "/" in profile.model else profile.what  # a folder or hub id, or pocket's words
+    code = (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()[0]
     lora = f"LoRA r = {profile.lora['r']}, alpha = {profile.lora['alpha']}"
     rate, length = f"learning rate {config.learning_rate:g}", f"{config.max_length:,} tokens"
     accepted = "It passed the gates of this lab, which are no clinical standard."
@@ -117,9 +119,7 @@ def model_card(measured: Measured | None = None) -> str:
         or "No gate found one, which is not the same as none.",
         "seeds": ", ".join(seeds) or "not run",
         "read": read,
-        "licence": licence.format(
-            (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()[0], profile.model
-        ),
+        "licence": licence.format(code, base),
     }
     return Template((DATA / "model_card.md").read_text(encoding="utf-8")).substitute(fields)
 

@@ -356,6 +356,7 @@ def test_weights_that_others_made_are_never_put_under_our_licence(profile, tmp_p
     monkeypatch.setattr("helpers.pocket.base", lambda: tmp_path / "base")
     monkeypatch.setenv("TRIAGE_PROFILE", profile)
     text = card.model_card(_with_columns(SHIPPED))
+    assert {"laptop": "LFM2.5-350M", "pocket": "Gemma"}[profile] in text.partition("## Licence")[2]
     assert "weights included" not in text and "keep the terms of its publisher" in text
     assert "has read the test wordings" not in text  # only our own base has read them
 

@@ -89,8 +89,8 @@ class LoadedModel:
 
 
 def load(profile: Profile, base: Any = None, seed: int = 0) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A base model with a fresh LoRA adapter on it, ready for a TRL trainer: PEFT's on a CPU, Unsloth's on a
-    GPU.
+    """A base model with a fresh LoRA adapter on it, ready for a TRL trainer: PEFT's, or Unsloth's where the
+    profile asks for it.
 
     Args:
         profile: its engine, its LoRA sizes and, where `base` is not given, its base.
